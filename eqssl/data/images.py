@@ -1,0 +1,65 @@
+"""Images between files and arrays, and the form in which every image is stored."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from eqssl.data.disc import disc
+from eqssl.data.sources.base import Sample
+from eqssl.data.turning import stored_angle, turned
+from eqssl.params import DatasetSettings
+
+_GRAY = {"1", "L", "LA", "La"}
+# formats that Pillow decodes by itself; others would start further programs on data that nobody vouches for
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+# more than eight bits: a conversion would clip, and the right scale is not ours to guess
+_DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
+
+
+def decode_image(content: bytes) -> UInt8[np.ndarray, "h w c"]:
+    """Decode an image file: gray stays one channel, everything else becomes RGB.
+
+    Raises:
+        ValueError: gives the reason, for the caller to add the place.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            if image.mode in _DEEP:
+                raise ValueError(f"has more than 8 bits per channel (mode {image.mode})")
+            array = np.asarray(image.convert("L" if image.mode in _GRAY else "RGB"))
+    except Exception as error:  # Pillow's decoders raise whatever they meet
+        reason = str(error).replace("\n", " ") or type(error).__name__
+        raise ValueError(f"cannot be decoded as an image: {reason}") from None
+    return array[:, :, None] if array.ndim == 2 else array
+
+
+def encode_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """Encode a gray or RGB image as PNG; equal images give equal bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndarray, "s s c"]:
+    """Cut the largest centred square, then resize it to `size` pixels, with antialiasing, when given."""
+    height, width, channels = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = image[top : top + side, left : left + side]
+    if size is None or size == side:
+        return image
+    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).reshape(size, size, channels)
+
+
+def stored_form(sample: Sample, settings: DatasetSettings) -> UInt8[np.ndarray, "s s c"]:
+    """The image as it is stored: square, resized, turned by its own angle if asked, cut to the disc."""
+    image = square(sample.image, settings.size)
+    if settings.turned:
+        image = turned(image, stored_angle(sample.split, sample.index))
+    cut: UInt8[np.ndarray, "s s c"] = image * disc(len(image))[:, :, None]
+    return cut

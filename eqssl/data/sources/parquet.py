@@ -1,0 +1,151 @@
+"""A folder of Parquet files with an image column, as the Hugging Face hub lays data sets out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from eqssl.data.images import decode_image
+from eqssl.data.sources.base import Sample, SourceSplit
+from eqssl.params import DatasetSettings
+
+_SPLITS: tuple[SourceSplit, ...] = ("train", "test")
+_ROWS = 64  # read at a time: images can be large
+
+
+class ParquetFolder:
+    """Files `train*.parquet` and `test*.parquet` in the folder `settings.path`, read a few rows at a time.
+
+    `settings.image_column` holds encoded images: binary, or struct<bytes, path> whose bytes are set.
+    `settings.label_column` holds integers from 0. The names of the classes come from the Hugging Face
+    metadata of the schema; without it, the classes are called by their numbers. Keys are `train-00000017`:
+    the split and the row, counted through the files in the order of their names.
+
+    Raises:
+        ValueError: `path`, a file or a column is missing, or a column is of another type.
+    """
+
+    licence = "not stated in the files"
+
+    def __init__(self, settings: DatasetSettings) -> None:
+        if settings.path is None:
+            raise ValueError(
+                "path: is missing: source parquet needs a folder with train*.parquet and test*.parquet"
+            )
+        self._image, self._label = settings.image_column, settings.label_column
+        self._files = {split: self._find(Path(settings.path), split) for split in _SPLITS}
+        self._rows = {split: sum(map(self._checked, files)) for split, files in self._files.items()}
+        names = [file.name for files in self._files.values() for file in files]
+        self.origin = f"Parquet files {', '.join(names)}"
+        self.classes = self._named_classes() or self._numbered_classes()
+
+    def count(self, split: SourceSplit) -> int:
+        """Number of rows of a split."""
+        return self._rows[split]
+
+    def samples(self, split: SourceSplit) -> Iterator[Sample]:
+        """The images of a split in the order of the files' names and rows.
+
+        Raises:
+            ValueError: names the file, the row, the key and the reason.
+        """
+        index = 0
+        for file in self._files[split]:
+            for row, (content, label) in enumerate(self._pairs(file)):
+                key = f"{split}-{index:08d}"
+                where = f"{file}: row {row} ({key})"
+                if label is None:
+                    raise ValueError(f"{where}: has no label")
+                if not content:
+                    raise ValueError(f"{where}: has no image bytes")
+                try:
+                    image = decode_image(content)
+                except ValueError as error:
+                    raise ValueError(f"{where}: {error}") from None
+                yield Sample(key, image, label, split, index)
+                index += 1
+
+    @staticmethod
+    def _find(folder: Path, split: SourceSplit) -> list[Path]:
+        files = sorted(folder.glob(f"{split}*.parquet"))
+        if not files:
+            raise ValueError(f"{folder}: has no {split}*.parquet")
+        return files
+
+    def _checked(self, file: Path) -> int:
+        """Number of rows of a file that has the two columns, with the right types."""
+        with _reading(file), pq.ParquetFile(file) as parquet:
+            schema, rows = parquet.schema_arrow, int(parquet.metadata.num_rows)
+        for column in (self._image, self._label):
+            if column not in schema.names:
+                raise ValueError(f"{file}: has no column {column!r}; its columns: {', '.join(schema.names)}")
+        kind = schema.field(self._image).type
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            kind = kind.field("bytes").type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            raise ValueError(
+                f"{file}: column {self._image!r} is {kind}, allowed: binary or struct<bytes, path>"
+            )
+        kind = schema.field(self._label).type
+        if not pa.types.is_integer(kind):
+            raise ValueError(f"{file}: column {self._label!r} is {kind}, allowed: integers")
+        return rows
+
+    def _pairs(self, file: Path) -> Iterator[tuple[bytes | None, int | None]]:
+        for batch in self._batches(file, [self._image, self._label]):
+            images = batch.column(self._image)
+            if pa.types.is_struct(images.type):
+                images = pc.struct_field(images, "bytes")  # unlike .field, it heeds a null struct
+            yield from zip(images.to_pylist(), batch.column(self._label).to_pylist(), strict=True)
+
+    @staticmethod
+    def _batches(file: Path, columns: list[str], rows: int = _ROWS) -> Iterator[Any]:
+        with _reading(file), pq.ParquetFile(file) as parquet:
+            yield from parquet.iter_batches(rows, columns=columns)
+
+    def _named_classes(self) -> tuple[str, ...]:
+        found = {file: self._names(file) for files in self._files.values() for file in files}
+        first, *others = found.items()
+        for file, names in others:
+            if names != first[1]:
+                raise ValueError(f"{file}: names other classes than {first[0]}")
+        return first[1]
+
+    def _names(self, file: Path) -> tuple[str, ...]:
+        with _reading(file), pq.ParquetFile(file) as parquet:
+            metadata = (parquet.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        try:
+            names = json.loads(metadata)["info"]["features"][self._label]["names"]
+        except (ValueError, KeyError, TypeError):
+            return ()
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    def _numbered_classes(self) -> tuple[str, ...]:
+        largest = -1
+        for files in self._files.values():
+            for file in files:
+                for batch in self._batches(file, [self._label], 65536):
+                    largest = max(largest, pc.max(batch.column(0)).as_py() or 0)
+        # more classes than images: some class is empty, and its number is no index
+        if largest >= sum(self._rows.values()):
+            raise ValueError(
+                f"{self._files['train'][0].parent}: label {largest} is larger than the number of rows"
+            )
+        return tuple(map(str, range(largest + 1)))
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turn pyarrow's errors into one line that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{file}: cannot be read as Parquet: {reason}") from None

@@ -1,0 +1,100 @@
+"""Normalised temperature-scaled cross-entropy, plain and absorbing turns of each input."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from eqssl.losses.similarity import Kind, absorbed_similarity, plain_similarity
+from eqssl.symmetry.groups import Group
+
+# Rows of the similarity matrix that are held at once; memory is |G| * _BLOCK * 2n numbers.
+_BLOCK = 1024
+
+
+def nt_xent(
+    z1: Float[Tensor, "batch fields order"],
+    z2: Float[Tensor, "batch fields order"],
+    G: Group,
+    kind: Kind | None = "max",
+    temperature: float = 0.2,
+) -> Float[Tensor, ""]:
+    """NT-Xent of two views (Chen et al. 2020, arXiv 2002.05709, section 2.1).
+
+        mean over i of  -log( exp(s(z_i, z_j(i)) / t) / sum over k != i of exp(s(z_i, z_k) / t) )
+
+    over the 2n embeddings, where j(i) is the other view of the same image and s is the absorbed similarity
+    of the kind, so that an independent turn of each input changes nothing; with kind None, s is the plain
+    cosine and the loss that of SimCLR.
+
+    Args:
+        z1: embeddings of the first views.
+        z2: embeddings of the second views, in the same order.
+        G: the group.
+        kind: max, softmax, pool, or None for the plain loss.
+        temperature: t, also tau of softmax.
+
+    Raises:
+        ValueError: if the shapes differ, the temperature is not positive or the batch has one image.
+    """
+    if z1.shape != z2.shape:
+        raise ValueError(
+            f"z1, z2: given shapes {tuple(z1.shape)} and {tuple(z2.shape)}, allowed: equal shapes"
+        )
+    if len(z1) < 2:
+        raise ValueError(
+            f"z1: given {len(z1)} embeddings, allowed: at least two, or there is nothing to tell apart"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature: given {temperature}, allowed: a positive number")
+    z = torch.cat([z1, z2])
+    rows = range(0, len(z), _BLOCK)
+    if len(rows) == 1:
+        return _cross_entropy(z, z, 0, G, kind, temperature) / len(z)
+    # |G| similarity matrices of a large batch do not fit: each block's are made again in the backward pass
+    blocks = [
+        checkpoint(_cross_entropy, z[i : i + _BLOCK], z, i, G, kind, temperature, use_reentrant=False)
+        for i in rows
+    ]
+    return torch.stack(blocks).sum() / len(z)
+
+
+def _cross_entropy(
+    rows: Tensor, z: Tensor, start: int, G: Group, kind: Kind | None, temperature: float
+) -> Tensor:
+    """Summed cross-entropy of the embeddings `rows = z[start : start + len(rows)]` against all others."""
+    if kind is None:
+        similarity = plain_similarity(rows, z)
+    else:
+        similarity = absorbed_similarity(rows, z, G, kind, temperature)
+    own = torch.arange(start, start + len(rows), device=z.device)
+    itself = own[:, None] == torch.arange(len(z), device=z.device)
+    logits = (similarity.float() / temperature).masked_fill(itself, float("-inf"))
+    return F.cross_entropy(logits, (own + len(z) // 2) % len(z), reduction="sum")
+
+
+class NTXent(nn.Module):
+    """Module form of `nt_xent`.
+
+    Args:
+        G: the group.
+        kind: max, softmax, pool, or None for the plain loss.
+        temperature: the temperature.
+    """
+
+    def __init__(self, G: Group, kind: Kind | None = "max", temperature: float = 0.2) -> None:
+        super().__init__()
+        self.group, self.kind, self.temperature = G, kind, temperature
+
+    def extra_repr(self) -> str:
+        """Settings, for printing."""
+        return f"{self.group.name}, kind={self.kind}, temperature={self.temperature}"
+
+    def forward(
+        self, z1: Float[Tensor, "batch fields order"], z2: Float[Tensor, "batch fields order"]
+    ) -> Float[Tensor, ""]:
+        """See `nt_xent`."""
+        return nt_xent(z1, z2, self.group, self.kind, self.temperature)

@@ -1,0 +1,105 @@
+"""Similarities of embeddings that turn with their images, absorbing the turn or not."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from eqssl.symmetry.groups import Group
+
+Kind = Literal["max", "softmax", "pool"]
+
+
+def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields order"]:
+    """Divide each embedding by its length over all `fields * order` numbers."""
+    return F.normalize(z.flatten(1), dim=1).view_as(z)
+
+
+def plain_similarity(
+    a: Float[Tensor, "n fields order"], b: Float[Tensor, "m fields order"]
+) -> Float[Tensor, "n m"]:
+    """Cosine of the flattened embeddings: `<a, b> / (|a| |b|)`. A turn of one input changes it."""
+    return unit(a).flatten(1) @ unit(b).flatten(1).t()
+
+
+def correlation(
+    a: Float[Tensor, "n fields order"], b: Float[Tensor, "m fields order"], G: Group
+) -> Float[Tensor, "order n m"]:
+    """Correlation over the group: `<a, rho(g) b>` for every g, with `(rho(g) b)[g h] = b[h]`.
+
+    Args:
+        a: embeddings of n images; the last axis follows `G.elements`.
+        b: embeddings of m images.
+        G: the group.
+
+    Raises:
+        ValueError: if the shapes do not fit each other or the group.
+    """
+    _check_shapes(a, b, G)
+    n, m = len(a), len(b)
+    # <a, rho(g) b> = sum over f, h of a[f, g h] b[f, h]
+    turned = a[:, :, G.product.to(a.device)]
+    stacked = turned.permute(2, 0, 1, 3).reshape(G.order * n, -1)
+    return (stacked @ b.flatten(1).t()).view(G.order, n, m)
+
+
+def absorbed_similarity(
+    a: Float[Tensor, "n fields order"],
+    b: Float[Tensor, "m fields order"],
+    G: Group,
+    kind: Kind = "max",
+    temperature: float = 0.2,
+) -> Float[Tensor, "n m"]:
+    """Similarity that no turn of either input changes.
+
+    The paper asks for a loss that absorbs the transformation of each input (Mukuta & Harada, arXiv
+    2303.04427); these similarities do, and so does every loss made of them.
+
+        max:      max over g of <a, rho(g) b>
+        softmax:  tau log mean over g of exp(<a, rho(g) b> / tau)
+        pool:     <mean over g of a, mean over g of b>
+
+    For max and softmax, a and b are first divided by their lengths; for pool their means are.
+
+    Args:
+        a: embeddings of n images; the last axis follows `G.elements`.
+        b: embeddings of m images.
+        G: the group.
+        kind: max, softmax or pool.
+        temperature: tau of softmax.
+
+    Returns:
+        All n x m similarities, between -1 and 1.
+
+    Raises:
+        ValueError: for another kind, or shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import act_on_regular, group
+        >>> G = group("C4")
+        >>> z = torch.randn(2, 3, 4)
+        >>> turned = act_on_regular(G, z, G.elements[1])
+        >>> bool(torch.allclose(absorbed_similarity(z, turned, G), absorbed_similarity(z, z, G), atol=1e-6))
+        True
+    """
+    if kind == "pool":
+        _check_shapes(a, b, G)
+        return F.normalize(a.mean(-1), dim=1) @ F.normalize(b.mean(-1), dim=1).t()
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind: given {kind!r}, allowed: {', '.join(get_args(Kind))}")
+    products = correlation(unit(a), unit(b), G)
+    if kind == "max":
+        return products.amax(0)
+    return temperature * (torch.logsumexp(products / temperature, 0) - float(torch.tensor(G.order).log()))
+
+
+def _check_shapes(a: Tensor, b: Tensor, G: Group) -> None:
+    for name, z in (("a", a), ("b", b)):
+        if z.ndim != 3 or z.shape[1] != a.shape[1] or z.shape[2] != G.order:
+            expected = f"(batch, {a.shape[1] if a.ndim == 3 else 'fields'}, {G.order})"
+            raise ValueError(f"{name}: given shape {tuple(z.shape)}, allowed: {expected}")

@@ -1,0 +1,78 @@
+"""Linear maps between permutation representations: one free weight per orbit of pairs."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from eqssl.symmetry.gsets import GSet
+
+
+def pair_orbits(source: GSet, target: GSet) -> Int[Tensor, "target source"]:
+    """Number the orbits of the group on pairs (point of the target, point of the source).
+
+    A matrix W commutes with the two permutation representations, W[g y, g x] = W[y, x], iff it is
+    constant on these orbits, so their number is the dimension of the space of such maps.
+    """
+    return target.product(source).orbit_of.view(target.size, source.size)
+
+
+class EquivariantLinear(nn.Module):
+    """Linear map from fields over one G-set to fields over another.
+
+        out[b, o, y] = sum over i, x of weight[o, i, orbit(y, x)] in[b, i, x]  +  bias[o, orbit(y)]
+
+    The matrix is one gather of the free weights and the map one matrix product.
+
+    Args:
+        source: G-set of the input's last axis.
+        target: G-set of the output's last axis, of the same group.
+        in_fields: fields in.
+        out_fields: fields out.
+        bias: whether each orbit of the target has a free constant.
+        generator: draws the first weights, uniform with variance 1 / (3 in_fields |source|), as Linear does.
+
+    Raises:
+        ValueError: if the two sets belong to different groups.
+    """
+
+    pairs: Tensor
+    points: Tensor
+
+    def __init__(
+        self,
+        source: GSet,
+        target: GSet,
+        in_fields: int,
+        out_fields: int,
+        bias: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if source.group.name != target.group.name:
+            raise ValueError(
+                f"the sets belong to {source.group.name} and {target.group.name}, not to one group"
+            )
+        self.in_fields, self.out_fields = in_fields, out_fields
+        pairs = pair_orbits(source, target)
+        self.register_buffer("pairs", pairs, persistent=False)
+        self.register_buffer("points", target.orbit_of, persistent=False)
+        bound = (in_fields * source.size) ** -0.5
+        free = torch.rand(out_fields, in_fields, int(pairs.max()) + 1, generator=generator)
+        self.weight = nn.Parameter((2 * free - 1) * bound)
+        constants = torch.zeros(out_fields, int(target.orbit_of.max()) + 1)
+        self.bias = nn.Parameter(constants) if bias else None
+
+    def extra_repr(self) -> str:
+        """Fields and free weights, for printing."""
+        return f"{self.in_fields}, {self.out_fields}, free weights per pair of fields={self.weight.shape[-1]}"
+
+    def matrix(self) -> Float[Tensor, "out_fields target in_fields source"]:
+        """The whole matrix of the map."""
+        return self.weight[:, :, self.pairs].transpose(1, 2)
+
+    def forward(self, x: Float[Tensor, "batch in_fields source"]) -> Float[Tensor, "batch out_fields target"]:
+        """Apply the map."""
+        y = torch.einsum("bix,oyix->boy", x, self.matrix())
+        return y if self.bias is None else y + self.bias[:, self.points]

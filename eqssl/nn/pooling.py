@@ -1,0 +1,54 @@
+"""Down-sampling by two and pooling over the group, exact on every size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqssl.nn.exactness import check_window
+
+
+def halve(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch channel half half"]:
+    """Mean over windows with stride 2: 2 x 2 on even sides, 3 x 3 with padding 1 on odd ones.
+
+    The parity of the window follows that of the map, which keeps the result exactly equivariant
+    (28-14-7-4, 32-16-8-4). Pixels outside of the map do not count in the mean.
+    """
+    kernel, padding = (2, 0) if x.shape[-1] % 2 == 0 else (3, 1)
+    check_window(x.shape[-1], kernel, 2, padding, "halve")
+    return F.avg_pool2d(x, kernel, 2, padding, count_include_pad=False)
+
+
+class Halve(nn.Module):
+    """Module form of `halve`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `halve`."""
+        return halve(x)
+
+
+def pool_space(
+    x: Float[Tensor, "batch channels height width"], order: int
+) -> Float[Tensor, "batch fields order"]:
+    """Mean over the plane of group-major regular fields; the group's axis comes last."""
+    return x.mean((2, 3)).unflatten(1, (order, -1)).transpose(1, 2)
+
+
+def pool_group(
+    features: Float[Tensor, "batch fields order"], kind: Literal["mean", "max"]
+) -> Float[Tensor, "batch fields"]:
+    """The invariant part of regular fields: mean or maximum over the group; keeps the dtype."""
+    if kind == "mean":
+        return features.mean(-1)
+    if kind == "max":
+        return features.amax(-1)
+    raise ValueError(f"group pooling: given {kind!r}, allowed: mean, max")
+
+
+def as_channels_last(x: Tensor) -> Tensor:
+    """The same images with the memory layout that the layers run fastest on."""
+    return x.contiguous(memory_format=torch.channels_last)

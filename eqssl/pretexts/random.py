@@ -1,0 +1,24 @@
+"""The untrained encoder: the reference that every training has to beat."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from eqssl.pretexts.base import Pretext
+
+
+class Task(Pretext):
+    """No training at all: the encoder keeps its first weights."""
+
+    trains = False
+
+    def build(self, settings: Any, classes: int, generator: Any) -> None:
+        """Nothing to create."""
+
+    def loss(self, images: Any, labels: Any, generator: Any) -> NoReturn:
+        """There is none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("the task `random` does not train, so it has no loss")

@@ -1,0 +1,55 @@
+"""The only place that imports escnn, and what has to be put right before it can be imported.
+
+- escnn imports `lie_learn` at its top, which needs numpy < 2 and serves SO(3) alone. It is not installed;
+  an empty module of that name takes its place, and asking it for an SO(3) matrix says so.
+- With scikit-learn installed, escnn factorises with `randomized_svd` on an `np.matrix`, which scikit-learn
+  refuses (escnn issue 112) and which is not deterministic. Without it escnn takes scipy's exact SVD.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import types
+import warnings
+from typing import NoReturn
+
+SUPPORTED = ("1.0.11", "1.0.13")
+INSTALL = "pip install --no-deps escnn==1.0.11"
+
+
+def _no_so3(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError("SO(3) needs the package lie_learn, which is not used here")
+
+
+def _provide_lie_learn() -> None:
+    """Register an empty lie_learn.representations.SO3.wigner_d, unless escnn has been imported already."""
+    name = ""
+    for part in ("lie_learn", "representations", "SO3", "wigner_d"):
+        name = f"{name}.{part}" if name else part
+        if name not in sys.modules:
+            module = types.ModuleType(name)
+            module.__path__ = []
+            sys.modules[name] = module
+    sys.modules[name].wigner_D_matrix = _no_so3  # type: ignore[attr-defined]
+
+
+def _check_version() -> None:
+    try:
+        version = importlib.metadata.version("escnn")
+    except importlib.metadata.PackageNotFoundError:
+        raise ImportError(f"escnn is not installed: {INSTALL}") from None
+    if version not in SUPPORTED:
+        raise ImportError(f"escnn {version} is not supported (allowed: {', '.join(SUPPORTED)}): {INSTALL}")
+
+
+_check_version()
+_provide_lie_learn()
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*py3nj.*")
+    import escnn.group._numerical
+    from escnn import group, gspaces, nn
+
+escnn.group._numerical.randomized_svd = None
+
+__all__ = ["group", "gspaces", "nn"]

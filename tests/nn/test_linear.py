@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from eqssl.nn.heads import equivariant_mlp, plain_mlp
+from eqssl.nn.linear import EquivariantLinear, pair_orbits
+from eqssl.symmetry import GSet, _escnn, act_on_regular, equivariance_error, grid_slots, group, group_names
+
+GROUPS = group_names()
+OUTER = [(r, c) for r in range(3) for c in range(3) if (r, c) != (1, 1)]
+
+
+def sets(name: str) -> dict[str, GSet]:
+    G = group(name)
+    return {"regular": GSet.regular(G), "slots": grid_slots(G, 3, OUTER), "fixed": GSet.fixed(G, 2)}
+
+
+@pytest.mark.parametrize("target", ["regular", "slots", "fixed"])
+@pytest.mark.parametrize("source", ["regular", "slots", "fixed"])
+@pytest.mark.parametrize("name", GROUPS)
+def test_any_two_sets_are_joined_equivariantly(name: str, source: str, target: str):
+    X, Y = sets(name)[source], sets(name)[target]
+    layer = EquivariantLinear(X, Y, 3, 2).double()
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(4, 3, X.size, dtype=torch.float64)
+    error = equivariance_error(layer, group(name), x, output=Y, act=X.act_on_logits)
+    assert error < 1e-14
+    assert pair_orbits(X, Y).shape == (Y.size, X.size)
+
+
+@pytest.mark.parametrize("name", ["C4", "D4"])
+def test_the_number_of_free_weights_is_the_dimension_of_the_space(name: str):
+    """By Burnside, orbits on pairs = the mean over g of (fixed points in X) * (fixed points in Y)."""
+    G, X, Y = group(name), sets(name)["regular"], sets(name)["slots"]
+    fixed = [
+        int((X.action[i] == torch.arange(X.size)).sum()) * int((Y.action[i] == torch.arange(Y.size)).sum())
+        for i in range(G.order)
+    ]
+    assert int(pair_orbits(X, Y).max()) + 1 == sum(fixed) // G.order
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS if name != "trivial"])
+def test_the_dimension_is_that_of_escnns_basis(name: str):
+    G = group(name)
+    field = _escnn.nn.FieldType(G.gspace, [G.gspace.regular_repr])
+    theirs = _escnn.nn.R2Conv(field, field, 1, bias=False, initialize=False)
+    ours = EquivariantLinear(GSet.regular(G), GSet.regular(G), 1, 1)
+    assert ours.weight.shape[-1] == theirs.weights.numel() == G.order
+
+
+def test_the_map_is_the_slow_double_sum():
+    X, Y = sets("C4")["regular"], sets("C4")["slots"]
+    layer, x = EquivariantLinear(X, Y, 2, 3), torch.randn(1, 2, 4)
+    torch.nn.init.normal_(layer.bias)
+    out = layer(x)
+    for o in range(3):
+        for y in range(8):
+            expected = layer.bias[o, layer.points[y]]
+            for i in range(2):
+                for h in range(4):
+                    expected = expected + layer.weight[o, i, layer.pairs[y, h]] * x[0, i, h]
+            torch.testing.assert_close(out[0, o, y], expected)
+
+
+def test_sets_of_two_groups_are_refused():
+    with pytest.raises(ValueError, match="C2 and C4"):
+        EquivariantLinear(GSet.regular(group("C2")), GSet.regular(group("C4")), 1, 1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", [name for name in GROUPS if name != "trivial"])
+def test_heads_are_equivariant_and_their_plain_twins_are_not(name: str, training: bool):
+    G, Y = group(name), sets(name)["slots"]
+    x = torch.randn(16, 3, G.order)
+
+    def act(values, g):
+        return act_on_regular(G, values, g)
+
+    equal = equivariant_mlp(G, [3, 8, 1], Y).train(training)
+    plain = plain_mlp(G, [3, 8, 1], 8).train(training)
+    assert equal(x).shape == plain(x).shape == (16, 1, 8)
+    assert equivariance_error(equal, G, x, output=Y, act=act) < 1e-5
+    assert equivariance_error(plain, G, x, output=Y, act=act) > 1e-2
+
+
+def test_a_generator_decides_the_first_weights():
+    G = group("C4")
+    for make in (equivariant_mlp, plain_mlp):
+        one, two, other = (make(G, [2, 4, 3], generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+        assert not torch.equal(next(one.parameters()), next(other.parameters()))

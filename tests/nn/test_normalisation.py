@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from eqssl.nn.normalisation import FieldBatchNorm
+from eqssl.symmetry import _escnn, act_on_regular, equivariance_error, group, group_names
+
+GROUPS = group_names()
+
+
+def slow_norm(x: torch.Tensor, order: int, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    out = x.clone()
+    fields = x.shape[1] // order
+    for f in range(fields):
+        values = x[:, f::fields]
+        out[:, f::fields] = (values - values.mean()) / (values.var(correction=0) + 1e-5).sqrt() * weight[
+            f
+        ] + bias[f]
+    return out
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("order", [1, 2, 8])
+def test_outputs_gradients_and_statistics_are_right(order: int, layout: torch.memory_format):
+    norm = FieldBatchNorm(3, order).double()
+    with torch.no_grad():
+        norm.weight.normal_()
+        norm.bias.normal_()
+    x = torch.randn(4, 3 * order, 5, 5, dtype=torch.float64).add(1).contiguous(memory_format=layout)
+    x.requires_grad_()
+    weight, bias = norm.weight.detach().clone().requires_grad_(), norm.bias.detach().clone().requires_grad_()
+    y = x.detach().clone().requires_grad_()
+    cotangent = torch.randn_like(x)
+    (norm(x) * cotangent).sum().backward()
+    (slow_norm(y, order, weight, bias) * cotangent).sum().backward()
+    torch.testing.assert_close(x.grad, y.grad, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(norm.weight.grad, weight.grad)
+    torch.testing.assert_close(norm.bias.grad, bias.grad)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_it_is_escnns_inner_batch_norm(name: str):
+    G = group(name)
+    theirs = _escnn.nn.InnerBatchNorm(_escnn.nn.FieldType(G.gspace, 3 * [G.gspace.regular_repr])).double()
+    ours = FieldBatchNorm(3, G.order).double()
+    for _ in range(3):
+        field_major = torch.randn(4, 3 * G.order, 5, 5, dtype=torch.float64) * 2 + 1
+        group_major = field_major.unflatten(1, (3, G.order)).transpose(1, 2).flatten(1, 2)
+        expected = theirs(_escnn.nn.GeometricTensor(field_major, theirs.in_type)).tensor
+        expected = expected.unflatten(1, (3, G.order)).transpose(1, 2).flatten(1, 2)
+        torch.testing.assert_close(ours(group_major), expected)
+    states = theirs.state_dict()
+    running = {key.rsplit(".", 1)[-1]: value for key, value in states.items()}
+    torch.testing.assert_close(ours.running_mean, running["running_mean"])
+    torch.testing.assert_close(ours.running_var, running["running_var"])
+    ours.eval(), theirs.eval()
+    expected = theirs(_escnn.nn.GeometricTensor(field_major, theirs.in_type)).tensor
+    expected = expected.unflatten(1, (3, G.order)).transpose(1, 2).flatten(1, 2)
+    torch.testing.assert_close(ours(group_major), expected)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_only_statistics_per_field_stay_exact_when_part_of_a_batch_turns(per_channel: bool):
+    G = group("C4")
+    norm = torch.nn.BatchNorm2d(8).double() if per_channel else FieldBatchNorm(2, 4).double()
+
+    def act(maps, g):
+        half = G.act(maps[:2], g).unflatten(1, (4, 2)).movedim(1, -1)
+        return torch.cat([act_on_regular(G, half, g).movedim(-1, 1).flatten(1, 2), maps[2:]])
+
+    error = equivariance_error(norm, G, torch.randn(4, 8, 6, 6, dtype=torch.float64), output=act, act=act)
+    assert (error > 1e-3) if per_channel else (error < 1e-14)

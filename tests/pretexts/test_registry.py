@@ -1,0 +1,81 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from eqssl import pretexts
+from eqssl.params import Params
+from eqssl.pretexts.base import Pretext, TaskSettings
+from eqssl.symmetry import group_names
+
+
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (8, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    return images, torch.arange(8) % 4
+
+
+@pytest.mark.parametrize("task", pretexts.names())
+def test_every_line_of_the_registry_leads_to_a_task(task: str):
+    found = importlib.import_module(pretexts.module_of(task)).Task
+    assert issubclass(found, Pretext)
+    assert issubclass(found.Settings, TaskSettings)
+
+
+def test_looking_names_up_imports_no_torch():
+    code = "import sys; from eqssl import pretexts; pretexts.module_of('simclr'); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("group_name", group_names())
+@pytest.mark.parametrize("name", ["eq_labels", "labels", "inv_contrastive", "contrastive", "supervised"])
+def test_a_few_steps_lower_the_loss_of_every_cell(params: Params, name: str, group_name: str):
+    pretext = pretexts.build(name, params.model_copy(update={"group": group_name}), classes=4)
+    optimiser = torch.optim.Adam(pretext.parameters(), 3e-3)
+    images, labels = batch()
+    losses = []
+    for _ in range(12):
+        loss, _ = pretext.loss(images, labels, torch.Generator().manual_seed(1))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.95 * losses[0]
+    assert all(parameter.grad is not None for parameter in pretext.parameters())
+
+
+@pytest.mark.parametrize("name", ["eq_labels", "labels", "inv_contrastive", "contrastive"])
+def test_self_supervised_losses_do_not_look_at_labels(params: Params, name: str):
+    pretext = pretexts.build(name, params).eval()
+    images, labels = batch()
+    one = pretext.loss(images, labels, torch.Generator().manual_seed(1))[0]
+    other = pretext.loss(images, labels.flip(0), torch.Generator().manual_seed(1))[0]
+    assert torch.equal(one, other)
+
+
+def test_the_supervised_loss_does(params: Params):
+    pretext = pretexts.build("supervised", params)
+    torch.nn.init.normal_(pretext.classifier.weight)
+    images, labels = batch()
+    pretext.eval()
+    one = pretext.loss(images, labels, torch.Generator().manual_seed(1))[0]
+    other = pretext.loss(images, labels.flip(0), torch.Generator().manual_seed(1))[0]
+    assert not torch.equal(one, other)
+
+
+def test_random_does_not_train(params: Params):
+    pretext = pretexts.build("random", params)
+    assert not pretext.trains
+    with pytest.raises(ValueError, match="no loss"):
+        pretext.loss(*batch(), torch.Generator())
+
+
+def test_entries_are_checked_with_their_names(params: Params):
+    with pytest.raises(ValueError, match=r"pretexts\.mine\.task: is missing \(allowed: random"):
+        pretexts.read_settings("mine", {})
+    with pytest.raises(ValueError, match=r"pretexts\.mine\.task: given 'rotnet', allowed: random"):
+        pretexts.read_settings("mine", {"task": "rotnet"})
+    with pytest.raises(ValueError, match="'mine', allowed: eq_labels"):
+        pretexts.build("mine", params)

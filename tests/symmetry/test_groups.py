@@ -1,0 +1,103 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from eqssl.symmetry import Group, act_on_regular, group, group_names
+
+GROUPS = group_names()
+ORDERS = {"trivial": 1, "C2": 2, "C4": 4, "D1": 2, "D2": 4, "D4": 8}
+
+
+def test_the_groups_are_those_of_the_method():
+    assert {name: group(name).order for name in GROUPS} == ORDERS
+    assert all(group(name).is_exact for name in GROUPS)
+
+
+def test_an_unknown_group_is_named_with_those_that_are_known():
+    with pytest.raises(ValueError, match=r"'C3', allowed: trivial, C2"):
+        group("C3")
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_action_is_that_of_the_group(name: str):
+    G, images = group(name), torch.randn(2, 3, 6, 6)
+    for g in G.elements:
+        for h in G.elements:
+            assert torch.equal(G.act(G.act(images, h), g), G.act(images, g @ h))
+        assert torch.equal(G.act(G.act(images, g), ~g), images)
+    assert torch.equal(G.act(images, G.identity), images)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_action_is_that_of_escnn(name: str):
+    from eqssl.symmetry import _escnn
+
+    G, images = group(name), torch.randn(1, 1, 5, 5, dtype=torch.float64)
+    field = _escnn.nn.FieldType(G.gspace, [G.gspace.trivial_repr])
+    for g in G.elements:
+        expected = _escnn.nn.GeometricTensor(images, field).transform(g).tensor
+        # escnn resamples, which is exact up to rounding for these elements
+        torch.testing.assert_close(G.act(images, g), expected.double(), atol=1e-5, rtol=0)
+
+
+def test_a_rotation_is_counter_clockwise_and_a_reflection_swaps_left_and_right():
+    image = torch.arange(9.0).view(1, 1, 3, 3)
+    C4, D1 = group("C4"), group("D1")
+    np.testing.assert_array_equal(C4.act(image, C4.elements[1])[0, 0], np.rot90(image[0, 0]))
+    np.testing.assert_array_equal(D1.act(image, D1.elements[1])[0, 0], np.fliplr(image[0, 0]))
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_each_image_can_be_moved_by_its_own_element(name: str):
+    G, images = group(name), torch.randn(9, 2, 7, 7)
+    indices = torch.arange(9) % G.order
+    moved = G.act_each(images, indices)
+    for i, image in enumerate(images):
+        assert torch.equal(moved[i], G.act(image, G.elements[int(indices[i])]))
+
+
+def test_moving_each_image_needs_squares():
+    with pytest.raises(ValueError, match="4 x 6"):
+        group("C4").act_each(torch.zeros(1, 1, 4, 6), torch.zeros(1, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_tables_agree_with_the_elements(name: str):
+    G = group(name)
+    for i, g in enumerate(G.elements):
+        assert G.elements[int(G.inverse[i])] == ~g
+        for j, h in enumerate(G.elements):
+            assert G.elements[int(G.product[i, j])] == g @ h
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_displacements_move_as_pixels_do(name: str):
+    G = group(name)
+    for place in [(0, 1), (2, 0), (1, 4)]:
+        image = torch.zeros(5, 5)
+        image[place] = 1
+        for g in G.elements:
+            down, right = G.act_on_vectors(torch.tensor(place) - 2, g) + 2
+            assert G.act(image, g)[down, right] == 1
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_regular_representation_is_escnns(name: str):
+    G, values = group(name), torch.randn(3, ORDERS[name], dtype=torch.float64)
+    for g in G.elements:
+        matrix = torch.as_tensor(np.asarray(G.gspace.regular_repr(g)), dtype=torch.float64)
+        torch.testing.assert_close(act_on_regular(G, values, g), values @ matrix.t())
+
+
+def test_a_foreign_element_is_refused():
+    with pytest.raises(ValueError, match="not an element of C4"):
+        group("C4").index(group("D4").elements[5])
+
+
+def test_groups_survive_copying_and_pickling():
+    G = group("D4")
+    assert isinstance(pickle.loads(pickle.dumps(G)), Group)  # noqa: S301 (our own bytes)
+    assert copy.deepcopy(G).elements == G.elements
