@@ -110,6 +110,12 @@ class PretrainSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"]
     threads: Count
 
+    @model_validator(mode="after")
+    def _warm_up_fits(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs: given {self.warmup_epochs}, allowed: at most epochs ({self.epochs})")
+        return self
+
 
 class FeatureSettings(Settings):
     """Which features of the frozen encoder are stored: number of stages from the end, and the test views."""

@@ -73,7 +73,8 @@ def load_encoder(path: str | Path) -> Encoder:
         mean=tuple(described["mean"]),
         std=tuple(described["std"]),
     )
-    encoder = network(described["name"])(shape, _bases_of(tensors, shape))
+    # a generator of its own, so that loading leaves torch's global one where it was
+    encoder = network(described["name"])(shape, _bases_of(tensors, shape), torch.Generator())
     try:
         encoder.load_state_dict(tensors)
     except RuntimeError as error:

@@ -71,7 +71,9 @@ class _NormaliseFields(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, order: int, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         channel_mean, channel_var = torch.batch_norm_update_stats(x, None, None, 0.0)
-        means, variances = channel_mean.view(order, -1), channel_var.view(order, -1)
+        # narrow inputs give narrow statistics on some devices
+        means = channel_mean.to(weight.dtype).view(order, -1)
+        variances = channel_var.to(weight.dtype).view(order, -1)
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         wide_weight, wide_bias = weight.repeat(order), bias.repeat(order)

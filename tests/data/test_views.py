@@ -173,6 +173,13 @@ def test_shares_of_the_crops_are_uniform_and_ratios_fit():
     assert logarithm.std() == pytest.approx(2 * math.log(4 / 3) / math.sqrt(12), rel=0.06)
 
 
+def test_ratios_of_large_crops_are_uniform_over_those_that_fit():
+    _, width, height = measured_boxes(2000, crop_scale=(0.85, 0.85))
+    share = (torch.log(width / height) / -math.log(0.85) + 1) / 2
+    distance = (share.sort().values - (torch.arange(2000) + 0.5) / 2000).abs().max()
+    assert distance < 1.95 / math.sqrt(2000)
+
+
 def test_crops_lie_anywhere_in_the_image():
     centres, width, height = measured_boxes(3000, crop_scale=(0.25, 0.25), crop_ratio=(1.0, 1.0))
     assert width.sub(0.5).abs().max() < 0.01

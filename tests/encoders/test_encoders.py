@@ -128,6 +128,13 @@ def test_loading_needs_no_escnn(tmp_path):
     assert done.stdout.startswith("(1, ")
 
 
+def test_loading_leaves_the_global_generator_alone(tmp_path):
+    save_encoder(new("C4"), tmp_path, {})
+    before = torch.get_rng_state()
+    load_encoder(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_damaged_files_are_named(tmp_path):
     save_encoder(new("C4"), tmp_path, {})
     weights, description = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"

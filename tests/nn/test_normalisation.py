@@ -69,3 +69,15 @@ def test_only_statistics_per_field_stay_exact_when_part_of_a_batch_turns(per_cha
 
     error = equivariance_error(norm, G, torch.randn(4, 8, 6, 6, dtype=torch.float64), output=act, act=act)
     assert (error > 1e-3) if per_channel else (error < 1e-14)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_narrow_inputs_stay_narrow_and_statistics_wide(training: bool):
+    norm, x = FieldBatchNorm(3, 4).train(training), torch.randn(8, 12, 6, 6) * 2 + 1
+    expected = norm(x)
+    found = norm(x.bfloat16().requires_grad_())
+    assert found.dtype == torch.bfloat16
+    assert norm.running_var.dtype == torch.float32
+    torch.testing.assert_close(found.float(), expected, atol=5e-2, rtol=5e-2)
+    found.float().square().sum().backward()
+    assert norm.weight.grad.isfinite().all()

@@ -1,0 +1,85 @@
+"""The feature files of a cell, compared with each other and with the encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from eqssl.evaluation.parquet import SPLITS, FeatureInfo, FeatureTable, read_features, read_info
+
+COLUMNS = ("invariant", "regular")
+"""Feature columns of the last stage, which probes are fitted on."""
+
+
+@dataclass(frozen=True)
+class CellFeatures:
+    """Training and validation features of a cell; the test features are read when they are wanted.
+
+    Attributes:
+        files: the feature file of each split.
+        info: what they say about themselves.
+        train, val: the tables.
+    """
+
+    files: dict[str, Path]
+    info: FeatureInfo
+    train: FeatureTable
+    val: FeatureTable
+
+    @classmethod
+    def load(cls, evaluation: Path, encoder: dict[str, Any]) -> Self:
+        """Read train.parquet and val.parquet, and the metadata of test.parquet.
+
+        Args:
+            evaluation: folder that holds `features`.
+            encoder: content of encoder.json.
+
+        Raises:
+            ValueError: a file is damaged, does not belong to the encoder or to the other files, is empty, or
+                lacks a class; names file, key and reason.
+            OSError: a file is missing.
+        """
+        files = {split: evaluation / "features" / f"{split}.parquet" for split in SPLITS}
+        info = read_info(files["train"])
+        for file in files.values():
+            _check_info(file, read_info(file), info, encoder)
+        train, val = (read_features(files[split], COLUMNS) for split in ("train", "val"))
+        for table in (train, val):
+            if not table.keys:
+                raise ValueError(f"{table.path}: has no rows")
+        for label, count in enumerate(np.bincount(train.labels, minlength=len(info.classes))):
+            if count == 0:
+                raise ValueError(f"{train.path}: column label: class {info.classes[label]!r} has no images")
+        return cls(files, info, train, val)
+
+    def test(self) -> dict[str, FeatureTable]:
+        """The test features of each view, `stored` first.
+
+        Raises:
+            ValueError: the file is damaged, or its views are not of the same images in the same order.
+        """
+        table = read_features(self.files["test"], COLUMNS)
+        views = {view: table.view(view) for view in dict.fromkeys(table.views.tolist())}
+        if "stored" not in views:
+            raise ValueError(f"{table.path}: column view: has no rows of view 'stored'")
+        stored = views["stored"]
+        for name, view in views.items():
+            if view.keys != stored.keys or not np.array_equal(view.labels, stored.labels):
+                raise ValueError(f"{table.path}: column key: view {name!r} is not of the images of 'stored'")
+        return views
+
+
+def _check_info(file: Path, info: FeatureInfo, first: FeatureInfo, encoder: dict[str, Any]) -> None:
+    if info.encoder != encoder["weights_sha256"]:
+        raise ValueError(
+            f"{file}: metadata eqssl.encoder: made with weights {info.encoder}, "
+            f"but encoder.json names {encoder['weights_sha256']}"
+        )
+    for name, value in vars(info).items():
+        if value != getattr(first, name):
+            raise ValueError(
+                f"{file}: metadata eqssl.{name}: {value!r}, but train.parquet has {getattr(first, name)!r}"
+            )

@@ -1,0 +1,156 @@
+"""Features of a frozen encoder, for every image of a data set and every view of its test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eqssl import provenance
+from eqssl.data.loading import Split, load_split
+from eqssl.data.progress import track
+from eqssl.data.views import normalise
+from eqssl.encoders import load_encoder
+from eqssl.evaluation import equivariance
+from eqssl.evaluation.moves import draw_moves, view_of
+from eqssl.evaluation.parquet import SPLITS, FeatureInfo, feature_writer
+from eqssl.evaluation.records import read_record
+from eqssl.files import write_json
+from eqssl.jobs import FeaturesJob
+from eqssl.training.device import choose_device, reproducible
+
+if TYPE_CHECKING:
+    from eqssl.encoders import Encoder
+
+BATCH = 512
+
+
+class _Task(NamedTuple):
+    """A batch to be done: some images of a split under one view."""
+
+    split: Split
+    view: str
+    rows: slice
+
+
+def extract(
+    job: FeaturesJob, shards: str | Path, encoder: str | Path, out: str | Path, device: str = "auto"
+) -> None:
+    """Write features/{train,val,test}.parquet and equivariance.json into `out`.
+
+    The encoder is frozen: in eval mode, without gradients, always on one thread, so that the same inputs
+    give the same numbers on a CPU whatever the number of its cores.
+
+    Args:
+        job: stages, views of the test images and seed.
+        shards: folder of the data set's shards.
+        encoder: folder of encoder.safetensors and encoder.json.
+        out: folder to write into.
+        device: `auto`, `cpu`, `cuda` ...
+
+    Raises:
+        ValueError: the encoder's image size is not the data's, it has fewer stages than asked for, a feature
+            is not finite, or a file is damaged; the message names file, key and reason.
+        OSError: a file is missing or cannot be written.
+    """
+    place = choose_device(device)
+    encoder, out = Path(encoder), Path(out)
+    network = load_encoder(encoder).to(place)
+    splits = [load_split(shards, name) for name in SPLITS]  # type: ignore[arg-type]
+    _check(job, network, encoder, splits[0])
+    with _frozen(place):
+        info = _describe(job, network, encoder, splits[0])
+        for split in splits:
+            _write(job, network, split, info, out / "features" / f"{split.name}.parquet", place)
+        images = torch.from_numpy(np.array(splits[-1].images[: equivariance.GALLERY])).to(place)
+        write_json(out / "equivariance.json", equivariance.measure(network, images, job.features.seed))
+
+
+def _write(
+    job: FeaturesJob, network: Encoder, split: Split, info: FeatureInfo, path: Path, place: torch.device
+) -> None:
+    """One feature file: the split's images as stored, and the test images in every view."""
+    views = job.features.views if split.name == "test" else ("stored",)
+    elements, angles = draw_moves(len(split), job.features.seed)
+    tasks = [
+        _Task(split, view, slice(start, start + BATCH))
+        for view in views
+        for start in range(0, len(split), BATCH)
+    ]
+    with feature_writer(path, info) as writer:
+        for task in track(tasks, len(tasks), f"features of {split.name}"):
+            rows = task.rows
+            images = torch.from_numpy(np.array(split.images[rows])).to(place)
+            moved = view_of(
+                images,
+                task.view,
+                torch.from_numpy(elements[rows]).to(place),
+                torch.from_numpy(angles[rows]).to(place),
+            )
+            writer.write(
+                split=split.name,
+                view=task.view,
+                keys=split.keys[rows],
+                labels=split.labels[rows],
+                features=_columns(network, moved, len(info.fields)),
+                angles=angles[rows] if task.view == "angle" else None,
+                elements=elements[rows] if task.view == "grid" else None,
+            )
+
+
+def _columns(network: Encoder, images: Tensor, kept: int) -> dict[str, Any]:
+    """Feature columns of a batch: both features of the last `kept` stages, the last stage first."""
+    stages = network.stages(normalise(images, network.mean, network.std))
+    columns = {}
+    for number, regular in enumerate(reversed(stages[-kept:]), start=1):
+        suffix = "" if number == 1 else f"_{number}"
+        columns[f"invariant{suffix}"] = network.pool(regular).float().cpu().numpy()
+        columns[f"regular{suffix}"] = regular.flatten(1).float().cpu().numpy()
+    return columns
+
+
+def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) -> FeatureInfo:
+    blank = torch.zeros(1, *network.image_shape, device=next(network.parameters()).device)
+    stages: Sequence[Tensor] = network.stages(blank)
+    return FeatureInfo(
+        encoder=read_record(folder / "encoder.json")["weights_sha256"],
+        data=split.index.digest,
+        group=network.group_name,
+        order=stages[-1].shape[-1],
+        fields=tuple(stage.shape[1] for stage in reversed(stages[-job.features.stages :])),
+        classes=split.index.classes,
+        code=provenance.code_digest("eqssl.evaluation.features"),
+    )
+
+
+def _check(job: FeaturesJob, network: Encoder, folder: Path, split: Split) -> None:
+    given, expected = tuple(split.index.image_shape), tuple(network.image_shape)
+    if given != expected:
+        raise ValueError(
+            f"{folder / 'encoder.json'}: image_shape: {list(expected)}, "
+            f"but images of {split.index.dataset} are {list(given)} (channels, height, width)"
+        )
+    blank = torch.zeros(1, *expected, device=next(network.parameters()).device)
+    with torch.no_grad():
+        stages = len(network.stages(blank))
+    if job.features.stages > stages:
+        raise ValueError(
+            f"features.stages: given {job.features.stages}, allowed: 1 to {stages}, "
+            f"the stages of {folder / 'encoder.json'}"
+        )
+
+
+@contextmanager
+def _frozen(place: torch.device) -> Iterator[None]:
+    """No gradients, one thread, full float32 products: equivariance is exact up to rounding."""
+    with (
+        torch.inference_mode(),
+        reproducible(place, threads=1),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+    ):
+        yield

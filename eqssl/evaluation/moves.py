@@ -1,0 +1,48 @@
+"""How test images are turned: every image by its own element of D4 and its own angle."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from eqssl.data.views import cut_disc, turn
+from eqssl.symmetry import group
+
+
+def draw_moves(count: int, seed: int) -> tuple[Int[np.ndarray, " count"], Float[np.ndarray, " count"]]:
+    """An element of D4 (its position) and an angle in [0, 360) for each image, from its number alone.
+
+    Image i draws from the Philox stream of key (seed, i), so neither the order nor the number of the
+    images matters.
+    """
+    elements, angles = np.empty(count, np.int64), np.empty(count, np.float32)
+    for image in range(count):
+        # another counter than the sources' own, which turn stored images by streams of such keys too
+        random = np.random.Generator(np.random.Philox(key=[seed, image], counter=[0, 0, 0, 1]))
+        elements[image] = random.integers(8)
+        angles[image] = 360 * random.random()
+    # rounding to float32 may reach the full circle
+    return elements, np.where(angles < 360, angles, np.float32(0))
+
+
+def view_of(
+    images: UInt8[Tensor, "b c s s"], view: str, elements: Int[Tensor, " b"], angles: Float[Tensor, " b"]
+) -> Tensor:
+    """A view of test images: as stored, moved on the grid, or turned by an angle; cut to the disc.
+
+    Args:
+        images: as stored.
+        view: "stored"; "grid" (each image moved by its element of D4, exact); "angle" (each image turned
+            counter-clockwise by its angle, bilinear).
+        elements: positions of elements in `group("D4").elements`.
+        angles: degrees.
+
+    Returns:
+        uint8, or for "angle" float32 in [0, 1].
+    """
+    if view == "grid":
+        images = group("D4").act_each(images, elements)
+    elif view == "angle":
+        images = turn(images.float() / 255, angles)
+    return cut_disc(images)

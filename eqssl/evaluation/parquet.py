@@ -1,0 +1,359 @@
+"""Feature files: one row per image and view, each stage's features as fixed-size lists of float32."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+
+from eqssl.evaluation import VIEWS
+from eqssl.files import atomic
+
+SPLITS = ("train", "val", "test")
+ROW_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What a feature file says about itself, in the metadata of its schema.
+
+    Attributes:
+        encoder: SHA-256 of the encoder's weights.
+        data: digest of the shards' index.
+        group: name of the encoder's group.
+        order: number of elements of that group.
+        fields: fields of each kept stage, the last stage first.
+        classes: names of the classes; a label is a position in it.
+        code: digest of the code that made the features.
+    """
+
+    encoder: str
+    data: str
+    group: str
+    order: int
+    fields: tuple[int, ...]
+    classes: tuple[str, ...]
+    code: str
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Numbers per row of each feature column: `invariant` F and `regular` F * order, per stage."""
+        widths = {}
+        for stage, fields in enumerate(self.fields, start=1):
+            suffix = "" if stage == 1 else f"_{stage}"
+            widths[f"invariant{suffix}"] = fields
+            widths[f"regular{suffix}"] = fields * self.order
+        return widths
+
+    def metadata(self) -> dict[str, str]:
+        """As metadata of a schema: the values in JSON."""
+        return {f"eqssl.{name}": json.dumps(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[bytes, bytes] | None, path: Path) -> Self:
+        """Read the metadata of a schema.
+
+        Raises:
+            ValueError: names the file and the entry that is missing or malformed.
+        """
+        values: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            try:
+                value = json.loads((metadata or {})[f"eqssl.{name}".encode()])
+            except (KeyError, ValueError):
+                raise ValueError(f"{path}: metadata eqssl.{name}: missing or not JSON") from None
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Rows of a feature file in memory.
+
+    Attributes:
+        path: the file.
+        info: its metadata.
+        keys, views: key of the image and name of the view of each row.
+        angles: degrees by which the image was turned (view `angle`), else 0.
+        elements: position in D4 of the element that moved the image (view `grid`), else -1.
+        labels: class of the image.
+        features: one array (rows, width) per column that was asked for.
+    """
+
+    path: Path
+    info: FeatureInfo
+    keys: list[str]
+    views: np.ndarray[Any, np.dtype[np.str_]]
+    angles: Float[np.ndarray, " rows"]
+    elements: Int[np.ndarray, " rows"]
+    labels: Int[np.ndarray, " rows"]
+    features: dict[str, Float[np.ndarray, "rows width"]]
+
+    def view(self, name: str) -> FeatureTable:
+        """The rows of one view, in their order."""
+        rows = np.flatnonzero(self.views == name)
+        return FeatureTable(
+            path=self.path,
+            info=self.info,
+            keys=[self.keys[row] for row in rows],
+            views=self.views[rows],
+            angles=self.angles[rows],
+            elements=self.elements[rows],
+            labels=self.labels[rows],
+            features={column: values[rows] for column, values in self.features.items()},
+        )
+
+
+def feature_schema(info: FeatureInfo) -> pa.Schema:
+    """The columns of a feature file, in their order, with its metadata."""
+    category = pa.dictionary(pa.int8(), pa.string())
+    fields = [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("split", category, nullable=False),
+        pa.field("view", category, nullable=False),
+        pa.field("angle", pa.float32(), nullable=False),
+        pa.field("element", pa.int8(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+    ]
+    fields += [pa.field(name, _list_type(width), nullable=False) for name, width in info.widths.items()]
+    return pa.schema(fields, metadata=info.metadata())
+
+
+def _list_type(width: int) -> pa.DataType:
+    return pa.list_(pa.field("element", pa.float32(), nullable=False), width)
+
+
+@contextmanager
+def feature_writer(path: str | Path, info: FeatureInfo) -> Iterator[FeatureWriter]:
+    """Write a feature file batch by batch, holding one row group in memory.
+
+    The file appears under its name when the block ends without an error, and not at all otherwise.
+    """
+    with atomic(path) as temporary, _writer(temporary, info) as file:
+        writer = FeatureWriter(Path(path), info, file)
+        yield writer
+        writer.finish()
+
+
+def _writer(path: Path, info: FeatureInfo) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        feature_schema(info),
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["split", "view"],  # a dictionary would be preferred over the byte-stream split
+        use_byte_stream_split=[f"{name}.list.element" for name in info.widths],
+        write_page_checksum=True,
+    )
+
+
+class FeatureWriter:
+    """What `feature_writer` gives: takes rows in any number, writes them in row groups of 4,096."""
+
+    def __init__(self, path: Path, info: FeatureInfo, file: pq.ParquetWriter) -> None:
+        self._path = path
+        self._schema = feature_schema(info)
+        self._file = file
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(
+        self,
+        split: str,
+        view: str,
+        keys: Sequence[str],
+        labels: Int[np.ndarray, " rows"],
+        features: dict[str, Float[np.ndarray, "rows width"]],
+        angles: Float[np.ndarray, " rows"] | None = None,
+        elements: Int[np.ndarray, " rows"] | None = None,
+    ) -> None:
+        """Append rows of one split and view.
+
+        Raises:
+            ValueError: names the file, the column and the key of the first number that is not finite.
+        """
+        count = len(keys)
+        for column, values in features.items():
+            _check_finite(self._path, column, values, keys)
+        columns = [
+            pa.array(keys, pa.string()),
+            _category(SPLITS, split, count),
+            _category(VIEWS, view, count),
+            pa.array(np.zeros(count) if angles is None else angles, pa.float32()),
+            pa.array(np.full(count, -1) if elements is None else elements, pa.int8()),
+            pa.array(labels, pa.int32()),
+        ]
+        for field in list(self._schema)[len(columns) :]:
+            numbers = np.ascontiguousarray(features[field.name], np.float32).reshape(-1)
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(numbers), type=field.type))
+        self._waiting.append(pa.record_batch(columns, schema=self._schema))
+        self._rows += count
+        if self._rows >= ROW_GROUP:
+            self._write(self._rows // ROW_GROUP * ROW_GROUP)
+
+    def finish(self) -> None:
+        """Write the rows that do not fill a row group."""
+        if self._rows:
+            self._write(self._rows)
+
+    def _write(self, rows: int) -> None:
+        table = pa.Table.from_batches(self._waiting)
+        self._file.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
+        self._waiting = table.slice(rows).to_batches()
+        self._rows -= rows
+
+
+def _category(names: tuple[str, ...], name: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.full(count, names.index(name)), pa.int8()), list(names))
+
+
+def read_info(path: str | Path) -> FeatureInfo:
+    """The metadata of a feature file.
+
+    Raises:
+        ValueError: if it cannot be read, or its columns are not those that the metadata promise.
+        OSError: if there is no such file.
+    """
+    with _open(Path(path)) as file:
+        return _checked_info(Path(path), file)
+
+
+def iterate_features(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Read a feature file in bounded batches.
+
+    Args:
+        path: the file.
+        columns: names of the columns to read, such as `label` and `invariant`.
+
+    Yields:
+        One dictionary per batch, column name -> array of the batch's rows (a list for `key`).
+
+    Raises:
+        ValueError: names the file, the column (and key) and the reason: unreadable, a missing column, a
+            column of another type or width, a number that is not finite, a label out of range.
+        OSError: if there is no such file.
+    """
+    path = Path(path)
+    wanted = list(dict.fromkeys(["key", *columns]))
+    with _open(path) as file:
+        info = _checked_info(path, file)
+        batches = file.iter_batches(batch_size=ROW_GROUP, columns=wanted)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise ValueError(f"{path}: damaged: {_first_line(error)}") from None
+            if batch is None:
+                return
+            yield _checked_batch(path, info, batch)
+
+
+def read_features(path: str | Path, columns: Sequence[str]) -> FeatureTable:
+    """Read the given feature columns of a file, and all that describes its rows.
+
+    Each column goes into one array that was allocated for it, so that no column is ever held twice.
+
+    Raises:
+        ValueError, OSError: as `iterate_features`.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        info, rows = _checked_info(path, file), file.metadata.num_rows
+    described = {
+        "view": np.empty(rows, "U8"),
+        "angle": np.empty(rows, np.float32),
+        "element": np.empty(rows, np.int8),
+        "label": np.empty(rows, np.int64),
+    }
+    features = {column: np.empty((rows, info.widths.get(column, 0)), np.float32) for column in columns}
+    keys: list[str] = []
+    for batch in iterate_features(path, [*described, *columns]):
+        part = slice(len(keys), len(keys) + len(batch["key"]))
+        keys += batch["key"]
+        for name, values in [*described.items(), *features.items()]:
+            values[part] = batch[name]
+    return FeatureTable(
+        path=path,
+        info=info,
+        keys=keys,
+        views=described["view"],
+        angles=described["angle"],
+        elements=described["element"],
+        labels=described["label"],
+        features=features,
+    )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a whole Parquet file: {_first_line(error)}") from None
+    with file:
+        yield file
+
+
+def _checked_info(path: Path, file: pq.ParquetFile) -> FeatureInfo:
+    """The metadata, after comparing the columns with what they promise."""
+    schema = file.schema_arrow
+    info = FeatureInfo.from_metadata(schema.metadata, path)
+    for field in feature_schema(info):
+        if field.name not in schema.names:
+            raise ValueError(f"{path}: column {field.name}: missing")
+        given = schema.field(field.name).type
+        if given != field.type:
+            raise ValueError(f"{path}: column {field.name}: is {given}, should be {field.type}")
+    return info
+
+
+def _checked_batch(path: Path, info: FeatureInfo, batch: pa.RecordBatch) -> dict[str, Any]:
+    """Arrays of a batch, after looking for numbers that are not finite and labels that name no class."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.null_count:
+            raise ValueError(f"{path}: column {name}: has empty cells")
+    keys: list[str] = batch.column("key").to_pylist()
+    values: dict[str, Any] = {"key": keys}
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if name in info.widths:
+            values[name] = column.flatten().to_numpy().reshape(len(keys), info.widths[name])
+            _check_finite(path, name, values[name], keys)
+        elif pa.types.is_dictionary(column.type):
+            values[name] = np.array(column.dictionary.to_pylist(), "U8")[column.indices.to_numpy()]
+        elif name != "key":
+            values[name] = column.to_numpy()
+    if "label" in values:
+        _check_labels(path, values["label"], keys, len(info.classes))
+    return values
+
+
+def _check_finite(
+    path: Path, column: str, values: Float[np.ndarray, "rows width"], keys: Sequence[str]
+) -> None:
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise ValueError(f"{path}: column {column}: key {keys[row]!r} has a number that is not finite")
+
+
+def _check_labels(path: Path, labels: Int[np.ndarray, " rows"], keys: Sequence[str], classes: int) -> None:
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"{path}: column label: key {keys[row]!r} has label {labels[row]}, allowed: 0 to {classes - 1}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

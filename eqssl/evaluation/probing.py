@@ -1,0 +1,265 @@
+"""From feature files to the metrics of a cell: probes, nearest neighbours, intervals."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from eqssl import provenance
+from eqssl.data.progress import track
+from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
+from eqssl.evaluation.draws import nested_draws
+from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
+from eqssl.evaluation.knn import knn_predict
+from eqssl.evaluation.linear import LinearProbe
+from eqssl.evaluation.logistic import LogisticProblem
+from eqssl.evaluation.parquet import FeatureTable
+from eqssl.evaluation.probes import logistic_path, refit
+from eqssl.evaluation.records import read_record
+from eqssl.evaluation.ridge import ridge_accuracies
+from eqssl.evaluation.standardise import Standardiser
+from eqssl.files import atomic, write_json
+from eqssl.jobs import ProbeJob
+from eqssl.params import ProbeSettings
+
+PREFIXES = {"acc": "invariant", "reg_acc": "regular"}
+"""Prefix of a metric's name -> the feature column that it is measured on."""
+BIN_DEGREES = 15
+_ENCODER_KEYS = ("dataset", "group", "pretext", "seed", "parameters", "flops", "weights_sha256")
+
+Correct = Bool[np.ndarray, "draws images"]
+
+
+@dataclass(frozen=True)
+class FittedProbes:
+    """Probes on one feature column, one per share of the labels and draw.
+
+    Attributes:
+        standardiser: of the training images.
+        probes: share in per cent -> the chosen probe of each draw; 100 is always there, with one probe.
+        record: how they were chosen, for metrics.json.
+    """
+
+    standardiser: Standardiser
+    probes: dict[int, list[LinearProbe]]
+    record: dict[str, Any]
+
+    def predict(self, table: FeatureTable, column: str, share: int) -> Int[np.ndarray, "draws images"]:
+        """Predicted class of each image by the probe of each draw."""
+        features = self.standardiser(table.features[column])
+        return np.stack([probe.predict(features) for probe in self.probes[share]])
+
+
+def evaluate(job: ProbeJob, evaluation: str | Path, encoder: str | Path, out: str | Path) -> None:
+    """Write metrics.json and predictions.csv into `out`.
+
+    Accuracies are shares (0 to 1) of the test images. Probes are fitted and chosen before any test
+    feature is read. The same inputs give the same bytes; all linear algebra runs on one thread.
+
+    Args:
+        job: settings of the probes.
+        evaluation: folder of `features` and equivariance.json, as `features.extract` wrote it.
+        encoder: folder of encoder.json and pretrain.json.
+        out: folder to write into.
+
+    Raises:
+        ValueError: bad input; the message names file, key or column, and the reason.
+        OSError: a file is missing or cannot be written.
+    """
+    evaluation, encoder, out = Path(evaluation), Path(encoder), Path(out)
+    records = {
+        "encoder": read_record(encoder / "encoder.json", _ENCODER_KEYS),
+        "pretrain": read_record(encoder / "pretrain.json", ("epochs", "seconds")),
+        "equivariance": read_record(evaluation / "equivariance.json", ("error",)),
+    }
+    settings = job.probe
+    with threadpool_limits(1):
+        data = CellFeatures.load(evaluation, records["encoder"])
+        fitted = fit_all(data, settings)
+        ridge = _ridge(data, settings)
+        test = data.test()
+        correct = _correct(data, test, fitted, settings)
+        metrics, measured = _metrics(correct, settings)
+        full = {
+            column: {view: fitted[column].predict(table, column, 100)[0] for view, table in test.items()}
+            for column in COLUMNS
+        }
+    details = {
+        **records,
+        **measured,
+        "probes": {column: fitted[column].record for column in COLUMNS},
+        "ridge": ridge,
+        "angles": _angles(test, full["invariant"], settings),
+        "prediction_change": _prediction_change(full),
+        "probe": settings.plain(),
+        "versions": provenance.record(),
+    }
+    classes = data.info.classes
+    stored = test["stored"]
+    _write_predictions(out / "predictions.csv", classes, stored.labels, full["invariant"]["stored"])
+    write_json(out / "metrics.json", {**_identity(records), **metrics, "details": details})
+
+
+def strengths(settings: ProbeSettings) -> list[float]:
+    """The strengths lambda of a path, from the strongest to the weakest, in equal ratios."""
+    least, largest, count = settings.strengths
+    return [float(strength) for strength in np.geomspace(largest, least, count)]
+
+
+def fit_all(data: CellFeatures, settings: ProbeSettings) -> dict[str, FittedProbes]:
+    """Probes on every feature column. Columns that hold the same numbers (trivial group) share them."""
+    fitted: dict[str, FittedProbes] = {}
+    for column in COLUMNS:
+        if column == "regular" and _same_columns(data):
+            fitted[column] = fitted["invariant"]
+        else:
+            fitted[column] = fit_probes(data, column, settings)
+    return fitted
+
+
+def fit_probes(data: CellFeatures, column: str, settings: ProbeSettings) -> FittedProbes:
+    """Fit probes for every share of the labels and every draw.
+
+    Features are standardised by all training images, which takes no labels. Every probe's strength is
+    chosen on the validation split. With all labels the chosen probe is then refitted on training and
+    validation images; with fewer it stays as it was fitted on its draw, since the number of labels is
+    what is being studied.
+    """
+    train, val, classes = data.train, data.val, data.info.classes
+    standardiser = Standardiser.fit(train.features[column])
+    x, held = standardiser(train.features[column]), (standardiser(val.features[column]), val.labels)
+    small = [share for share in settings.shares if share < 100]
+    try:
+        draws = nested_draws(train.labels, small, settings.draws, classes, settings.seed)
+    except ValueError as error:
+        raise ValueError(f"{train.path}: column label: {error}") from None
+    tasks = [(share, rows) for share in small for rows in draws[share]]
+    tasks.append((100, np.arange(len(x))))
+    probes: dict[int, list[LinearProbe]] = {}
+    record: dict[str, Any] = {}
+    limits = (settings.tolerance, settings.iterations)
+    for share, rows in track(tasks, len(tasks), f"probes on {column} features"):
+        path = logistic_path(x[rows], train.labels[rows], held, len(classes), strengths(settings), *limits)
+        entry, probe = path.record(), path.probe
+        if share == 100:
+            both = np.concatenate([x, held[0]]), np.concatenate([train.labels, held[1]])
+            fit, _ = refit(LogisticProblem(*both, len(classes)), path.strength, *limits, probe)
+            entry["refit"] = {"iterations": fit.iterations, "converged": fit.converged}
+            probe = fit.probe
+        probes.setdefault(share, []).append(probe)
+        record.setdefault(str(share), []).append(entry)
+    return FittedProbes(standardiser, probes, record)
+
+
+def _same_columns(data: CellFeatures) -> bool:
+    tables = (data.train, data.val)
+    return data.info.order == 1 and all(
+        np.array_equal(table.features["invariant"], table.features["regular"]) for table in tables
+    )
+
+
+def _ridge(data: CellFeatures, settings: ProbeSettings) -> dict[str, Any]:
+    """Ridge classifiers with all labels, on every column of the files."""
+    return {
+        column: ridge_accuracies(data.files, column, len(data.info.classes), strengths(settings))
+        for column in data.info.widths
+    }
+
+
+def _correct(
+    data: CellFeatures,
+    test: dict[str, FeatureTable],
+    fitted: dict[str, FittedProbes],
+    settings: ProbeSettings,
+) -> dict[str, Correct]:
+    """Whether each test image was classified correctly by each draw's probe, for each metric by its name."""
+    correct: dict[str, Correct] = {}
+    for prefix, column in PREFIXES.items():
+        for view, table in test.items():
+            for share in settings.shares:
+                predicted = fitted[column].predict(table, column, share)
+                correct[f"{prefix}_{view}_{share}"] = predicted == table.labels
+    gallery = np.concatenate([data.train.features["invariant"], data.val.features["invariant"]])
+    labels = np.concatenate([data.train.labels, data.val.labels])
+    for view, table in track(test.items(), len(test), "nearest neighbours"):
+        predicted = knn_predict(
+            table.features["invariant"],
+            gallery,
+            labels,
+            len(data.info.classes),
+            settings.neighbours,
+            settings.temperature,
+        )
+        correct[f"knn_{view}"] = (predicted == table.labels)[None]
+    return correct
+
+
+def _metrics(correct: dict[str, Correct], settings: ProbeSettings) -> tuple[dict[str, float], dict[str, Any]]:
+    """Accuracies with their intervals, and the accuracy of each draw."""
+    ends = accuracy_intervals(list(correct.values()), settings.bootstrap, settings.seed)
+    metrics: dict[str, float] = {}
+    for (name, values), (low, high) in zip(correct.items(), ends.tolist(), strict=True):
+        metrics |= {name: float(values.mean()), f"{name}_lo": low, f"{name}_hi": high}
+    draws = {name: values.mean(axis=1).tolist() for name, values in correct.items() if len(values) > 1}
+    return metrics, {"draws": draws}
+
+
+def _angles(
+    test: dict[str, FeatureTable], predicted: dict[str, Int[np.ndarray, " images"]], settings: ProbeSettings
+) -> list[dict[str, float]]:
+    """Accuracy by the angle of view `angle`, in bins of 15 degrees named by their centres; none is empty."""
+    if "angle" not in test:
+        return []
+    table = test["angle"]
+    right = predicted["angle"] == table.labels
+    bin_of_image = (table.angles // BIN_DEGREES).astype(np.int64)
+    filled = np.unique(bin_of_image)
+    members = bin_of_image == filled[:, None]
+    ends = bin_intervals(right, members, settings.bootstrap, settings.seed)
+    return [
+        {
+            "degrees": float((number + 0.5) * BIN_DEGREES),
+            "acc": float(right[inside].mean()),
+            "lo": float(low),
+            "hi": float(high),
+            "n": int(inside.sum()),
+        }
+        for number, inside, (low, high) in zip(filled, members, ends, strict=True)
+    ]
+
+
+def _prediction_change(predicted: dict[str, dict[str, Int[np.ndarray, " images"]]]) -> dict[str, float]:
+    """Share of test images whose class by the probe of all labels differs between `stored` and `grid`."""
+    return {
+        column: float((views["stored"] != views["grid"]).mean())
+        for column, views in predicted.items()
+        if "grid" in views
+    }
+
+
+def _identity(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The columns that name the cell and its cost."""
+    encoder, pretrain = records["encoder"], records["pretrain"]
+    return {
+        **{key: encoder[key] for key in _ENCODER_KEYS if key != "weights_sha256"},
+        "epochs": pretrain["epochs"],
+        "equivariance_error": records["equivariance"]["error"],
+        "seconds_pretrain": pretrain["seconds"],
+    }
+
+
+def _write_predictions(
+    path: Path, classes: Sequence[str], labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]
+) -> None:
+    """Actual and predicted class of each test image: DVC's confusion plot."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["actual", "predicted"])
+        writer.writerows((classes[a], classes[p]) for a, p in zip(labels, predicted, strict=True))

@@ -1,0 +1,109 @@
+"""The table of all cells: metrics/grid.csv for people and programs, metrics/grid.json for DVC."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from eqssl.evaluation import VIEWS
+from eqssl.evaluation.records import read_record
+from eqssl.files import atomic, write_json
+from eqssl.params import GroupName
+
+IDENTITY = (
+    "dataset",
+    "group",
+    "pretext",
+    "seed",
+    "parameters",
+    "flops",
+    "epochs",
+    "equivariance_error",
+    "seconds_pretrain",
+)
+GROUPS: tuple[str, ...] = get_args(GroupName)
+_ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
+
+
+def columns(names: Iterable[str]) -> list[str]:
+    """Columns of grid.csv for the views and shares that occur among the names of metrics.
+
+    First what names the cell and its cost, then accuracies on the invariant feature, on the regular
+    feature, and of nearest neighbours, each followed by the ends of its interval.
+    """
+    found = [match for match in map(_ACCURACY.fullmatch, names) if match]
+    views = sorted({match["view"] for match in found}, key=VIEWS.index)
+    shares = sorted({int(match["share"]) for match in found})
+    metrics = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for view in views for share in shares]
+    metrics += [f"knn_{view}" for view in views]
+    return [*IDENTITY, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
+
+
+def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | Path) -> None:
+    """Write one row per cell into a CSV, and means over the seeds into a JSON.
+
+    The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with
+    all their digits. The JSON is {dataset: {group: {pretext: {metric: mean}}}} of the accuracies and
+    the equivariance error, without intervals.
+
+    Args:
+        metrics: the metrics.json of each cell.
+        table: CSV to write.
+        summary: JSON to write.
+
+    Raises:
+        ValueError: no cells, a damaged file, a cell given twice, or cells with different views or shares;
+            names the file and the column.
+        OSError: a file is missing or cannot be written.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    names: list[str] = []
+    for path in map(Path, metrics):
+        row = {key: value for key, value in read_record(path, IDENTITY).items() if key != "details"}
+        names = names or columns(row)
+        _check(path, row, names)
+        cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
+        if cell in rows:
+            raise ValueError(f"{path}: the cell {_name(row)} is given twice")
+        rows[cell] = row
+    if not rows:
+        raise ValueError("summary: no metrics.json was given")
+    ordered = [rows[cell] for cell in sorted(rows)]
+    with atomic(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_text(row[name]) for name in names] for row in ordered)
+    write_json(summary, _means(ordered, names))
+
+
+def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
+    if row["group"] not in GROUPS:
+        raise ValueError(f"{path}: group: given {row['group']!r}, allowed: {', '.join(GROUPS)}")
+    for name in [*names, *columns(row)]:
+        if name not in row or name not in names:
+            raise ValueError(f"{path}: {name}: not in every cell; all need the same views and shares")
+
+
+def _text(value: object) -> str:
+    """Floats by repr: the shortest text that reads back as the same number."""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['dataset']} {row['group']} {row['pretext']} seed {row['seed']}"
+
+
+def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    kept = [name for name in names[len(IDENTITY) :] if not name.endswith(("_lo", "_hi"))]
+    cells: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        cells.setdefault((row["dataset"], row["group"], row["pretext"]), []).append(row)
+    result: dict[str, Any] = {}
+    for (dataset, group, pretext), seeds in cells.items():
+        result.setdefault(dataset, {}).setdefault(group, {})[pretext] = {
+            name: sum(row[name] for row in seeds) / len(seeds) for name in [*kept, "equivariance_error"]
+        }
+    return result

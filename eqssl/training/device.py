@@ -1,0 +1,60 @@
+"""Which device runs the training, and how it is made to give the same bits again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Args:
+        name: `auto` (a CUDA device when there is one, the CPU otherwise), or what `torch.device` takes:
+            `cpu`, `cuda`, `cuda:1`, `mps`, `xpu` ...
+
+    Raises:
+        ValueError: if there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        usable = "auto, cpu" + (", cuda" if torch.cuda.is_available() else "")
+        raise ValueError(f"machine.device: given {name!r}, allowed here: {usable} ({reason})") from None
+    return device
+
+
+@contextmanager
+def reproducible(device: torch.device, threads: int) -> Iterator[None]:
+    """Within the block: the same bits on every run, as far as the device can.
+
+    The number of threads is fixed, since sums in another order round otherwise. An operation that has no
+    deterministic form is an error on the CPU and a warning elsewhere. Everything is put back afterwards.
+    """
+    # cuBLAS reads this when it is first used; without it its sums depend on the order of streams.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    filler: Any = torch.utils.deterministic
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        filler.fill_uninitialized_memory,
+    )
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    # Filling fresh memory finds reads of it, but costs a pass over each tensor.
+    filler.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
+        filler.fill_uninitialized_memory = before[3]

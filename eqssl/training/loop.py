@@ -1,0 +1,178 @@
+"""The training loop. It knows a pretext by its loss alone, and can be left and entered at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eqssl.data.loading import Batches
+from eqssl.params import PretrainSettings
+from eqssl.pretexts.base import Pretext
+from eqssl.training import checkpoints
+from eqssl.training.interruption import noting_signals
+from eqssl.training.log import Log, Show, progress
+from eqssl.training.meter import Meter
+from eqssl.training.optimisers import create
+from eqssl.training.precision import autocast
+from eqssl.training.schedules import learning_rate
+
+READ_SECONDS = 1.0
+"""Time between two readings of the loss, the only times when the host waits for the device."""
+
+
+class Trainer:
+    """A pretext in training, with everything that the next step depends on.
+
+    Args:
+        pretext: on its device.
+        batches: of the training images.
+        settings: the optimisation.
+        generator: draws views and corruptions, on the same device.
+        precision: of the forward pass.
+        title: names the cell in messages.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        seconds: time spent so far, that of killed processes up to their last checkpoint included.
+        meter: the loss and the pretext's own numbers.
+        rows: for each finished epoch the means of these over its steps.
+
+    Raises:
+        ValueError: if the warm-up is longer than the training.
+    """
+
+    def __init__(
+        self,
+        pretext: Pretext,
+        batches: Batches,
+        settings: PretrainSettings,
+        generator: torch.Generator,
+        precision: torch.dtype,
+        title: str,
+    ) -> None:
+        if settings.warmup_epochs > settings.epochs:
+            raise ValueError(
+                f"pretrain.warmup_epochs: given {settings.warmup_epochs}, "
+                f"allowed: at most pretrain.epochs, {settings.epochs}"
+            )
+        self.pretext, self.batches, self.settings = pretext, batches, settings
+        self.generator, self.precision, self.title = generator, precision, title
+        self.device = generator.device
+        self.steps = len(batches) * settings.epochs
+        self.warmup = round(settings.warmup_epochs * len(batches))
+        self.optimiser = create(settings.optimiser, pretext, settings.learning_rate, settings.weight_decay)
+        self.meter = Meter(self.device)
+        self.rows: list[list[float]] = []
+        self.step, self.seconds = 0, 0.0
+        self._last_step, self._last_seconds = 0, 0.0  # at the reading before
+
+    def train(self, state: Path, log_file: Path, checkpoint_seconds: float) -> None:
+        """Train until the last step.
+
+        Args:
+            state: file of the checkpoint.
+            log_file: JSON lines are appended here.
+            checkpoint_seconds: least time between two checkpoints.
+
+        Raises:
+            ValueError: the loss is not finite.
+            SystemExit: after SIGTERM (code 143) or SIGINT (130); the checkpoint is written first.
+        """
+        self.pretext.train()
+        log = Log(log_file, self.step)
+        saved = started = time.monotonic()
+        earlier = self._last_seconds = self.seconds
+        self._last_step = self.step
+        epochs = self.settings.epochs
+        with noting_signals() as interruption, progress(self.title, self.steps, epochs) as show:
+            for images, labels in self._remaining():
+                self._update(images, labels)
+                now = time.monotonic()
+                self.seconds = earlier + now - started
+                stop = interruption.signal is not None and self.step < self.steps
+                save = stop or (now - saved >= checkpoint_seconds and self.step < self.steps)
+                ended = self.step % len(self.batches) == 0
+                if save or ended or self.seconds - self._last_seconds >= READ_SECONDS:
+                    self._read(log, show, ended)
+                if save:
+                    self.save(state)
+                    saved = time.monotonic()
+                if stop:
+                    raise SystemExit(interruption.exit_code)
+
+    def save(self, path: Path) -> None:
+        """Write everything that the next step depends on."""
+        tensors = {
+            **checkpoints.module_state(self.pretext),
+            **checkpoints.optimiser_state(self.optimiser),
+            "random/views": self.generator.get_state(),
+            "random/cpu": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.meter.sums is not None:
+            tensors["sums"] = self.meter.sums
+        values = {"step": self.step, "seconds": self.seconds, "names": self.meter.names, "rows": self.rows}
+        checkpoints.save(path, tensors, values)
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go back to the state that `save` wrote."""
+        checkpoints.restore_module(self.pretext, tensors)
+        checkpoints.restore_optimiser(self.optimiser, tensors)
+        self.generator.set_state(tensors["random/views"])
+        torch.set_rng_state(tensors["random/cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+        self.meter.restore(values["names"], tensors.get("sums"))
+        self.step, self.seconds, self.rows = values["step"], values["seconds"], values["rows"]
+
+    def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while self.step < self.steps:
+            epoch, start = divmod(self.step, len(self.batches))
+            yield from self.batches.epoch(epoch, start)
+
+    def _update(self, images: Tensor, labels: Tensor) -> None:
+        """One step of the optimiser; nothing here waits for the device."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate(self.step)
+        with autocast(self.device, self.precision):
+            loss, scalars = self.pretext.loss(images, labels, self.generator)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.meter.add(loss, scalars)
+        self.step += 1
+
+    def _read(self, log: Log, show: Show, ended: bool) -> None:
+        """Read the numbers from the device, check and show them, and close the epoch if it ended."""
+        recent, sums = self.meter.read()
+        epoch = (self.step - 1) // len(self.batches) + 1
+        if not all(map(math.isfinite, sums)):
+            raise ValueError(
+                f"{self.title}: the loss is no longer finite in epoch {epoch}, found at step {self.step}; "
+                "a lower pretrain.learning_rate or a longer pretrain.warmup_epochs may help"
+            )
+        steps, seconds = self.step - self._last_step, self.seconds - self._last_seconds
+        means = dict(zip(self.meter.names, (total / steps for total in recent), strict=True))
+        rate = steps * self.settings.batch_size / max(seconds, 1e-9)
+        more = {
+            "learning_rate": self._rate(self.step - 1),
+            "images_per_second": round(rate, 1),
+            "seconds": round(self.seconds, 3),
+        }
+        log.write({"step": self.step, "epoch": epoch, **means, **more})
+        show(self.step, epoch, means["loss"], rate, (self.steps - self.step) * self.seconds / self.step)
+        self._last_step, self._last_seconds = self.step, self.seconds
+        if ended:
+            self.rows.append([total / len(self.batches) for total in sums])
+            self.meter.end_epoch()
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(step, self.steps, self.warmup, self.settings.learning_rate)

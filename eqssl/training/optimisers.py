@@ -1,0 +1,128 @@
+"""Optimisers by name. Biases and the parameters of normalisations are never decayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+def create(name: str, module: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+    """The optimiser of a module's trainable parameters.
+
+    Args:
+        name: `adamw` (torch's, with its default betas) or `lars`.
+        module: whose parameters are optimised.
+        learning_rate: the first one; the loop sets it before each step.
+        weight_decay: of the weights; biases and normalisations get none.
+
+    Raises:
+        ValueError: if there is no such optimiser, or nothing to optimise.
+    """
+    groups = parameter_groups(module, weight_decay)
+    if not groups:
+        raise ValueError(f"{type(module).__name__}: no trainable parameters")
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate)
+    if name == "lars":
+        return LARS(groups, learning_rate)
+    raise ValueError(f"pretrain.optimiser: given {name!r}, allowed: adamw, lars")
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups, in the module's order: decayed and adapted, and neither.
+
+    The second group holds biases, by their name `bias`, and all parameters with at most one axis, such as the
+    scales of normalisations. `adapted` says whether LARS scales their steps. Empty groups are left out.
+    """
+    weights: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim <= 1 or name.rpartition(".")[2] == "bias"
+            (others if plain else weights).append(parameter)
+    groups = [
+        {"params": weights, "weight_decay": weight_decay, "adapted": True},
+        {"params": others, "weight_decay": 0.0, "adapted": False},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling (You, Gitman & Ginsburg 2017, algorithm 1), for large batches.
+
+    With w a parameter, g its gradient, b the weight decay, t the trust coefficient, m the momentum:
+
+        u = g + b w;  if adapted and |w| > 0 and |u| > 0:  u = u t |w| / |u|;  v = m v + u;  w = w - rate v
+
+    As in the PyTorch code of Barlow Twins and VICReg, the ratio takes the norm of the decayed gradient, and
+    the rate stands outside of the momentum. Groups with `adapted=False` take steps of SGD with momentum.
+
+    Args:
+        parameters: as for any optimiser of torch; groups may set `weight_decay` and `adapted`.
+        lr: learning rate.
+        momentum: m.
+        weight_decay: b.
+        trust: t.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 0.001,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust": trust,
+            "adapted": True,
+        }
+        super().__init__(parameters, defaults)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step, without waiting for the device."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self._step_group(group, parameters)
+        return loss
+
+    def _step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        updates = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if group["weight_decay"] != 0:
+            updates = list(torch._foreach_add(updates, parameters, alpha=group["weight_decay"]))
+        if group["adapted"]:
+            sizes = torch.stack(torch._foreach_norm(parameters))
+            steps = torch.stack(torch._foreach_norm(updates))
+            usable = (sizes > 0) & (steps > 0)
+            ratios = torch.where(usable, group["trust"] * sizes / steps, 1.0)
+            updates = list(torch._foreach_mul(updates, list(ratios.unbind())))
+        velocities = [self._velocity(parameter) for parameter in parameters]
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, updates)
+        torch._foreach_add_(parameters, velocities, alpha=-group["lr"])
+
+    def _velocity(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        velocity: Tensor = state["velocity"]
+        return velocity

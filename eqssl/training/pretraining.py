@@ -1,0 +1,194 @@
+"""`eqssl pretrain`: shards into an encoder."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eqssl import encoders, pretexts
+from eqssl.data.decoding import scratch
+from eqssl.data.index import ShardIndex
+from eqssl.data.loading import Batches, load_split
+from eqssl.encoders.saving import save_encoder
+from eqssl.encoders.width import create as create_encoder
+from eqssl.files import atomic, write_json, write_text
+from eqssl.jobs import PretrainJob
+from eqssl.pretexts.base import Pretext
+from eqssl.provenance import code_digest, record
+from eqssl.training import checkpoints
+from eqssl.training.device import choose_device, reproducible
+from eqssl.training.loop import Trainer
+from eqssl.training.precision import choose_precision
+from eqssl.training.scratch import Claim, claimed, fingerprint
+
+STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
+
+
+def pretrain(
+    job: PretrainJob, shards: Path, out: Path, device: str = "auto", checkpoint_seconds: float = 20.0
+) -> None:
+    """Train the encoder of a cell, or go on where a killed process left it.
+
+    Writes into `out`: loss.csv, log.jsonl, pretrain.json, encoder.safetensors and, last of all, encoder.json.
+    Until then the state lives in `$EQSSL_SCRATCH/<fingerprint>/` (else `$DVC_ROOT/.scratch`, else
+    `./.scratch`), where the fingerprint covers everything that decides the weights. On a CPU the outcome is
+    the same to the bit however often the training was cut off.
+
+    Args:
+        job: the settings.
+        shards: folder of the tars and their index.json.
+        out: folder of the results.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps` ...
+        checkpoint_seconds: least time between two checkpoints.
+
+    Raises:
+        ValueError: for bad settings or damaged shards, or if the loss is no longer finite.
+        OSError: if a file cannot be read or written.
+        SystemExit: after SIGTERM (code 143) or SIGINT (130), with the state saved.
+    """
+    chosen = choose_device(device)
+    precision = choose_precision(job.pretrain.precision, chosen)
+    index = ShardIndex.load(shards)
+    if index.dataset != job.dataset:
+        raise ValueError(f"{shards}: holds data set {index.dataset!r}, the job is for {job.dataset!r}")
+    facts = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
+    folder = scratch() / fingerprint({**facts, **_what_decides(job, index)})
+    with (
+        reproducible(chosen, job.pretrain.threads),
+        _own_random_numbers(chosen, job.seed),
+        claimed(folder) as claim,
+    ):
+        pretext = _build(job, index).to(chosen)
+        trainer = None
+        if pretext.trains:
+            generator = torch.Generator(chosen).manual_seed(_seed(job.seed, "views"))
+            batches = Batches(load_split(shards, "train"), job.pretrain.batch_size, job.seed, chosen)
+            trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job))
+            _train(trainer, claim, checkpoint_seconds)
+        _write(job, index, pretext, trainer, facts, folder, out)
+        claim.drop()
+
+
+def _build(job: PretrainJob, index: ShardIndex) -> Pretext:
+    """The pretext and its encoder, which starts with the same weights for every pretext."""
+    encoder = create_encoder(
+        job.encoder,
+        job.group,
+        index.image_shape,
+        index.mean,
+        index.std,
+        torch.Generator().manual_seed(_seed(job.seed, "encoder")),
+    )
+    heads = torch.Generator().manual_seed(_seed(job.seed, "heads"))
+    return pretexts.create(job.pretext, job.task, encoder, job.views, len(index.classes), heads)
+
+
+def _train(trainer: Trainer, claim: Claim, checkpoint_seconds: float) -> None:
+    state = claim.folder / STATE_FILE
+    if state.exists():
+        _go_on(trainer, state)
+    trainer.train(state, claim.folder / LOG_FILE, checkpoint_seconds)
+    if not all(bool(parameter.isfinite().all()) for parameter in trainer.pretext.parameters()):
+        raise ValueError(f"{trainer.title}: the weights are no longer finite after the last step")
+    if claim.is_awaited():
+        trainer.save(state)
+
+
+def _go_on(trainer: Trainer, state: Path) -> None:
+    """Restore a checkpoint. A damaged one costs time, never the result: training then starts again."""
+    try:
+        tensors, values = checkpoints.load(state)
+    except ValueError as error:
+        _say(f"{error}; it is ignored, training starts from the beginning")
+        return
+    trainer.restore(tensors, values)
+    _say(f"{trainer.title}: going on after step {trainer.step} of {trainer.steps}")
+
+
+def _write(
+    job: PretrainJob,
+    index: ShardIndex,
+    pretext: Pretext,
+    trainer: Trainer | None,
+    facts: dict[str, str],
+    folder: Path,
+    out: Path,
+) -> None:
+    """Write the outputs, encoder.json last."""
+    versions = record()
+    rows = trainer.rows if trainer else []
+    seconds, steps = (trainer.seconds, trainer.step) if trainer else (0.0, 0)
+    write_text(out / "loss.csv", _loss_table(trainer.meter.names if trainer else ["loss"], rows))
+    log = folder / LOG_FILE
+    with atomic(out / "log.jsonl") as temporary:
+        if trainer and log.exists():
+            shutil.copyfile(log, temporary)
+    summary = {
+        "seconds": round(seconds, 3),
+        "images_per_second": round(steps * job.pretrain.batch_size / seconds, 1) if seconds else 0.0,
+        "epochs": len(rows),
+        "steps": steps,
+        "final_loss": rows[-1][0] if rows else None,
+        **facts,
+        "versions": versions,
+    }
+    write_json(out / "pretrain.json", summary)
+    extra = {
+        "encoder": job.encoder.plain(),
+        "dataset": job.dataset,
+        "pretext": job.pretext,
+        "seed": job.seed,
+        "data": index.digest,
+        "job": job.plain(),
+        "versions": versions,
+    }
+    save_encoder(pretext.encoder.eval(), out, extra)
+
+
+def _loss_table(names: list[str], rows: list[list[float]]) -> str:
+    """CSV of the epochs, with every digit that a float has."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *names])
+    writer.writerows([epoch, *map(repr, row)] for epoch, row in enumerate(rows, 1))
+    return text.getvalue()
+
+
+def _what_decides(job: PretrainJob, index: ShardIndex) -> dict[str, Any]:
+    modules = (__name__, encoders.module_of(job.encoder.name), pretexts.module_of(str(job.task["task"])))
+    return {
+        "job": job.plain(),
+        "data": index.digest,
+        "code": code_digest(*modules),
+        "torch": torch.__version__,
+    }
+
+
+def _seed(seed: int, purpose: str) -> int:
+    """A seed of its own for each purpose, so that no two generators repeat each other."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:8], "little") >> 1
+
+
+@contextmanager
+def _own_random_numbers(device: torch.device, seed: int) -> Iterator[None]:
+    """Within the block torch's global generator depends on the seed alone, for layers such as dropout."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(_seed(seed, "global"))
+        yield
+
+
+def _title(job: PretrainJob) -> str:
+    return f"{job.dataset}/{job.group}/{job.pretext}/s{job.seed}"
+
+
+def _say(text: str) -> None:
+    print(f"eqssl: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,17 @@
+"""Every test here runs on one thread, as the code itself does."""
+
+from __future__ import annotations
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def scratch_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQSSL_SCRATCH", str(tmp_path / "scratch"))

@@ -1,0 +1,154 @@
+"""Cells with made-up features in real feature files, and a small data set in real shards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from eqssl.data.shards import write_source
+from eqssl.data.sources.base import Sample
+from eqssl.evaluation.parquet import FeatureInfo, feature_writer
+from eqssl.jobs import ProbeJob, ShardJob
+from eqssl.params import DatasetSettings, ProbeSettings, ShardSettings
+from eqssl.symmetry import group
+
+CLASSES = ("ant", "bee", "cat")
+
+
+def information(**changes) -> FeatureInfo:
+    values = {
+        "encoder": "e" * 64,
+        "data": "d" * 64,
+        "group": "C4",
+        "order": 4,
+        "fields": (5, 3),
+        "classes": CLASSES,
+        "code": "c" * 12,
+    }
+    return FeatureInfo(**{**values, **changes})
+
+
+def columns(info: FeatureInfo, labels: np.ndarray, noise: float, seed: int) -> dict[str, np.ndarray]:
+    """Features around one point per class, collinear as those of networks are."""
+    points = np.random.default_rng(99).standard_normal((len(info.classes), max(info.widths.values())))
+    mixing = np.random.default_rng(98).standard_normal((points.shape[1],) * 2) / 4 + 1
+    drawn = np.random.default_rng(seed).standard_normal((len(labels), points.shape[1]))
+    values = ((points[labels] + noise * drawn) @ mixing).astype(np.float32)
+    return {name: values[:, :width] for name, width in info.widths.items()}
+
+
+def probe_settings(**changes) -> ProbeSettings:
+    values = {
+        "shares": (1, 10, 100),
+        "draws": 3,
+        "strengths": (1e-6, 1.0, 13),
+        "tolerance": 1e-4,
+        "iterations": 1000,
+        "neighbours": 5,
+        "temperature": 0.07,
+        "bootstrap": 200,
+        "seed": 0,
+    }
+    return ProbeSettings(**{**values, **changes})
+
+
+def probe_job(**changes) -> ProbeJob:
+    return ProbeJob(probe=probe_settings(**changes))
+
+
+def write_cell(
+    folder: Path, noise: float = 1.5, counts=(300, 60, 90), seed: int = 0, **changes
+) -> tuple[Path, Path]:
+    """A cell as earlier steps leave it: (folder of the evaluation, folder of the encoder)."""
+    info = information(**changes)
+    evaluation = folder / "eval"
+    for number, (split, count) in enumerate(zip(("train", "val", "test"), counts, strict=True)):
+        labels = np.arange(count) % len(info.classes)
+        keys = [f"{split}-{i:04d}" for i in range(count)]
+        with feature_writer(evaluation / "features" / f"{split}.parquet", info) as writer:
+            writer.write(split, "stored", keys, labels, columns(info, labels, noise, seed + number))
+            if split == "test":
+                random = np.random.default_rng(seed)
+                worse = columns(info, labels, 2 * noise, seed + number)
+                moved = {"elements": random.integers(8, size=count)}
+                writer.write(split, "grid", keys, labels, columns(info, labels, noise, seed + 7), **moved)
+                writer.write(split, "angle", keys, labels, worse, angles=360 * random.random(count))
+    encoder = {
+        "dataset": "insects",
+        "group": info.group,
+        "pretext": "mine",
+        "seed": 0,
+        "parameters": 10,
+        "flops": 20,
+        "weights_sha256": info.encoder,
+    }
+    (folder / "encoder.json").write_text(json.dumps(encoder))
+    (folder / "pretrain.json").write_text(json.dumps({"epochs": 2, "seconds": 1.5}))
+    (evaluation / "equivariance.json").write_text(json.dumps({"error": 1e-7}))
+    return evaluation, folder
+
+
+class Squares:
+    """A source of noisy 12 x 12 pictures of three kinds, none with a symmetry."""
+
+    licence = "CC0"
+    origin = "drawn by a test"
+    classes = CLASSES
+
+    def __init__(self, counts) -> None:
+        self.counts = counts
+
+    def count(self, split):
+        return self.counts[split]
+
+    def samples(self, split):
+        random = np.random.default_rng(len(split))
+        for i in range(self.counts[split]):
+            image = random.integers(0, 90, (12, 12, 1), dtype=np.uint8)
+            label = i % 3
+            image[2:5, 5 : 7 + label] = 200
+            image[6 + label, 3:6] = 120
+            yield Sample(f"{split}-{i:03d}", image, label, split, i)
+
+
+def write_shards(folder: Path, train: int = 60, test: int = 20) -> Path:
+    job = ShardJob(
+        dataset="squares",
+        data=DatasetSettings(source="fashion_mnist_sample", turned=False),
+        shards=ShardSettings(count=2, validation=0.2, seed=0),
+    )
+    write_source(Squares({"train": train, "test": test}), job, folder)
+    return folder
+
+
+class AveragingEncoder(nn.Module):
+    """Equivariant by construction, f(x)[h] = base(h^-1 x); or plain, as the negative control."""
+
+    def __init__(self, name: str, fields: int = 6, exact: bool = True) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.group_name, self.exact = name, exact
+        self.first = nn.Parameter(torch.randn(144, fields, generator=generator) / 12)
+        self.second = nn.Parameter(torch.randn(fields, 2 * fields, generator=generator))
+        self.requires_grad_(False)
+        self.mean, self.std, self.image_shape = (0.3,), (0.25,), (1, 12, 12)
+
+    @property
+    def group(self):
+        return group(self.group_name)
+
+    def stages(self, images):
+        G = self.group
+        moved = [G.act(images, ~h) if self.exact else images * (1 + i) for i, h in enumerate(G.elements)]
+        first = torch.stack([torch.relu(x.flatten(1) @ self.first) for x in moved], 2)
+        return [first, torch.relu(torch.einsum("bfg,fk->bkg", first, self.second))]
+
+    def forward(self, images):
+        return self.stages(images)[-1]
+
+    def pool(self, features):
+        return features.mean(2)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from feature_cells import AveragingEncoder
+
+from eqssl.data.views import cut_disc, normalise
+from eqssl.evaluation.equivariance import (
+    equivariance_errors,
+    measure,
+    pessimistic_ranks,
+    retrieval,
+    undo,
+    undo_table,
+)
+from eqssl.evaluation.moves import draw_moves
+from eqssl.symmetry import group
+
+GROUPS = ["trivial", "C2", "C4", "D1", "D2", "D4"]
+
+
+def images(count=40):
+    return torch.randint(0, 256, (count, 1, 12, 12), generator=torch.Generator().manual_seed(2)).to(
+        torch.uint8
+    )
+
+
+def seen(encoder, x):
+    return encoder.stages(normalise(cut_disc(x), encoder.mean, encoder.std))
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_an_equivariant_encoder_has_no_error_and_a_plain_one_has(name):
+    exact = equivariance_errors(AveragingEncoder(name), images())
+    assert len(exact["stages"]) == 2
+    assert max(*exact["stages"], exact["invariant"]) < 1e-6
+    plain = equivariance_errors(AveragingEncoder(name, exact=False), images())
+    if name == "trivial":
+        assert plain["stages"] == [0.0, 0.0]
+    else:
+        assert min(*plain["stages"], plain["invariant"]) > 0.05
+
+
+def test_the_error_is_the_largest_over_the_group():
+    encoder, x = AveragingEncoder("D4", exact=False), images(300)  # more than one batch
+    G = encoder.group
+    reference = seen(encoder, x)
+    worst, worst_invariant = 0.0, 0.0
+    for g in G.elements:
+        moved = seen(encoder, G.act(x, g))
+        expected = torch.zeros_like(reference[-1])
+        for position, h in enumerate(G.elements):
+            expected[:, :, G.index(g @ h)] = reference[-1][:, :, position]
+        worst = max(worst, float((moved[-1] - expected).norm() / reference[-1].norm()))
+        invariant = encoder.pool(reference[-1])
+        worst_invariant = max(
+            worst_invariant, float((encoder.pool(moved[-1]) - invariant).norm() / invariant.norm())
+        )
+    errors = equivariance_errors(encoder, x)
+    assert errors["stages"][-1] == pytest.approx(worst, rel=1e-4)
+    assert errors["invariant"] == pytest.approx(worst_invariant, rel=1e-4)
+
+
+def test_ranks_count_ties_against_the_query():
+    queries = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [3.0, 0.0]])
+    gallery = torch.tensor([[5.0, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    # query 0 and 3: rows 0 and 3 tie; query 1: rows 1 and 2 tie; query 2: all four tie
+    assert pessimistic_ranks(queries, gallery).tolist() == [2, 2, 4, 2]
+
+
+def test_ranks_are_those_of_a_loop():
+    generator = torch.Generator().manual_seed(3)
+    gallery = torch.randn(50, 8, generator=generator)
+    queries = gallery + torch.randn(50, 8, generator=generator)
+    expected = []
+    for i in range(50):
+        scores = [float(torch.cosine_similarity(queries[i], row, dim=0)) for row in gallery]
+        expected.append(1 + sum(s >= scores[i] for j, s in enumerate(scores) if j != i))
+    assert pessimistic_ranks(queries, gallery).tolist() == expected
+    assert max(expected) > 3
+
+
+def test_negative_similarities_are_ranked_too():
+    # torchmetrics takes a similarity below zero for a miss
+    queries, gallery = torch.tensor([[-1.0, 0.1], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    assert pessimistic_ranks(queries, gallery).tolist() == [2, 2]
+    assert pessimistic_ranks(queries[:1], gallery[:1]).tolist() == [1]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_undo_brings_the_field_back_where_the_element_is_the_group_s(name):
+    encoder, x = AveragingEncoder(name), images(4)
+    D4, table = group("D4"), undo_table(encoder.group)
+    stored = seen(encoder, x)[-1]
+    undone = 0
+    for row, d in enumerate(D4.elements):
+        moved = seen(encoder, D4.act(x, d))[-1]
+        back = undo(moved, table[row].expand(4, -1))
+        undone += bool(torch.allclose(back, stored, atol=1e-4))
+    assert undone == encoder.group.order
+
+
+def test_retrieval_is_perfect_for_d4_and_only_for_it():
+    results = {name: retrieval(AveragingEncoder(name), images(200), seed=0) for name in GROUPS}
+    assert results["D4"] == {"queries": 200, "mrr": 1.0, "hit_rate_1": 1.0, "hit_rate_5": 1.0}
+    elements = draw_moves(200, 0)[0]
+    D4 = group("D4")
+    pixels = torch.arange(9).view(1, 1, 3, 3)
+    for name in ("trivial", "C4"):
+        G = group(name)
+        own = [
+            any(torch.equal(D4.act(pixels, D4.elements[e]), G.act(pixels, g)) for g in G.elements)
+            for e in elements
+        ]
+        share = sum(own) / 200
+        assert share <= results[name]["hit_rate_1"] < share + 0.2
+        assert results[name]["hit_rate_1"] < results[name]["mrr"] < results[name]["hit_rate_5"] + 0.1
+
+
+def test_measure_says_what_was_measured():
+    result = measure(AveragingEncoder("C4"), images(30), seed=0)
+    assert (result["group"], result["exact"], result["images"]) == ("C4", True, 30)
+    assert result["error"] == max(*result["stages"], result["invariant"]) < 1e-6
+    assert result["retrieval"]["queries"] == 30
+
+
+def test_a_feature_that_is_zero_everywhere_has_no_error():
+    encoder = AveragingEncoder("C4")
+    encoder.second.zero_()
+    errors = equivariance_errors(encoder, images(8))
+    assert (errors["stages"][-1], errors["invariant"]) == (0.0, 0.0)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from feature_cells import CLASSES, write_shards
+
+from eqssl.data.loading import load_split
+from eqssl.data.views import cut_disc, normalise, turn
+from eqssl.encoders import create, load_encoder, save_encoder
+from eqssl.evaluation.features import extract
+from eqssl.evaluation.parquet import read_features
+from eqssl.files import sha256
+from eqssl.jobs import FeaturesJob
+from eqssl.params import FeatureSettings
+from eqssl.symmetry import group
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write_shards(tmp_path_factory.mktemp("squares") / "shards")
+
+
+def make_encoder(folder, params, name="C4", side=12):
+    settings = params.encoder.model_copy(update={"width": (12, 24)})
+    generator = torch.Generator().manual_seed(0)
+    encoder = create(settings, name, (1, side, side), (0.2,), (0.25,), generator)
+    encoder.train()
+    with torch.no_grad():  # statistics of batch norm that are not those of a fresh network
+        encoder(torch.randn(32, 1, side, side, generator=generator))
+    save_encoder(encoder.eval(), folder, {"dataset": "squares", "pretext": "random", "seed": 0})
+    return folder
+
+
+def job(views=("stored", "grid", "angle"), stages=2, seed=0):
+    return FeaturesJob(features=FeatureSettings(stages=stages, views=views, seed=seed))
+
+
+@pytest.mark.parametrize("name", ["trivial", "D4"])
+def test_every_row_is_the_frozen_encoder_s_feature_of_that_view(shards, tmp_path, params, name):
+    folder = make_encoder(tmp_path / "cell", params, name)
+    extract(job(), shards, folder, tmp_path / "out", "cpu")
+    encoder, D4 = load_encoder(folder), group("D4")
+    for split_name, count in (("train", 48), ("val", 12), ("test", 20)):
+        split = load_split(shards, split_name)
+        table = read_features(
+            tmp_path / f"out/features/{split_name}.parquet",
+            ["invariant", "regular", "invariant_2", "regular_2"],
+        )
+        views = ["stored", "grid", "angle"] if split_name == "test" else ["stored"]
+        assert len(table.keys) == count * len(views)
+        assert table.views.tolist() == [view for view in views for _ in range(count)]
+        assert table.keys == split.keys * len(views)
+        assert table.labels.tolist() == split.labels.tolist() * len(views)
+        for row in range(0, len(table.keys), 3):
+            image = torch.from_numpy(np.array(split.images[row % count]))[None]
+            if table.views[row] == "grid":
+                image = D4.act(image, D4.elements[table.elements[row]])
+            if table.views[row] == "angle":
+                image = turn(image.float() / 255, torch.tensor([table.angles[row]]))
+            with torch.no_grad():
+                stages = encoder.stages(normalise(cut_disc(image), encoder.mean, encoder.std))
+            for suffix, stage in (("", stages[-1]), ("_2", stages[-2])):
+                regular, invariant = (
+                    table.features["regular" + suffix][row],
+                    table.features["invariant" + suffix][row],
+                )
+                # field-major: number f * |G| + g
+                f, g = stage.shape[1] - 1, stage.shape[2] // 2
+                assert regular[f * stage.shape[2] + g] == pytest.approx(float(stage[0, f, g]), abs=1e-5)
+                assert np.allclose(regular, stage[0].reshape(-1), atol=1e-5)
+                assert np.allclose(invariant, encoder.pool(stage)[0], atol=1e-5)
+
+
+def test_the_files_say_what_they_were_made_from(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params)
+    extract(job(stages=1), shards, folder, tmp_path / "out", "cpu")
+    table = read_features(tmp_path / "out/features/test.parquet", ["invariant"])
+    info = table.info
+    assert info.encoder == sha256(folder / "encoder.safetensors")
+    assert info.data == load_split(shards, "test").index.digest
+    assert (info.group, info.order, info.classes) == ("C4", 4, CLASSES)
+    assert len(info.fields) == 1
+    assert (table.elements[table.views == "grid"] >= 0).all()
+    assert (table.elements[table.views != "grid"] == -1).all()
+    assert (table.angles[table.views != "angle"] == 0).all()
+    equivariance = json.loads((tmp_path / "out/equivariance.json").read_text())
+    assert equivariance["error"] < 1e-5
+    assert len(equivariance["stages"]) == 2
+    assert equivariance["images"] == equivariance["retrieval"]["queries"] == 20
+
+
+def test_extraction_is_reproducible_and_leaves_torch_as_it_was(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params)
+    threads = torch.get_num_threads()
+    torch.manual_seed(5)
+    load_encoder(folder)
+    state = torch.get_rng_state()
+    for name in ("a", "b"):
+        torch.manual_seed(5)
+        extract(job(), shards, folder, tmp_path / name, "cpu")
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+    for file in (
+        "features/train.parquet",
+        "features/val.parquet",
+        "features/test.parquet",
+        "equivariance.json",
+    ):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    extract(job(seed=1), shards, folder, tmp_path / "c", "cpu")
+    assert (tmp_path / "a/features/test.parquet").read_bytes() != (
+        tmp_path / "c/features/test.parquet"
+    ).read_bytes()
+
+
+def test_invariant_features_do_not_change_on_the_grid_and_regular_ones_do(shards, tmp_path, params):
+    extract(job(), shards, make_encoder(tmp_path / "cell", params, "D4"), tmp_path / "out", "cpu")
+    table = read_features(tmp_path / "out/features/test.parquet", ["invariant", "regular"])
+    stored, grid, angle = (table.view(view) for view in ("stored", "grid", "angle"))
+    assert np.allclose(stored.features["invariant"], grid.features["invariant"], atol=1e-5)
+    assert not np.allclose(stored.features["regular"], grid.features["regular"], atol=1e-3)
+    assert not np.allclose(stored.features["invariant"], angle.features["invariant"], atol=1e-3)
+
+
+def test_an_encoder_for_other_images_is_refused(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params, side=16)
+    with pytest.raises(
+        ValueError, match=r"encoder\.json: image_shape: \[1, 16, 16\], .*squares are \[1, 12, 12\]"
+    ):
+        extract(job(), shards, folder, tmp_path / "out", "cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_stages_than_there_are_is_refused(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params)
+    with pytest.raises(ValueError, match=r"features\.stages: given 3, allowed: 1 to 2"):
+        extract(job(stages=3), shards, folder, tmp_path / "out", "cpu")
+
+
+def test_weights_that_are_not_finite_leave_no_file(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params)
+    encoder = load_encoder(folder)
+    for parameter in encoder.parameters():
+        parameter.fill_(float("nan"))
+    save_encoder(encoder, folder, {})
+    with pytest.raises(ValueError, match=r"train\.parquet: column \w+: key '[\w-]+' .*not finite"):
+        extract(job(), shards, folder, tmp_path / "out", "cpu")
+    assert list((tmp_path / "out").rglob("*.*")) == []

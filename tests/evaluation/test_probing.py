@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from feature_cells import CLASSES, columns, information, probe_job, write_cell
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from eqssl.evaluation.parquet import feature_writer, read_features
+from eqssl.evaluation.probing import evaluate
+
+
+def run(folder, **settings):
+    evaluation, encoder = folder / "eval", folder
+    evaluate(probe_job(**settings), evaluation, encoder, folder / "probe")
+    return json.loads((folder / "probe/metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cell")
+    write_cell(folder, noise=4.0)
+    return folder, run(folder)
+
+
+def features(folder, split, column):
+    table = read_features(folder / f"eval/features/{split}.parquet", [column])
+    return table, table.features[column].astype(np.float64)
+
+
+def test_metrics_are_flat_numbers_with_the_agreed_names(cell):
+    metrics = {key: value for key, value in cell[1].items() if key != "details"}
+    expected = {"dataset", "group", "pretext", "seed", "parameters", "flops", "epochs"}
+    expected |= {"equivariance_error", "seconds_pretrain"}
+    for view in ("stored", "grid", "angle"):
+        names = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for share in (1, 10, 100)] + [
+            f"knn_{view}"
+        ]
+        expected |= {name + end for name in names for end in ("", "_lo", "_hi")}
+    assert set(metrics) == expected
+    assert (metrics["epochs"], metrics["seconds_pretrain"], metrics["equivariance_error"]) == (2, 1.5, 1e-7)
+    for name, value in metrics.items():
+        if "acc" in name or "knn" in name:
+            assert 0 <= value <= 1
+        if name + "_lo" in metrics:
+            assert metrics[name + "_lo"] <= value <= metrics[name + "_hi"]
+            assert metrics[name + "_lo"] < metrics[name + "_hi"]
+    assert metrics["acc_stored_100"] > metrics["acc_angle_100"]
+    assert metrics["acc_stored_100"] >= metrics["acc_stored_1"]
+
+
+@pytest.mark.parametrize(("prefix", "column"), [("acc", "invariant"), ("reg_acc", "regular")])
+def test_all_labels_are_what_scikit_learn_makes_of_the_same_choice(cell, prefix, column):
+    folder, metrics = cell
+    train, x = features(folder, "train", column)
+    val, v = features(folder, "val", column)
+    test, t = features(folder, "test", column)
+    scaler = StandardScaler().fit(x)
+    x, v, t = (scaler.transform(values) for values in (x, v, t))
+    strengths = np.geomspace(1, 1e-6, 13)
+
+    def fitted(rows, labels, strength):
+        return LogisticRegression(C=1 / (strength * len(rows)), tol=1e-8, max_iter=20000).fit(rows, labels)
+
+    scores = [fitted(x, train.labels, s).score(v, val.labels) for s in strengths]
+    record = metrics["details"]["probes"][column]["100"][0]
+    assert record["accuracy"] == pytest.approx(max(scores), abs=0.017)
+    final = fitted(np.concatenate([x, v]), np.concatenate([train.labels, val.labels]), record["strength"])
+    for view in ("stored", "grid", "angle"):
+        rows = test.views == view
+        assert metrics[f"{prefix}_{view}_100"] == pytest.approx(
+            final.score(t[rows], test.labels[rows]), abs=0.012
+        )
+
+
+def test_few_labels_are_the_mean_over_draws(cell):
+    details = cell[1]["details"]
+    for share in (1, 10):
+        draws = details["draws"][f"acc_stored_{share}"]
+        assert len(draws) == 3
+        assert np.mean(draws) == pytest.approx(cell[1][f"acc_stored_{share}"])
+        assert len(details["probes"]["invariant"][str(share)]) == 3
+    assert "acc_stored_100" not in details["draws"]
+
+
+def test_neighbours_are_scikit_learns_with_training_and_validation_images(cell):
+    folder, metrics = cell
+    train, x = features(folder, "train", "invariant")
+    val, v = features(folder, "val", "invariant")
+    test, t = features(folder, "test", "invariant")
+    reference = KNeighborsClassifier(
+        5, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / 0.07)
+    ).fit(np.concatenate([x, v]), np.concatenate([train.labels, val.labels]))
+    for view in ("stored", "grid", "angle"):
+        rows = test.views == view
+        assert metrics[f"knn_{view}"] == pytest.approx(reference.score(t[rows], test.labels[rows]))
+
+
+def test_predictions_are_those_of_the_invariant_probe(cell):
+    folder, metrics = cell
+    with (folder / "probe/predictions.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["actual", "predicted"]
+    assert len(rows) == 91
+    assert [row[0] for row in rows[1:]] == [CLASSES[i % 3] for i in range(90)]
+    assert np.mean([a == p for a, p in rows[1:]]) == pytest.approx(metrics["acc_stored_100"])
+
+
+def test_angles_are_bins_of_15_degrees(cell):
+    folder, metrics = cell
+    bins = metrics["details"]["angles"]
+    angles = read_features(folder / "eval/features/test.parquet", []).view("angle").angles
+    assert all((b["degrees"] - 7.5) % 15 == 0 for b in bins)
+    for b in bins:
+        assert b["n"] == int(((angles >= b["degrees"] - 7.5) & (angles < b["degrees"] + 7.5)).sum()) > 0
+        assert b["lo"] <= b["acc"] <= b["hi"]
+    assert sum(b["n"] for b in bins) == 90
+    assert sum(b["n"] * b["acc"] for b in bins) / 90 == pytest.approx(metrics["acc_angle_100"])
+
+
+def test_details_say_how_everything_came_to_be(cell):
+    details = cell[1]["details"]
+    assert details["encoder"]["weights_sha256"] == "e" * 64
+    assert details["pretrain"] == {"epochs": 2, "seconds": 1.5}
+    assert details["probe"]["strengths"] == [1e-6, 1.0, 13]
+    assert set(details["ridge"]) == {"invariant", "regular", "invariant_2", "regular_2"}
+    assert "numpy" in details["versions"]
+    assert 0 < details["prediction_change"]["invariant"] < 1
+    assert details["probes"]["regular"]["100"][0]["refit"]["converged"]
+
+
+def test_the_same_inputs_give_the_same_bytes(cell, tmp_path):
+    folder, _ = cell
+    evaluate(probe_job(), folder / "eval", folder, tmp_path)
+    for file in ("metrics.json", "predictions.csv"):
+        assert (tmp_path / file).read_bytes() == (folder / "probe" / file).read_bytes()
+    evaluate(probe_job(seed=1), folder / "eval", folder, tmp_path)
+    assert (tmp_path / "metrics.json").read_bytes() != (folder / "probe/metrics.json").read_bytes()
+
+
+def test_the_trivial_group_s_features_are_probed_once(tmp_path):
+    write_cell(tmp_path, group="trivial", order=1, fields=(5,))
+    metrics = run(tmp_path, shares=(100,))
+    assert metrics["reg_acc_stored_100"] == metrics["acc_stored_100"]
+    assert "acc_stored_1" not in metrics
+    assert metrics["details"]["probes"]["regular"] == metrics["details"]["probes"]["invariant"]
+
+
+def refused(folder, message, **settings):
+    with pytest.raises(ValueError, match=message) as caught:
+        run(folder, **settings)
+    assert "\n" not in str(caught.value)
+    assert not (folder / "probe").exists()
+
+
+def test_features_of_another_encoder_are_refused(tmp_path):
+    write_cell(tmp_path)
+    encoder = json.loads((tmp_path / "encoder.json").read_text())
+    (tmp_path / "encoder.json").write_text(json.dumps({**encoder, "weights_sha256": "f" * 64}))
+    refused(tmp_path, r"train\.parquet: metadata eqssl\.encoder: made with weights e+, but .* f+")
+
+
+def test_files_of_different_data_are_refused(tmp_path):
+    write_cell(tmp_path)
+    write_cell(tmp_path / "other", data="0" * 64)
+    (tmp_path / "other/eval/features/val.parquet").replace(tmp_path / "eval/features/val.parquet")
+    refused(tmp_path, r"val\.parquet: metadata eqssl\.data: '0+', but train\.parquet has 'd+'")
+
+
+def test_a_class_without_training_images_is_named(tmp_path):
+    write_cell(tmp_path)
+    info, labels = information(), np.arange(60) % 2
+    with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
+        writer.write("train", "stored", [str(i) for i in range(60)], labels, columns(info, labels, 1.0, 0))
+    refused(tmp_path, r"train\.parquet: column label: class 'cat' has no images")
+
+
+def test_a_class_with_too_few_images_for_a_draw_is_named(tmp_path):
+    write_cell(tmp_path)
+    info, labels = information(), np.array([0] * 200 + [1] * 200 + [2] * 5)
+    with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
+        writer.write("train", "stored", [str(i) for i in range(405)], labels, columns(info, labels, 1.0, 0))
+    refused(tmp_path, r"train\.parquet: column label: class 'cat' has 5 training images, .*10 %")
+
+
+def test_views_of_different_images_are_refused(tmp_path):
+    write_cell(tmp_path)
+    path = tmp_path / "eval/features/test.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, 179), path)
+    refused(tmp_path, r"test\.parquet: column key: view 'grid' is not of the images of 'stored'")
+
+
+def test_a_file_without_rows_is_refused(tmp_path):
+    write_cell(tmp_path)
+    with feature_writer(tmp_path / "eval/features/val.parquet", information()):
+        pass
+    refused(tmp_path, r"val\.parquet: has no rows")
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_truncated_file_is_refused(tmp_path, split):
+    write_cell(tmp_path)
+    path = tmp_path / f"eval/features/{split}.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+    refused(tmp_path, rf"{split}\.parquet: not a whole Parquet file")
+
+
+def test_records_that_lack_a_key_are_refused(tmp_path):
+    write_cell(tmp_path)
+    (tmp_path / "pretrain.json").write_text("{}")
+    refused(tmp_path, r"pretrain\.json: epochs: is missing")
+    (tmp_path / "pretrain.json").write_text("{")
+    refused(tmp_path, r"pretrain\.json: not JSON")

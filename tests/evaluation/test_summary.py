@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from eqssl.evaluation.summary import columns, summarise
+
+HEADER = (
+    "dataset,group,pretext,seed,parameters,flops,epochs,equivariance_error,seconds_pretrain,"
+    "acc_stored_1,acc_stored_1_lo,acc_stored_1_hi,acc_stored_100,acc_stored_100_lo,acc_stored_100_hi,"
+    "acc_angle_1,acc_angle_1_lo,acc_angle_1_hi,acc_angle_100,acc_angle_100_lo,acc_angle_100_hi,"
+    "reg_acc_stored_1,reg_acc_stored_1_lo,reg_acc_stored_1_hi,"
+    "reg_acc_stored_100,reg_acc_stored_100_lo,reg_acc_stored_100_hi,"
+    "reg_acc_angle_1,reg_acc_angle_1_lo,reg_acc_angle_1_hi,"
+    "reg_acc_angle_100,reg_acc_angle_100_lo,reg_acc_angle_100_hi,"
+    "knn_stored,knn_stored_lo,knn_stored_hi,knn_angle,knn_angle_lo,knn_angle_hi"
+)
+
+
+def write(folder, name, views=("stored", "angle"), shares=(1, 100), accuracy=0.1 + 0.2, **changes):
+    values = {
+        "dataset": "insects",
+        "group": "C4",
+        "pretext": "mine",
+        "seed": 0,
+        "parameters": 123,
+        "flops": 456,
+        "epochs": 3,
+        "equivariance_error": 1.2345678901234567e-07,
+        "seconds_pretrain": 2.5,
+        "details": {"anything": [1]},
+    }
+    for view in views:
+        names = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for share in shares] + [f"knn_{view}"]
+        values |= {key + end: accuracy for key in names for end in ("", "_lo", "_hi")}
+    path = folder / name
+    path.write_text(json.dumps({**values, **changes}, sort_keys=True))
+    return path
+
+
+def tables(folder, files):
+    summarise(files, folder / "grid.csv", folder / "grid.json")
+    text = (folder / "grid.csv").read_text()
+    return text, json.loads((folder / "grid.json").read_text())
+
+
+def test_columns_rows_and_digits(tmp_path):
+    files = [
+        write(tmp_path, "a", group="D4"),
+        write(tmp_path, "b", group="trivial", pretext="zebra"),
+        write(tmp_path, "c", group="C4", seed=10),
+        write(tmp_path, "d", group="C4", seed=9),
+        write(tmp_path, "e", group="D1"),
+        write(tmp_path, "f", group="D2"),
+        write(tmp_path, "g", group="C2"),
+        write(tmp_path, "h", dataset="birds", group="D4"),
+        write(tmp_path, "i", group="trivial", pretext="ant"),
+    ]
+    text, _ = tables(tmp_path, files)
+    assert text.splitlines()[0] == HEADER
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [(r["dataset"], r["group"], r["pretext"], r["seed"]) for r in rows] == [
+        ("birds", "D4", "mine", "0"),
+        ("insects", "trivial", "ant", "0"),
+        ("insects", "trivial", "zebra", "0"),
+        ("insects", "C2", "mine", "0"),
+        ("insects", "C4", "mine", "9"),
+        ("insects", "C4", "mine", "10"),
+        ("insects", "D1", "mine", "0"),
+        ("insects", "D2", "mine", "0"),
+        ("insects", "D4", "mine", "0"),
+    ]
+    assert float(rows[0]["acc_stored_1"]) == 0.1 + 0.2
+    assert rows[0]["acc_stored_1"] == "0.30000000000000004"
+    assert float(rows[0]["equivariance_error"]) == 1.2345678901234567e-07
+    assert rows[0]["parameters"] == "123"
+    assert tables(tmp_path, files[::-1])[0] == text
+
+
+def test_the_summary_is_the_mean_over_seeds(tmp_path):
+    files = [write(tmp_path, str(seed), seed=seed, accuracy=0.25 * (seed + 1)) for seed in range(3)]
+    _, summary = tables(tmp_path, [*files, write(tmp_path, "other", pretext="else", accuracy=1.0)])
+    assert summary["insects"]["C4"]["mine"]["acc_stored_100"] == 0.5
+    assert summary["insects"]["C4"]["else"]["knn_angle"] == 1.0
+    assert set(summary["insects"]["C4"]["mine"]) == {
+        *(
+            f"{p}_{view}_{share}"
+            for p in ("acc", "reg_acc")
+            for view in ("stored", "angle")
+            for share in (1, 100)
+        ),
+        "knn_stored",
+        "knn_angle",
+        "equivariance_error",
+    }
+
+
+def test_views_are_in_their_order_and_shares_are_numbers():
+    names = ["acc_angle_9", "acc_angle_100", "acc_grid_9", "acc_stored_9", "acc_stored_9_lo", "reg_acc_x_1"]
+    found = [name for name in columns(names) if name.startswith("acc") and not name.endswith(("lo", "hi"))]
+    assert found == [f"acc_{view}_{share}" for view in ("stored", "grid", "angle") for share in (9, 100)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_cells_of_different_shares_are_refused(tmp_path, order):
+    files = [write(tmp_path, "a.json"), write(tmp_path, "b.json", shares=(1, 10, 100), seed=1)][::order]
+    with pytest.raises(ValueError, match=r"[ab]\.json: acc_stored_10: not in every cell"):
+        tables(tmp_path, files)
+    assert not (tmp_path / "grid.csv").exists()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_cells_of_different_views_are_refused(tmp_path, order):
+    files = [write(tmp_path, "a.json"), write(tmp_path, "b.json", views=("stored",), seed=1)][::order]
+    with pytest.raises(ValueError, match=r"[ab]\.json: acc_angle_1: not in every cell"):
+        tables(tmp_path, files)
+
+
+def test_a_cell_given_twice_is_refused(tmp_path):
+    files = [write(tmp_path, "a.json"), write(tmp_path, "b.json")]
+    with pytest.raises(ValueError, match=r"b\.json: the cell insects C4 mine seed 0 is given twice"):
+        tables(tmp_path, files)
+
+
+def test_damaged_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"b\.json: group: given 'E8', allowed: trivial, C2"):
+        tables(tmp_path, [write(tmp_path, "b.json", group="E8")])
+    (tmp_path / "c.json").write_text('{"dataset": "x"')
+    with pytest.raises(ValueError, match=r"c\.json: not JSON"):
+        tables(tmp_path, [tmp_path / "c.json"])
+    (tmp_path / "d.json").write_text('{"dataset": "x"}')
+    with pytest.raises(ValueError, match=r"d\.json: group: is missing"):
+        tables(tmp_path, [tmp_path / "d.json"])
+    with pytest.raises(ValueError, match=r"no metrics\.json was given"):
+        tables(tmp_path, [])

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eqssl import cli, jobs
+from eqssl.params import Params
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def eqssl(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "eqssl", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)}
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=120
+    )
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, eqssl.cli; eqssl.cli.parser().format_help(); "
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'yaml', 'rich') if m in sys.modules])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert loaded.stdout.strip() == "[]"
+    text = cli.parser().format_help()
+    for command in (cli._run, cli._check, cli._table, cli._schema, cli._guard, cli._adopt, cli._shard):
+        assert f"\n    {command.__name__[1:]} " in text
+    for command in (cli._pretrain, cli._features, cli._probe, cli._publish, cli._summary, cli._report):
+        assert f"\n    {command.__name__[1:]} " in text
+
+
+def test_help_is_quick() -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert eqssl("--help").returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.3
+
+
+def test_check_prints_the_folder_of_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--params", str(ROOT / "params.yaml")]) == 0
+    params = Params.load(ROOT / "params.yaml")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(list(params.cells())) + 1
+    assert lines[-1] == f"active: {jobs.cell_folder(params, params.cell)}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"group": "C5"}, ["group", "'C5'", "'D4'"]),
+        ({"pretrain": {"epoch": 3}}, ["pretrain.epoch", "epochs"]),
+        ({"probe": {"draws": "five"}}, ["probe.draws", "'five'", "integer"]),
+        ({"pretext": "eq_label"}, ["pretext", "'eq_label'", "eq_labels"]),
+        ({"pretexts": {"labels": {"task": "relative_location", "haed": "plain"}}}, ["pretexts.labels.haed"]),
+    ],
+)
+def test_a_bad_setting_is_one_clear_error(
+    tmp_path: Path, changes: dict[str, object], words: list[str]
+) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        values[key] = {**values[key], **value} if isinstance(value, dict) else value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    result = eqssl("check", "--params", str(path))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"eqssl: error: {path}: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_schema_in_the_repository_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    expected = (ROOT / "workflow/schemas/params.schema.json").read_text()
+    assert capsys.readouterr().out == expected, "run `make schema`"
+
+
+def test_schema_takes_params_and_refuses_a_typo() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "workflow/schemas/params.schema.json").read_text())
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(values, schema)
+    values["pretrain"]["epoch"] = 3
+    with pytest.raises(jsonschema.ValidationError, match="epoch"):
+        jsonschema.validate(values, schema)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["probe", "--job", "{", "--evaluation", "e", "--encoder", "e", "--out", "o"], ["--job", "not JSON"]),
+        (
+            ["probe", "--job", "{}", "--evaluation", "e", "--encoder", "e", "--out", "o"],
+            ["--job.probe", "missing"],
+        ),
+        (["table", "--table", "nowhere.csv"], ["nowhere.csv", "eqssl run"]),
+        (["run"], ["Snakefile"]),
+    ],
+)
+def test_bad_input_ends_with_one_message_and_code_1(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    result = eqssl(*arguments, folder=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    for word in ["eqssl: error: ", *words]:
+        assert word in result.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["check", "--parms", "x"])
+    assert stop.value.code == 2
+    assert "--parms" in capsys.readouterr().err
