@@ -1,0 +1,41 @@
+# The pipeline: `snakemake --cores 8 all` runs the grid of params.yaml, `snakemake cell` its active cell.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "params.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+# Used with --software-deployment-method apptainer only: an image that you build from requirements.lock.
+container: "eqssl.sif"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/cell.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    cell,
+    html,
+    publish,
+    summary,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.summary.output,
+        rules.html.output,
+        rules.publish.output,
+
+
+rule cell:
+    input:
+        rules.publish.output,

@@ -1,0 +1,286 @@
+"""The command line. Each rule of the workflow is one of these commands; a person can run them too.
+
+Nothing heavy is imported before a command needs it, and not before it holds its processor slots, so that
+more jobs than cores do not even load a library at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TypeAlias, TypeVar
+
+from eqssl.run import end_with_parent
+
+JobType = TypeVar("JobType")
+Function = Callable[[argparse.Namespace], int | None]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # it has no public name
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after `eqssl`; None for those of the process.
+
+    Returns:
+        the exit code: 0, or 1 after an error that was reported on stderr as `eqssl: error: ...`.
+    """
+    options, rest = parser().parse_known_args(arguments)
+    if rest and options.command != "run":
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    signal.signal(signal.SIGTERM, _terminated)
+    end_with_parent(signal.SIGKILL if options.command == "run" else signal.SIGTERM)
+    try:
+        code: int | None = options.function(options)
+    except (ValueError, OSError) as error:
+        sys.stdout.flush()
+        print(f"eqssl: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("eqssl: interrupted", file=sys.stderr)
+        return 130
+    return code or 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command and option."""
+    description = "Self-supervised learning with exact symmetry."
+    main_parser = argparse.ArgumentParser(prog="eqssl", description=description)
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_user_commands(commands)
+    _add_job_commands(commands)
+    return main_parser
+
+
+def _add(commands: Commands, name: str, function: Function) -> argparse.ArgumentParser:
+    """Add a command that the function's docstring describes."""
+    text = (function.__doc__ or "").strip()
+    added = commands.add_parser(name, help=text.splitlines()[0].rstrip("."), description=text)
+    added.set_defaults(function=function)
+    return added
+
+
+def _add_user_commands(commands: Commands) -> None:
+    run = _add(commands, "run", _run)
+    run.add_argument("--cores", type=int, help="processor cores to use (default: all)")
+    check = _add(commands, "check", _check)
+    check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    table = _add(commands, "table", _table)
+    table.add_argument("--table", type=Path, default=Path("metrics/grid.csv"), help="CSV file")
+    schema = _add(commands, "schema", _schema)
+    schema.add_argument("--out", type=Path, help="file to write (default: print)")
+    _add(commands, "guard", _guard).add_argument("pointers", type=Path, nargs="+", metavar="FILE.dvc")
+    _add(commands, "adopt", _adopt).add_argument("experiments", nargs="+", metavar="EXPERIMENT")
+
+
+def _add_job_commands(commands: Commands) -> None:
+    shard = _add(commands, "shard", _shard)
+    pretrain = _add(commands, "pretrain", _pretrain)
+    features = _add(commands, "features", _features)
+    probe = _add(commands, "probe", _probe)
+    for added in (shard, pretrain, features, probe):
+        added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.jobs)")
+        added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
+    for added in (pretrain, features):
+        added.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
+        added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
+    for added in (features, probe):
+        added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
+    probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
+    _add_gathering_commands(commands)
+
+
+def _add_gathering_commands(commands: Commands) -> None:
+    publish = _add(commands, "publish", _publish)
+    for name in ("metrics", "predictions", "loss"):
+        publish.add_argument(f"--{name}", required=True, type=Path, help=f"the cell's {name} file")
+    publish.add_argument("--encoder", required=True, type=Path, help="the cell's folder of the encoder")
+    publish.add_argument("--into", required=True, nargs=2, type=Path, metavar=("METRICS", "MODEL"))
+    summary = _add(commands, "summary", _summary)
+    summary.add_argument("--table", required=True, type=Path, help="CSV file to write")
+    summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
+    summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
+    report = _add(commands, "report", _report)
+    report.add_argument("--out", required=True, type=Path, help="HTML file to write")
+    pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
+    pair.metavar = ("METRICS", "LOSS")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the whole pipeline of this folder, or the given targets; further options go to Snakemake."""
+    from eqssl.run import run
+
+    code = run(options.rest, options.cores)
+    if code == 0 and options.rest[-1:] in ([], ["all"]):
+        _table(argparse.Namespace(table=Path("metrics/grid.csv")))
+        print(f"report: {Path('report/index.html').resolve()}")
+    return code
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Check the settings and print the grid with each cell's folder."""
+    from eqssl.jobs import cell_folder
+    from eqssl.params import Params
+
+    params = Params.load(options.params)
+    for cell in params.cells():
+        name = f"{cell.dataset} {cell.group} {cell.pretext} seed {cell.seed}"
+        print(f"{name}: {cell_folder(params, cell)}")
+    print(f"active: {cell_folder(params, params.cell)}")
+
+
+def _table(options: argparse.Namespace) -> None:
+    """Print the table of the grid."""
+    from eqssl.report.console import print_table
+
+    if not options.table.is_file():
+        raise ValueError(f"{options.table}: no such file; `eqssl run` makes it")
+    print_table(options.table)
+
+
+def _schema(options: argparse.Namespace) -> None:
+    """Print the JSON schema of params.yaml, or write it to a file."""
+    import json
+
+    from eqssl.params import Params
+
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
+    # Docstrings become descriptions; without them the schema changes only when a setting does.
+    for model in [schema, *schema["$defs"].values()]:
+        model.pop("description", None)
+    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    if options.out is None:
+        print(text, end="")
+    else:
+        from eqssl.files import write_text
+
+        write_text(options.out, text)
+
+
+def _guard(options: argparse.Namespace) -> None:
+    """Refuse a store of results that lost files since the last commit."""
+    from eqssl.store import guard
+
+    guard(options.pointers)
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    """Copy the cells that experiments made into the store of this folder."""
+    from eqssl.store import adopt
+
+    for experiment in options.experiments:
+        print(f"{experiment}: {adopt(experiment)} files adopted")
+
+
+def _shard(options: argparse.Namespace) -> None:
+    """Write a data set as WebDataset tars with an index."""
+    from eqssl.jobs import ShardJob
+
+    job = _job(ShardJob, options.job)
+    with _processor(1):
+        from eqssl.data.shards import write_shards
+
+        write_shards(job, options.out)
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    """Train the encoder of one cell; a killed run goes on from its last checkpoint."""
+    from eqssl.jobs import PretrainJob
+
+    job = _job(PretrainJob, options.job)
+    with _processor(job.pretrain.threads):
+        from eqssl.training import pretrain
+
+        pretrain(job, options.shards, options.out, options.device, options.checkpoint_seconds)
+
+
+def _features(options: argparse.Namespace) -> None:
+    """Extract the features of a frozen encoder to Parquet and measure its equivariance."""
+    from eqssl.jobs import FeaturesJob
+
+    job = _job(FeaturesJob, options.job)
+    with _processor(1):
+        from eqssl.evaluation.features import extract
+
+        extract(job, options.shards, options.encoder, options.out, options.device)
+
+
+def _probe(options: argparse.Namespace) -> None:
+    """Fit probes on stored features and write the metrics of the cell."""
+    from eqssl.jobs import ProbeJob
+
+    job = _job(ProbeJob, options.job)
+    with _processor(1):
+        from eqssl.evaluation.probing import evaluate
+
+        evaluate(job, options.evaluation, options.encoder, options.out)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    """Copy one cell's metrics and encoder to the paths that DVC compares."""
+    from eqssl.store import publish
+
+    publish(options.metrics, options.predictions, options.loss, options.encoder, *options.into)
+
+
+def _summary(options: argparse.Namespace) -> None:
+    """Gather the metrics of all cells in one table."""
+    with _processor(1):
+        from eqssl.evaluation.summary import summarise
+
+        summarise(options.metrics, options.table, options.summary)
+
+
+def _report(options: argparse.Namespace) -> None:
+    """Write the HTML report of cells."""
+    with _processor(1):
+        from eqssl.report import write_report
+
+        write_report([(metrics, loss) for metrics, loss in options.cells], options.out)
+
+
+def _job(kind: type[JobType], text: str) -> JobType:
+    """Read a job from JSON.
+
+    Raises:
+        ValueError: not JSON, or settings that the job does not take.
+    """
+    import json
+
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--job: not JSON: {error}") from None
+    job: JobType = kind.read(values, "--job")  # type: ignore[attr-defined]
+    return job
+
+
+@contextmanager
+def _processor(threads: int) -> Iterator[None]:
+    """Hold processor slots, and keep numerical libraries to as many threads. Import them inside."""
+    from eqssl.training.slots import cpu_slots
+
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    with cpu_slots(threads):
+        yield
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """End in order on SIGTERM, so that files in the making are removed."""
+    raise SystemExit(128 + number)

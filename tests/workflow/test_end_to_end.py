@@ -1,0 +1,229 @@
+"""The pipeline, Snakemake, DVC and git together, on a grid of seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from project_copy import Project, copied
+
+NOTHING = "Nothing to be done (all requested files are present and up to date)."
+POINTERS = ("results.dvc", "provenance.dvc", "data/shards.dvc")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
+    """A project in git whose grid of two cells is built. Tests work on copies of it."""
+    project = copied(tmp_path_factory.mktemp("built") / "project", small_images)
+    project.change(grid={"group": ["C4"]})
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("start")
+    text = project.eqssl("run", "--cores", "8")
+    assert planned(text) == {"shard": 1, "pretrain": 2, "features": 2, "probe": 2}
+    return project
+
+
+@pytest.fixture
+def copy(built: Project, tmp_path: Path) -> Project:
+    shutil.copytree(built.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def planned(text: str) -> dict[str, int]:
+    """How many jobs of the steps that compute Snakemake says it runs."""
+    counts = re.findall(r"^(shard|pretrain|features|probe) +(\d+)$", text, flags=re.MULTILINE)
+    return {name: int(count) for name, count in counts}
+
+
+def edit(project: Project, module: str, addition: str) -> str:
+    """What the dry run plans after a line was added to a module."""
+    path = project.folder / "eqssl" / module
+    text = path.read_text()
+    path.write_text(text + addition)
+    out = project.run("snakemake", "-n", "all")
+    path.write_text(text)
+    return out
+
+
+def results(folder: Path) -> dict[str, object]:
+    """What a cell came to, less what depends on the moment: times and the record of the machine."""
+    metrics = {}
+    for path in sorted(folder.rglob("metrics.json")):
+        values = json.loads(path.read_text())
+        metrics[str(path.relative_to(folder))] = {
+            key: value for key, value in values.items() if key not in ("details", "seconds_pretrain")
+        }
+    names = ("encoder.safetensors", "loss.csv", "predictions.csv")
+    files = [path for name in names for path in sorted(folder.rglob(name))]
+    assert metrics
+    assert len(files) >= len(names)
+    return {"metrics": metrics, **{str(path.relative_to(folder)): path.read_bytes() for path in files}}
+
+
+def test_everything_that_is_promised_is_there(built: Project) -> None:
+    with (built.folder / "metrics/grid.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["pretext"] for row in rows] == ["contrastive", "random"]
+    cell = json.loads((built.folder / "metrics/cell.json").read_text())
+    assert cell["pretext"] == "contrastive"
+    assert "details" not in cell
+    assert set(cell) == set(rows[0])
+    assert "<table" in (built.folder / "report/index.html").read_text()
+    for name in (
+        "metrics/predictions.csv",
+        "metrics/loss.csv",
+        "model/encoder.safetensors",
+        "model/encoder.json",
+    ):
+        assert (built.folder / name).stat().st_size > 0
+    assert len(list((built.folder / "benchmarks").rglob("*.tsv"))) == 7
+    assert not list(built.folder.glob("results/**/.*"))
+
+
+def test_content_decides_and_not_time(copy: Project) -> None:
+    for path in [
+        *copy.folder.glob("results/**/*"),
+        *copy.folder.glob("data/shards/**/*"),
+        *copy.folder.glob("m*/*"),
+    ]:
+        moment = time.time() - random.uniform(0, 1e6)  # noqa: S311
+        os.utime(path, (moment, moment))
+    assert NOTHING in copy.run("snakemake", "-n", "all")
+
+
+def test_code_decides_and_not_its_text(copy: Project) -> None:
+    assert NOTHING in edit(copy, "evaluation/probing.py", "# a comment\n")
+    assert planned(edit(copy, "evaluation/probing.py", "_extra = 1\n")) == {"probe": 2}
+    assert planned(edit(copy, "pretexts/simclr.py", "_extra = 1\n"))["pretrain"] == 1
+    assert planned(edit(copy, "training/loop.py", "_extra = 1\n"))["pretrain"] == 2
+    assert NOTHING in edit(copy, "pretexts/supervised.py", "_extra = 1\n")
+    assert planned(edit(copy, "data/sources/parquet.py", "_extra = 1\n"))["shard"] == 1
+    assert NOTHING in edit(copy, "data/sources/fashion_mnist.py", "_extra = 1\n")
+    assert NOTHING in copy.run("snakemake", "-n", "all")
+
+
+@pytest.mark.slow
+def test_a_setting_reruns_what_it_decides(copy: Project) -> None:
+    def after(**changes: object) -> dict[str, int]:
+        before = (copy.folder / "params.yaml").read_text()
+        copy.change(**changes)
+        plan = planned(copy.run("snakemake", "-n", "all"))
+        (copy.folder / "params.yaml").write_text(before)
+        return plan
+
+    assert after(probe={"draws": 3}) == {"probe": 2}
+    assert after(features={"seed": 1}) == {"features": 2, "probe": 2}
+    assert after(pretrain={"epochs": 1}) == {"pretrain": 2, "features": 2, "probe": 2}
+    assert after(shards={"seed": 1}) == {"shard": 1, "pretrain": 2, "features": 2, "probe": 2}
+    assert after(machine={"checkpoint_seconds": 1, "device": "cpu"}) == {}
+
+
+def test_remote_clone_pull_and_experiments(copy: Project, tmp_path: Path) -> None:
+    copy.run("git", "init", "-q", "--bare", str(tmp_path / "remote.git"))
+    copy.run("git", "remote", "add", "origin", str(tmp_path / "remote.git"))
+    copy.run("dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
+    copy.run("dvc", "commit", "-q", "-f")
+    copy.commit("grid")
+    copy.run("dvc", "push", "-q")
+    copy.run("git", "push", "-q", "origin", "main")
+
+    copy.run("git", "clone", "-q", "-b", "main", str(tmp_path / "remote.git"), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc", "pull", "-q")
+    assert NOTHING in clone.run("snakemake", "-n", "all")
+    assert "up to date" in clone.run("dvc", "status")
+
+    # a finished cell: nothing is computed
+    text = clone.run("dvc", "exp", "run", "-n", "finished", "-S", "pretext=random")
+    assert planned(text) == {}
+    # a new one: that cell and nothing else
+    text = clone.run("dvc", "exp", "run", "-n", "new", "-S", "pretext=supervised")
+    assert planned(text) == {"pretrain": 1, "features": 1, "probe": 1}
+    folders = {path.name for path in (clone.folder / "results/small/C4").iterdir()}
+    assert folders == {"contrastive", "random", "supervised"}
+
+    diff = json.loads(clone.run("dvc", "metrics", "diff", "--json", "finished", "new"))["metrics/cell.json"]
+    assert diff["epochs"] == {"old": 0, "new": 2, "diff": 2}
+    table = clone.run("dvc", "exp", "show", "--csv", "--only-changed")
+    assert all(name in table for name in ("finished", "new", "pretext", "acc_stored_100"))
+    assert NOTHING in clone.run("snakemake", "-n", "cell")
+
+
+@pytest.mark.slow
+def test_a_temporary_experiment_is_adopted(copy: Project) -> None:
+    copy.run("dvc", "commit", "-q", "-f")
+    copy.commit("grid")
+    copy.run("dvc", "exp", "run", "-q", "--temp", "-n", "aside", "-S", "pretext=supervised")
+    assert not (copy.folder / "results/small/C4/supervised").exists()
+    assert re.fullmatch(r"aside: [1-9]\d* files adopted\n", copy.eqssl("adopt", "aside"))
+    assert "aside: 0 files adopted" in copy.eqssl("adopt", "aside")
+    copy.change(grid={"pretext": ["contrastive", "random", "supervised"]})
+    assert planned(copy.run("snakemake", "-n", "all")) == {}
+    assert "eqssl: error: experiment nowhere: " in copy.eqssl("adopt", "nowhere", code=1)
+
+
+@pytest.mark.slow
+def test_an_experiment_may_be_the_first_thing_that_is_run(project: Project) -> None:
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("start")
+    text = project.run("dvc", "exp", "run", "-n", "first", "-S", "pretext=random")
+    assert planned(text) == {"shard": 1, "pretrain": 1, "features": 1, "probe": 1}
+    assert "first" in project.run("dvc", "exp", "show", "--csv", "--only-changed")
+
+
+def test_a_store_that_lost_a_cell_is_refused(copy: Project) -> None:
+    copy.run("dvc", "commit", "-q", "-f")
+    copy.commit("grid")
+    shutil.rmtree(copy.folder / "results/small/C4/random")
+    copy.run("dvc", "commit", "-q", "-f", *POINTERS)
+    text = copy.eqssl("guard", *POINTERS, code=1)
+    assert re.match(r"eqssl: error: results\.dvc: holds \d+ files, but \d+ at the last commit", text)
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(copy: Project, tmp_path: Path) -> None:
+    copy.change(pretrain={"epochs": 12}, machine={"checkpoint_seconds": 0.05})
+    shutil.copytree(copy.folder, tmp_path / "undisturbed", symlinks=True)
+    undisturbed = Project(tmp_path / "undisturbed")
+    undisturbed.eqssl("run", "cell")
+
+    cells = copy.folder / "results/small/C4/contrastive"
+    known = set(cells.iterdir())
+    process = copy.start(sys.executable, "-m", "eqssl", "run", "cell")
+    deadline = time.monotonic() + 120
+    while not list(copy.folder.glob(".scratch/*/state.safetensors")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not [path for path in cells.rglob("encoder.safetensors") if path.parent not in known]
+
+    text = copy.eqssl("run", "cell")
+    assert "clearing it" in text
+    log = next(
+        path for path in copy.folder.glob("logs/pretrain/*contrastive*") if "12/12" in path.read_text()
+    )
+    assert re.search(r"go|resum|continu", log.read_text()), log.read_text()
+    assert results(copy.folder / "results") == results(undisturbed.folder / "results")
+
+
+def test_bad_data_are_one_message_and_leave_nothing(copy: Project) -> None:
+    tar = next((copy.folder / "data/shards").glob("*/train-00000.tar"))
+    content = tar.read_bytes()
+    tar.write_bytes(content[: len(content) // 2])
+    shutil.rmtree(copy.folder / ".scratch")  # the images as they were decoded from the whole tar
+    copy.change(seed=5)
+    text = copy.run("snakemake", "--cores", "1", "cell", code=1)
+    message = next(line for line in text.splitlines() if line.startswith("eqssl: error: "))
+    assert tar.name in message
+    assert "Traceback" not in text
+    assert not [path for path in copy.folder.glob("results/**/s5-*/*") if path.is_file()]

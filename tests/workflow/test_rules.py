@@ -1,0 +1,155 @@
+"""The rules without running them: style, lint, what a dry run plans, and errors before any job."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from project_copy import ROOT, TOOLS, Project, merged
+
+from eqssl import jobs
+from eqssl.params import Params
+
+
+def test_snakefmt_has_nothing_to_change() -> None:
+    command = [str(TOOLS / "snakefmt"), "--check", "Snakefile", "workflow"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_lint_is_clean(project: Project) -> None:
+    assert "Congratulations" in project.run("snakemake", "--lint")
+
+
+def test_dry_run_plans_every_cell_once(project: Project) -> None:
+    text = project.run("snakemake", "-n", "all")
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.MULTILINE))
+    assert planned == {
+        "shard": "1",
+        "pretrain": "4",
+        "features": "4",
+        "probe": "4",
+        "summary": "1",
+        "publish": "1",
+        "html": "1",
+        "all": "1",
+        "total": "17",
+    }
+    params = Params.load(project.folder / "params.yaml")
+    for cell in params.cells():
+        assert f"{jobs.probe_folder(params, cell)}/metrics.json" in text
+
+
+def test_targets_cell_and_report_plan_their_part(project: Project) -> None:
+    assert "pretrain        1\n" in project.run("snakemake", "-n", "cell")
+    assert re.search(r"^pretrain +4$", project.run("snakemake", "-n", "html"), flags=re.MULTILINE)
+
+
+def test_jobs_in_the_rules_are_those_of_the_package(project: Project) -> None:
+    params = Params.load(project.folder / "params.yaml")
+    text = project.run("snakemake", "-n", "-p", "all")
+    for cell in params.cells():
+        folder = jobs.cell_folder(params, cell)
+        command = next(line for line in text.splitlines() if f"--out {folder} " in line)
+        job = json.loads(re.search(r"--job '(.*?)' --shards", command)[1])  # type: ignore[index]
+        assert jobs.PretrainJob.read(job) == jobs.pretrain_job(params, cell)
+
+
+def test_a_path_of_other_settings_is_refused(project: Project) -> None:
+    params = Params.load(project.folder / "params.yaml")
+    right = jobs.cell_folder(params, params.cell)
+    wrong = re.sub(r"-[0-9a-f]{8}$", "-00000000", right)
+    text = project.run("snakemake", "-n", f"{wrong}/encoder.json", code=1)
+    assert f"{wrong}: other settings made it; the present ones make {right}" in text
+    assert project.run("snakemake", "-n", f"{right}/encoder.json")
+
+
+BAD = [
+    ({"group": "C5"}, ["group", "'C5'", "'trivial', 'C2', 'C4', 'D1', 'D2' or 'D4'"]),
+    ({"pretrain": {"epoch": 3}}, ["pretrain.epoch", "no such setting", "epochs"]),
+    ({"pretexts": {"labels": {"haed": "plain"}}}, ["pretexts.labels.haed", "no such setting", "head"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD)
+def test_a_bad_setting_stops_snakemake_before_any_job(
+    project: Project, changes: dict[str, object], words: list[str]
+) -> None:
+    project.change(**changes)
+    text = project.run("snakemake", "--cores", "1", "all", code=1)
+    for word in words:
+        assert word in text
+    assert "Traceback" not in text
+    assert not (project.folder / "results").exists()
+    assert not (project.folder / "logs").exists()
+
+
+def test_default_profile_judges_by_content() -> None:
+    for name in ("default", "slurm"):
+        profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
+        assert profile["max-checksum-file-size"] == "100GB"
+        assert profile["show-failed-logs"] is True
+
+
+def test_dvc_knows_every_section_that_decides_a_result() -> None:
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["cell"]
+    assert set(stage["params"]) == set(Params.model_fields) - {"machine", "grid"}
+
+
+def test_dvc_exp_run_refuses_a_bad_setting(project: Project) -> None:
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("start")
+    text = project.run("dvc", "exp", "run", "-S", "pretext=eq_label", code=255)
+    assert "pretext: given 'eq_label', allowed: " in text
+    assert "eq_labels" in text
+    assert not (project.folder / "results").exists()
+
+
+def test_input_of_a_data_set_is_its_pointer_or_its_files(project: Project) -> None:
+    before = project.run("snakemake", "-n", "-R", "shard", "--", "all")
+    assert "train.parquet" in before
+    images = Path(yaml.safe_load((project.folder / "params.yaml").read_text())["datasets"]["small"]["path"])
+    copy = project.folder / "data/raw/small"
+    copy.mkdir(parents=True)
+    for file in images.glob("*.parquet"):
+        (copy / file.name).write_bytes(file.read_bytes())
+    (project.folder / "data/raw/small.dvc").write_text("outs:\n- path: small\n")
+    project.change(datasets={"small": {"path": "data/raw/small"}})
+    assert re.search(
+        r"input: data/raw/small\.dvc$", project.run("snakemake", "-n", "all"), flags=re.MULTILINE
+    )
+
+
+def test_requirements_are_versions_only() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert pins
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line) for line in pins)
+    names = [line.split("==")[0].lower() for line in pins]
+    assert names == sorted(names)
+    assert "escnn" not in names
+    assert {"torch", "setuptools", "snakemake", "dvc"} <= set(names)
+
+
+def test_merged_is_what_snakemake_makes_of_two_configfiles(project: Project) -> None:
+    """The other tests write one params.yaml with `merged`; CI gives Snakemake two files."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
+    (project.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (project.folder / "data/raw/small").mkdir(parents=True)
+    text = project.run("snakemake", "-n", "--configfile", "tests/workflow/small.yaml", "--", "all")
+    expected = Params.check(merged(params, small))
+    for cell in expected.cells():
+        assert jobs.probe_folder(expected, cell) in text
+
+
+def test_modules_run_from_the_working_tree(project: Project) -> None:
+    """A copy of the code, as DVC's temporary workspace is one, uses itself and not what is installed."""
+    code = "import eqssl; print(eqssl.__file__)"
+    out = project.run(sys.executable, "-c", code).strip()
+    assert Path(out).is_relative_to(project.folder)

@@ -1,0 +1,122 @@
+# Settings, paths and code digests for the other files of rules.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+
+from eqssl import encoders, jobs, pretexts, run, store
+from eqssl.data import sources
+from eqssl.params import Cell, Params
+from eqssl.provenance import code_digest
+
+try:
+    PARAMS = Params.check(config)
+    if workflow.is_main_process:
+        run.hold()
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+validate(config, "../schemas/params.schema.json", set_default=False)
+run.prepare(ROOT)
+if workflow.is_main_process:
+    store.own(store.RECORDS, "model", "metrics")
+
+SHARDS = "data/shards/{dataset}-{shard_id}"
+CELL = "results/{dataset}/{group}/{pretext}/s{seed}-{cell_id}"
+EVALUATION = f"{CELL}/eval-{jobs.features_job(PARAMS).digest}"
+PROBE = f"{EVALUATION}/probe-{jobs.probe_job(PARAMS).digest}"
+SPLITS = ("train", "val", "test")
+
+
+# Rules say <cell>/encoder.json; the wildcards are inside the variable.
+pathvars:
+    shards=SHARDS,
+    cell=CELL,
+    evaluation=EVALUATION,
+    probe=PROBE,
+    name="{dataset}-{group}-{pretext}-s{seed}-{cell_id}",
+
+
+wildcard_constraints:
+    dataset="|".join(PARAMS.datasets),
+    group=r"\w+",
+    pretext="|".join(PARAMS.pretexts),
+    seed=r"\d+",
+    shard_id=r"[0-9a-f]{8}",
+    cell_id=r"[0-9a-f]{8}",
+
+
+def checked(given, folder):
+    """The folder that a path names, which has to be the one that the present settings make."""
+    if given != folder:
+        raise ValueError(
+            f"{given}: other settings made it; the present ones make {folder}"
+        )
+    return folder
+
+
+def raw(wildcards):
+    """What a data set is versioned by: DVC's pointer, or else the file, or the files of the folder."""
+    checked(SHARDS.format(**wildcards), jobs.shard_folder(PARAMS, wildcards.dataset))
+    path = PARAMS.datasets[wildcards.dataset].path
+    if path is None:
+        return []
+    pointer = Path(f"{path}.dvc")
+    files = [pointer] if pointer.is_file() else [Path(path), *Path(path).glob("*")]
+    return sorted(str(file) for file in files if file.is_file())
+
+
+def gpu(wildcards):
+    """How many GPUs a job takes: one, unless it runs on this machine and that has none."""
+    device = PARAMS.machine.device
+    auto = run.has_gpu() or not workflow.local_exec
+    return int(device.startswith("cuda") or (device == "auto" and auto))
+
+
+def cell_of(wildcards):
+    """The cell that a path names."""
+    names = ("dataset", "group", "pretext")
+    values = {name: wildcards[name] for name in names}
+    return Cell.read({**values, "seed": int(wildcards.seed)})
+
+
+def shard_job(wildcards):
+    """The job that makes a data set's shards, as JSON."""
+    return jobs.shard_job(PARAMS, wildcards.dataset).json_text()
+
+
+def pretrain_job(wildcards):
+    """The job that makes a cell's encoder, as JSON."""
+    return jobs.pretrain_job(PARAMS, cell_of(wildcards)).json_text()
+
+
+def shard_index(wildcards):
+    """index.json of the data set of a cell; it holds the hashes of the tars and stands for them."""
+    checked(CELL.format(**wildcards), jobs.cell_folder(PARAMS, cell_of(wildcards)))
+    return f"{jobs.shard_folder(PARAMS, wildcards.dataset)}/index.json"
+
+
+def shard_code(wildcards):
+    """Digest of the code that makes shards, with the module of the data set's own source."""
+    source = PARAMS.datasets[wildcards.dataset].source
+    name = sources._SOURCES[source].partition(":")[0]
+    return code_digest("eqssl.data.shards", f"eqssl.data.sources.{name}")
+
+
+def pretrain_code(wildcards):
+    """Digest of the code that trains a cell. Registries import by name, so the names are given here."""
+    task = PARAMS.pretexts[wildcards.pretext]["task"]
+    return code_digest(
+        "eqssl.training",
+        pretexts.module_of(task),
+        encoders.module_of(PARAMS.encoder.name),
+    )
+
+
+def cells(name, folder=jobs.probe_folder):
+    """A file of every cell of the grid."""
+    return [f"{folder(PARAMS, cell)}/{name}" for cell in PARAMS.cells()]

@@ -1,0 +1,25 @@
+rule shard:
+    """A source into WebDataset tars and index.json, which holds their hashes."""
+    input:
+        raw,
+    output:
+        index="<shards>/index.json",
+        tars=[
+            f"<shards>/{split}-{i:05d}.tar"
+            for split in SPLITS
+            for i in range(PARAMS.shards.count)
+        ],
+    log:
+        "logs/shard/{dataset}-{shard_id}.log",
+    benchmark:
+        "benchmarks/shard/{dataset}-{shard_id}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        job=shard_job,
+        out=subpath(output.index, parent=True),
+        code=shard_code,
+    shell:
+        "exec python -m eqssl shard --job {params.job:q} --out {params.out:q} > {log:q} 2>&1"

@@ -1,0 +1,64 @@
+ACTIVE_CELL = jobs.cell_folder(PARAMS, PARAMS.cell)
+ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
+
+
+rule publish:
+    """Copy the active cell to fixed paths, so that DVC compares like with like."""
+    input:
+        metrics=f"{ACTIVE_PROBE}/metrics.json",
+        predictions=f"{ACTIVE_PROBE}/predictions.csv",
+        loss=f"{ACTIVE_CELL}/loss.csv",
+        weights=f"{ACTIVE_CELL}/encoder.safetensors",
+        encoder=f"{ACTIVE_CELL}/encoder.json",
+    output:
+        metrics="metrics/cell.json",
+        predictions="metrics/predictions.csv",
+        loss=report(
+            "metrics/loss.csv", category="Active cell", caption="../report/loss.rst"
+        ),
+        weights="model/encoder.safetensors",
+        encoder="model/encoder.json",
+    log:
+        "logs/publish.log",
+    params:
+        encoder=subpath(input.weights, parent=True),
+        code=code_digest("eqssl.store"),
+    shell:
+        "exec python -m eqssl publish --metrics {input.metrics:q} --predictions {input.predictions:q} "
+        "--loss {input.loss:q} --encoder {params.encoder:q} --into metrics model > {log:q} 2>&1"
+
+
+rule summary:
+    """One row for each cell of the grid."""
+    input:
+        cells("metrics.json"),
+    output:
+        table=report("metrics/grid.csv", category="Grid", caption="../report/grid.rst"),
+        summary="metrics/grid.json",
+    log:
+        "logs/summary.log",
+    params:
+        code=code_digest("eqssl.evaluation.summary"),
+    shell:
+        "exec python -m eqssl summary --table {output.table:q} --summary {output.summary:q} "
+        "{input:q} > {log:q} 2>&1"
+
+
+rule html:
+    """The report: one HTML file that needs nothing else."""
+    input:
+        metrics=cells("metrics.json"),
+        losses=cells("loss.csv", jobs.cell_folder),
+    output:
+        report("report/index.html", category="Grid", caption="../report/index.rst"),
+    log:
+        "logs/report.log",
+    params:
+        cells=lambda wildcards, input: [
+            word
+            for pair in zip(input.metrics, input.losses)
+            for word in ("--cell", *pair)
+        ],
+        code=code_digest("eqssl.report"),
+    shell:
+        "exec python -m eqssl report --out {output:q} {params.cells:q} > {log:q} 2>&1"
