@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeAlias, TypeVar
@@ -204,7 +204,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from eqssl.jobs import PretrainJob
 
     job = _job(PretrainJob, options.job)
-    with _processor(job.pretrain.threads):
+    with _device(options.device), _processor(job.pretrain.threads):
         from eqssl.training import pretrain
 
         pretrain(job, options.shards, options.out, options.device, options.checkpoint_seconds)
@@ -215,7 +215,7 @@ def _features(options: argparse.Namespace) -> None:
     from eqssl.jobs import FeaturesJob
 
     job = _job(FeaturesJob, options.job)
-    with _processor(1):
+    with _device(options.device), _processor(1):
         from eqssl.evaluation.features import extract
 
         extract(job, options.shards, options.encoder, options.out, options.device)
@@ -269,6 +269,13 @@ def _job(kind: type[JobType], text: str) -> JobType:
         raise ValueError(f"--job: not JSON: {error}") from None
     job: JobType = kind.read(values, "--job")  # type: ignore[attr-defined]
     return job
+
+
+def _device(name: str) -> AbstractContextManager[str | None]:
+    """Hold a GPU, where one is asked for and there is one, so that no other process takes it."""
+    from eqssl.training.slots import device_slot
+
+    return device_slot(name)
 
 
 @contextmanager

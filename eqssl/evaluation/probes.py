@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-
-from eqssl.evaluation.linear import LinearProbe
-from eqssl.evaluation.logistic import LogisticFit, LogisticProblem
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 PATIENCE = 3
-"""Weaker penalties that may bring nothing before a path ends."""
-RISE = 1.1
-"""Validation log-loss, relative to the lowest so far, above which a penalty counts as too weak."""
+"""Weaker penalties that may bring no lower validation log-loss before a path ends."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class PathPoint:
     Attributes:
         strength: lambda = 1 / (C n).
         iterations: of L-BFGS.
-        converged: whether the optimiser reached the tolerance.
+        converged: False where scikit-learn warned that L-BFGS had stopped too early.
         cold: whether the fit started from zero, because from the point before it would not move.
         accuracy, log_loss: on validation data.
     """
@@ -54,7 +55,7 @@ class ProbePath:
     chosen: int
     edge: bool
     ended: str | None
-    probe: LinearProbe
+    probe: LogisticRegression
 
     @property
     def strength(self) -> float:
@@ -77,7 +78,6 @@ def logistic_path(
     features: Float[np.ndarray, "rows width"],
     labels: Int[np.ndarray, " rows"],
     validation: tuple[Float[np.ndarray, "held width"], Int[np.ndarray, " held"]],
-    classes: int,
     strengths: Sequence[float],
     tolerance: float,
     iterations: int,
@@ -86,64 +86,77 @@ def logistic_path(
 
     On equal accuracy the stronger penalty is chosen. Two things end a path early; both are recorded:
 
-    - for `PATIENCE` strengths in a row the accuracy did not improve and the log-loss lay above `RISE` times
-      its lowest: the probe overfits more with every further step;
+    - for `PATIENCE` strengths in a row the validation log-loss stayed above its lowest: the probe overfits;
     - a fit that started from the point before made no iteration, and the fit from zero that was done in its
       place brought no better accuracy: the penalty is too small to matter at this tolerance. (Without a
       fit from zero such a path would stay where it is, silently, however far the true solutions move.)
 
     Args:
-        features: standardised features of the training images.
+        features: standardised features of the training images; L-BFGS is quickest in float32 and C order.
         labels: their classes; each class occurs.
         validation: features and labels to choose by.
-        classes: number of classes.
         strengths: descending lambda = 1 / (C n).
-        tolerance: when L-BFGS stops (`LogisticProblem.fit`).
+        tolerance: largest entry of the gradient at which L-BFGS stops.
         iterations: most iterations of L-BFGS.
     """
-    problem = LogisticProblem(features, labels, classes)
     points: list[PathPoint] = []
-    probes: list[LinearProbe] = []
+    probes: list[LogisticRegression] = []
     best, without_gain, ended = 0, 0, None
+    # the probe that has no weights yet starts from zero
+    probe = LogisticRegression(tol=tolerance, max_iter=iterations, solver="lbfgs", warm_start=True)
     for strength in strengths:
-        if probes:
-            fit, cold = refit(problem, strength, tolerance, iterations, probes[-1])
-        else:
-            fit, cold = problem.fit(strength, tolerance, iterations), False
-        accuracy, log_loss = _rate(fit.probe, *validation)
-        points.append(PathPoint(float(strength), fit.iterations, fit.converged, cold, accuracy, log_loss))
-        probes.append(fit.probe)
-        if accuracy > points[best].accuracy:
-            best, without_gain = len(points) - 1, 0
-            continue
-        lowest = min(point.log_loss for point in points)
-        without_gain = without_gain + 1 if log_loss > RISE * lowest else 0
-        if cold:
+        probe, converged, cold = fit(probe, strength, features, labels)
+        accuracy = float(probe.score(*validation))
+        loss = float(log_loss(validation[1], probe.predict_proba(validation[0]), labels=probe.classes_))
+        points.append(PathPoint(strength, int(probe.n_iter_[0]), converged, cold, accuracy, loss))
+        probes.append(probe)
+        better = accuracy > points[best].accuracy
+        best = len(points) - 1 if better else best
+        lower = loss <= min(point.log_loss for point in points)
+        without_gain = 0 if lower else without_gain + 1
+        if cold and not better:
             ended = "the penalty is too small to matter"
         elif without_gain == PATIENCE:
-            ended = f"overfitting: {PATIENCE} strengths without a gain"
+            ended = f"overfitting: {PATIENCE} strengths without a lower log-loss"
         if ended:
             break
     ended = None if len(points) == len(strengths) else ended
     return ProbePath(tuple(points), best, best in (0, len(strengths) - 1), ended, probes[best])
 
 
-def refit(
-    problem: LogisticProblem, strength: float, tolerance: float, iterations: int, start: LinearProbe
-) -> tuple[LogisticFit, bool]:
-    """Fit from a start; from zero if L-BFGS makes no step from there. Also tells whether it was from zero."""
-    fit = problem.fit(strength, tolerance, iterations, start)
-    if fit.iterations > 0:
-        return fit, False
-    return problem.fit(strength, tolerance, iterations), True
+def fit(
+    start: LogisticRegression,
+    strength: float,
+    features: Float[np.ndarray, "rows width"],
+    labels: Int[np.ndarray, " rows"],
+) -> tuple[LogisticRegression, bool, bool]:
+    """Fit with another penalty from a start, or from zero if L-BFGS makes no step from there.
+
+    Args:
+        start: settings and, if it was fitted, first weights. It is not changed.
+        strength: lambda = 1 / (C n).
+        features: standardised.
+        labels: each class occurs.
+
+    Returns:
+        The fitted probe, whether it converged, and whether it was fitted from zero in place of the start.
+    """
+    probe = copy(start).set_params(C=1 / (strength * len(labels)))
+    converged = _fit(probe, features, labels)
+    if probe.n_iter_[0] > 0:
+        return probe, converged, False
+    probe = clone(probe)
+    return probe, _fit(probe, features, labels), True
 
 
-def _rate(
-    probe: LinearProbe, features: Float[np.ndarray, "rows width"], labels: Int[np.ndarray, " rows"]
-) -> tuple[float, float]:
-    """Accuracy and mean log-loss."""
-    scores = probe.scores(features).astype(np.float64)
-    highest = scores.max(axis=1)
-    of_label = scores[np.arange(len(labels)), labels]
-    log_sum = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-    return float((scores.argmax(axis=1) == labels).mean()), float((log_sum - of_label).mean())
+def _fit(
+    probe: LogisticRegression, features: Float[np.ndarray, "rows width"], labels: Int[np.ndarray, " rows"]
+) -> bool:
+    """Fit in place. Whether it converged, which scikit-learn tells by a warning alone."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        probe.fit(features, labels)
+    others = [warning for warning in caught if not issubclass(warning.category, ConvergenceWarning)]
+    for warning in others:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return len(caught) == len(others)

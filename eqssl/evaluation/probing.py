@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from eqssl import provenance
 from eqssl.data.progress import track
@@ -18,10 +19,8 @@ from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
-from eqssl.evaluation.linear import LinearProbe
-from eqssl.evaluation.logistic import LogisticProblem
 from eqssl.evaluation.parquet import FeatureTable
-from eqssl.evaluation.probes import logistic_path, refit
+from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.records import read_record
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
@@ -48,7 +47,7 @@ class FittedProbes:
     """
 
     standardiser: Standardiser
-    probes: dict[int, list[LinearProbe]]
+    probes: dict[int, list[LogisticRegression]]
     record: dict[str, Any]
 
     def predict(self, table: FeatureTable, column: str, share: int) -> Int[np.ndarray, "draws images"]:
@@ -142,17 +141,16 @@ def fit_probes(data: CellFeatures, column: str, settings: ProbeSettings) -> Fitt
         raise ValueError(f"{train.path}: column label: {error}") from None
     tasks = [(share, rows) for share in small for rows in draws[share]]
     tasks.append((100, np.arange(len(x))))
-    probes: dict[int, list[LinearProbe]] = {}
+    probes: dict[int, list[LogisticRegression]] = {}
     record: dict[str, Any] = {}
     limits = (settings.tolerance, settings.iterations)
     for share, rows in track(tasks, len(tasks), f"probes on {column} features"):
-        path = logistic_path(x[rows], train.labels[rows], held, len(classes), strengths(settings), *limits)
+        path = logistic_path(x[rows], train.labels[rows], held, strengths(settings), *limits)
         entry, probe = path.record(), path.probe
         if share == 100:
             both = np.concatenate([x, held[0]]), np.concatenate([train.labels, held[1]])
-            fit, _ = refit(LogisticProblem(*both, len(classes)), path.strength, *limits, probe)
-            entry["refit"] = {"iterations": fit.iterations, "converged": fit.converged}
-            probe = fit.probe
+            probe, converged, _ = fit(probe, path.strength, *both)
+            entry["refit"] = {"iterations": int(probe.n_iter_[0]), "converged": converged}
         probes.setdefault(share, []).append(probe)
         record.setdefault(str(share), []).append(entry)
     return FittedProbes(standardiser, probes, record)

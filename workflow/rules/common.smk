@@ -103,8 +103,7 @@ def shard_index(wildcards):
 def shard_code(wildcards):
     """Digest of the code that makes shards, with the module of the data set's own source."""
     source = PARAMS.datasets[wildcards.dataset].source
-    name = sources._SOURCES[source].partition(":")[0]
-    return code_digest("eqssl.data.shards", f"eqssl.data.sources.{name}")
+    return code_digest("eqssl.data.shards", sources.module_of(source))
 
 
 def pretrain_code(wildcards):

@@ -23,6 +23,17 @@ def names() -> list[str]:
     return sorted(_SOURCES)
 
 
+def module_of(name: str) -> str:
+    """Dotted name of the module that holds a source.
+
+    Raises:
+        ValueError: if there is no source of that name.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"source: given {name!r}, allowed: {', '.join(names())}")
+    return f"{__name__}.{_SOURCES[name].partition(':')[0]}"
+
+
 def open_source(settings: DatasetSettings) -> Source:
     """Open the source that `settings.source` names.
 
@@ -30,8 +41,6 @@ def open_source(settings: DatasetSettings) -> Source:
         ValueError: there is no such source, or its files or settings are not right.
         OSError: a file cannot be found or read.
     """
-    if settings.source not in _SOURCES:
-        raise ValueError(f"source: given {settings.source!r}, allowed: {', '.join(names())}")
-    module, _, factory = _SOURCES[settings.source].partition(":")
-    source: Source = getattr(import_module(f"{__name__}.{module}"), factory)(settings)
+    module = import_module(module_of(settings.source))
+    source: Source = getattr(module, _SOURCES[settings.source].partition(":")[2])(settings)
     return source
