@@ -113,7 +113,8 @@ class PretrainSettings(Settings):
     @model_validator(mode="after")
     def _warm_up_fits(self) -> Self:
         if self.warmup_epochs > self.epochs:
-            raise ValueError(f"warmup_epochs: given {self.warmup_epochs}, allowed: at most epochs ({self.epochs})")
+            allowed = f"at most epochs ({self.epochs})"
+            raise ValueError(f"warmup_epochs: given {self.warmup_epochs}, allowed: {allowed}")
         return self
 
 
