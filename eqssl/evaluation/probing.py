@@ -93,6 +93,7 @@ def evaluate(job: ProbeJob, evaluation: str | Path, encoder: str | Path, out: st
     details = {
         **records,
         **measured,
+        "data": {key: records["encoder"][key] for key in ("origin", "licence") if key in records["encoder"]},
         "probes": {column: fitted[column].record for column in COLUMNS},
         "ridge": ridge,
         "angles": _angles(test, full["invariant"], settings),

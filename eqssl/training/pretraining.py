@@ -148,6 +148,8 @@ def _write(
         "pretext": job.pretext,
         "seed": job.seed,
         "data": index.digest,
+        "origin": index.origin,
+        "licence": index.licence,
         "job": job.plain(),
         "versions": versions,
     }

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from eqssl import encoders, jobs, pretexts, run, store
 from eqssl.data import sources
+from eqssl.files import sha256
 from eqssl.params import Cell, Params
 from eqssl.provenance import code_digest
 

@@ -60,5 +60,9 @@ rule html:
             for word in ("--cell", *pair)
         ],
         code=code_digest("eqssl.report"),
+        templates=[
+            sha256(path)
+            for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
+        ],
     shell:
         "exec python -m eqssl report --out {output:q} {params.cells:q} > {log:q} 2>&1"

@@ -1,0 +1,222 @@
+"""Reading what the cells left behind: metrics.json and loss.csv, checked, as typed objects."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+from eqssl.params import GroupName
+from eqssl.report.estimates import Estimate
+
+MISSING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+IDENTITY = ("dataset", "group", "pretext", "seed")
+GROUPS: tuple[str, ...] = get_args(GroupName)
+ACCURACY = re.compile(r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The result of one cell of the grid.
+
+    Attributes:
+        dataset, group, pretext, seed: which cell.
+        numbers: the flat numbers of metrics.json, by their names in metrics/grid.csv.
+        details: the rest of metrics.json.
+        losses: (epoch, mean loss) of each finished epoch; empty for an untrained encoder.
+        path: the metrics.json.
+        classes, test_images: of the data set, from predictions.csv beside metrics.json; None without it.
+    """
+
+    dataset: str
+    group: str
+    pretext: str
+    seed: int
+    numbers: Mapping[str, float]
+    details: Mapping[str, Any]
+    losses: tuple[tuple[int, float], ...]
+    path: Path
+    classes: int | None = None
+    test_images: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The cell in words, for messages and captions."""
+        return f"{self.dataset} {self.group} {self.pretext} seed {self.seed}"
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """The settings that the encoder was trained with; empty where they were not recorded."""
+        return section(section(self.details, "encoder"), "job")
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this row is there to compare with: untrained or supervised, not self-supervised."""
+        return section(self.job, "task").get("task", self.pretext) in ("random", "supervised")
+
+    @cached_property
+    def angles(self) -> tuple[tuple[float, Estimate], ...]:
+        """Accuracy by the angle that test images were turned by: (degrees, estimate), sorted.
+
+        Raises:
+            ValueError: an entry of `details.angles` is no table of numbers.
+        """
+        points = []
+        for position, item in enumerate(self.details.get("angles") or ()):
+            where = f"details.angles[{position}]"
+            if not isinstance(item, Mapping):
+                refuse(self.path, where, f"given {item!r}, expected a table of numbers")
+            numbers = _numbers(self.path, item, where + ".")
+            if not {"degrees", "acc"} <= set(numbers):
+                refuse(self.path, where, f"given {item!r}, expected numbers degrees and acc")
+            estimate = Estimate(numbers["acc"], numbers.get("lo"), numbers.get("hi"))
+            points.append((numbers["degrees"], estimate))
+        return tuple(sorted(points, key=lambda point: point[0]))
+
+    def estimate(self, column: str) -> Estimate | None:
+        """A number with the interval that lies beside it; None where this cell lacks it."""
+        if column not in self.numbers:
+            return None
+        return Estimate(
+            self.numbers[column], self.numbers.get(f"{column}_lo"), self.numbers.get(f"{column}_hi")
+        )
+
+
+def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
+    """Read the (metrics.json, loss.csv) of each cell, sorted as the report shows them.
+
+    Data sets and pretexts keep the order in which they first appear, with the reference rows last;
+    groups go from the smallest to the largest, seeds upwards.
+
+    Raises:
+        ValueError: no cells, a damaged file, or one cell given twice; names the file and the reason.
+        OSError: a file that cannot be read.
+    """
+    if not files:
+        raise ValueError("report: no cells were given")
+    cells = [read_cell(Path(metrics), Path(losses)) for metrics, losses in files]
+    seen: dict[str, Path] = {}
+    for cell in cells:
+        if cell.name in seen:
+            refuse(cell.path, cell.name, f"the same cell was already read from {seen[cell.name]}")
+        seen[cell.name] = cell.path
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    groups = list(dict.fromkeys([*GROUPS, *sorted(cell.group for cell in cells)]))
+    ordered = sorted(cells, key=lambda cell: cell.is_reference)
+    pretexts = list(dict.fromkeys(cell.pretext for cell in ordered))
+    return sorted(
+        cells,
+        key=lambda cell: (
+            datasets.index(cell.dataset),
+            groups.index(cell.group),
+            pretexts.index(cell.pretext),
+            cell.seed,
+        ),
+    )
+
+
+def read_cell(metrics: Path, losses: Path) -> Cell:
+    """Read one cell. Raises ValueError with the file, the key and the reason where a file is damaged."""
+    try:
+        values = json.loads(metrics.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ValueError(f"{metrics}: not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{metrics}: given a {type(values).__name__}, expected a table of metrics")
+    for key in IDENTITY:
+        kind = int if key == "seed" else str
+        if not isinstance(values.get(key), kind) or isinstance(values.get(key), bool):
+            refuse(
+                metrics,
+                key,
+                f"given {values.get(key)!r}, expected {'an integer' if kind is int else 'a name'}",
+            )
+    details = values.get("details", {})
+    if not isinstance(details, dict):
+        refuse(metrics, "details", f"given {details!r}, expected a table")
+    classes, test_images = _counts(metrics.with_name("predictions.csv"))
+    cell = Cell(
+        **{key: values[key] for key in IDENTITY},
+        numbers=_numbers(metrics, values),
+        details=details,
+        losses=read_losses(losses),
+        path=metrics,
+        classes=classes,
+        test_images=test_images,
+    )
+    _ = cell.angles  # a damaged entry is reported now, with the file's name, not in the middle of a figure
+    return cell
+
+
+def read_losses(path: Path) -> tuple[tuple[int, float], ...]:
+    """The columns epoch and loss of a loss.csv. An untrained encoder's has no rows."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames and not {"epoch", "loss"} <= set(reader.fieldnames):
+            raise ValueError(
+                f"{path}: header {','.join(reader.fieldnames)!r} lacks the columns epoch and loss"
+            )
+        rows = []
+        for row in reader:
+            try:
+                rows.append((int(row["epoch"]), float(row["loss"])))
+            except (TypeError, ValueError):
+                given = f"epoch {row['epoch']!r}, loss {row['loss']!r}"
+                raise ValueError(f"{path}: line {reader.line_num}: not numbers: {given}") from None
+    return tuple(rows)
+
+
+def _counts(predictions: Path) -> tuple[int | None, int | None]:
+    """Classes and test images of a cell, as far as predictions.csv is there."""
+    if not predictions.exists():
+        return None, None
+    with predictions.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if "actual" not in (reader.fieldnames or ()):
+            raise ValueError(f"{predictions}: the header lacks the column actual")
+        actual = [row["actual"] for row in reader]
+    return (len(set(actual)), len(actual)) if actual else (None, None)
+
+
+def section(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The table below `key`, or an empty one."""
+    inner = values.get(key)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def refuse(path: Path, key: str, reason: str) -> NoReturn:
+    """Raise the ValueError of a damaged file."""
+    raise ValueError(f"{path}: {key}: {reason}")
+
+
+def _numbers(path: Path, values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The flat numbers; a null is a number that is not there, and an accuracy lies in [0, 1].
+
+    An interval may reach past the ends of [0, 1].
+    """
+    numbers = {}
+    for key, value in values.items():
+        if key in (*IDENTITY, "details") or value is None:
+            continue
+        number = _number(path, prefix + key, value)
+        if ACCURACY.fullmatch(key) and not 0 <= number <= 1:
+            refuse(path, prefix + key, f"given {value!r}, expected an accuracy between 0 and 1")
+        numbers[key] = number
+    return numbers
+
+
+def _number(path: Path, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        refuse(path, key, f"given {value!r}, expected a finite number")
+    return float(value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

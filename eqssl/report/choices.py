@@ -1,0 +1,103 @@
+"""What probes chose on validation data, what went less than well, and what was measured besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from eqssl.report.cells import MISSING, Cell, section
+
+MEASUREMENTS = (
+    ("ridge, stored (%)", ("ridge", "invariant", "test", "stored"), 100.0, ".1f"),
+    ("ridge, angle (%)", ("ridge", "invariant", "test", "angle"), 100.0, ".1f"),
+    ("predictions changed by D4 (%)", ("prediction_change", "invariant"), 100.0, ".2f"),
+    ("retrieval MRR", ("equivariance", "retrieval", "mrr"), 1.0, ".3f"),
+    ("retrieval hit rate 1 (%)", ("equivariance", "retrieval", "hit_rate_1"), 100.0, ".1f"),
+)
+"""Heading, place in the details, factor and format of each measurement beside the main table."""
+
+
+def measurements(cell: Cell) -> list[str]:
+    """The texts under the headings of `MEASUREMENTS`."""
+    texts = []
+    for _, path, factor, form in MEASUREMENTS:
+        value: Any = cell.details
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        texts.append(format(factor * value, form) if isinstance(value, int | float) else MISSING)
+    return texts
+
+
+def probe_names(cells: Sequence[Cell]) -> list[str]:
+    """Name of every probe whose strength was chosen, as `strengths` gives them."""
+    return list(dict.fromkeys(name for cell in cells for name, _ in _probes(cell)))
+
+
+def strengths(cell: Cell) -> dict[str, str]:
+    """The chosen strength lambda of each probe; for several draws the least and the largest."""
+    chosen: dict[str, list[float]] = {}
+    for name, entry in _probes(cell):
+        if isinstance(entry.get("strength"), int | float):
+            chosen.setdefault(name, []).append(float(entry["strength"]))
+    return {
+        name: f"{min(values):.1e}" + (f" to {max(values):.1e}" if max(values) > min(values) else "")
+        for name, values in chosen.items()
+    }
+
+
+def warnings(cells: Sequence[Cell]) -> list[str]:
+    """One sentence for each cell and kind of trouble: a choice at an edge, a fit that did not converge."""
+    sentences = []
+    for cell in cells:
+        edge, unfinished = _counts(cell, _at_edge), _counts(cell, _unfinished)
+        if edge:
+            sentences.append(f"{cell.name}: the chosen strength is the first or last of those tried: {edge}")
+        if unfinished:
+            sentences.append(f"{cell.name}: L-BFGS stopped before it converged: {unfinished}")
+    return sentences
+
+
+def _probes(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and record of each probe, one for each draw."""
+    for column, shares in section(cell.details, "probes").items():
+        if isinstance(shares, Mapping):
+            for share in sorted(shares, key=_as_number, reverse=True):
+                draws = shares[share] if isinstance(shares[share], list) else [shares[share]]
+                for entry in draws:
+                    if isinstance(entry, Mapping):
+                        yield f"{column}, {share} %", entry
+    for column, entry in section(cell.details, "ridge").items():
+        if isinstance(entry, Mapping):
+            yield f"ridge, {column}", entry
+
+
+def _counts(cell: Cell, is_so: Callable[[Mapping[str, Any]], bool]) -> str:
+    """The probes for which `is_so` holds, with how many of their draws."""
+    counts: dict[str, list[bool]] = {}
+    for name, entry in _probes(cell):
+        counts.setdefault(name, []).append(is_so(entry))
+    return "; ".join(
+        name + (f" ({sum(draws)} of {len(draws)} draws)" if len(draws) > 1 else "")
+        for name, draws in counts.items()
+        if any(draws)
+    )
+
+
+def _at_edge(entry: Mapping[str, Any]) -> bool:
+    return entry.get("edge") is True
+
+
+def _unfinished(entry: Mapping[str, Any]) -> bool:
+    """Whether the fit that is used did not converge: the refit where there was one, else the chosen point."""
+    if "refit" in entry:
+        return section(entry, "refit").get("converged") is False
+    path = section(entry, "path")
+    tried, converged = path.get("strength"), path.get("converged")
+    if isinstance(tried, list) and isinstance(converged, list) and entry.get("strength") in tried:
+        position = tried.index(entry["strength"])
+        return position < len(converged) and converged[position] is False
+    return entry.get("converged") is False
+
+
+def _as_number(share: str) -> float:
+    return float(share) if share.isdigit() else -1.0

@@ -1,0 +1,143 @@
+"""The table at the end of a run, for a terminal of 100 columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eqssl.report.cells import GROUPS, IDENTITY, MISSING
+from eqssl.report.estimates import Estimate, over_seeds
+from eqssl.report.tables import twin_of
+
+Numbers = Mapping[str, Estimate]
+
+
+def print_table(table: Path, console: Console | None = None) -> None:
+    """Print grid.csv: one table for each data set, one line for each group and pretext.
+
+    Accuracies are per cent, with half the width of their 95 % interval. Where there are several seeds, the
+    mean and the t-interval over them.
+
+    Args:
+        table: a metrics/grid.csv.
+        console: where to print; standard output by default, 100 columns wide where that is no terminal.
+
+    Raises:
+        ValueError: the file lacks a column or a number cannot be read; names the file and the line.
+        OSError: the file cannot be read.
+    """
+    rows = _read(Path(table))
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=100)
+    shares = sorted({int(match[1]) for key in rows[0][1] if (match := re.fullmatch(r"acc_\w+?_(\d+)", key))})
+    for dataset in dict.fromkeys(identity[0] for identity, _ in rows):
+        members = [(identity, numbers) for identity, numbers in rows if identity[0] == dataset]
+        console.print(_table(dataset, members, shares[::-1]))
+    console.print(
+        "Linear probe on the invariant feature, accuracy in %, ± half the 95 % interval. Test images: as "
+        "stored, turned by an element of D4 (grid), by any angle (angle).",
+        style="dim",
+    )
+
+
+def _read(path: Path) -> list[tuple[tuple[str, str, str, str], dict[str, Estimate]]]:
+    """Identity and numbers of each line."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        absent = [key for key in IDENTITY if key not in (reader.fieldnames or ())]
+        if absent:
+            raise ValueError(f"{path}: the header lacks {', '.join(absent)}")
+        rows = []
+        for line in reader:
+            try:
+                numbers = {
+                    key: float(text)
+                    for key, text in line.items()
+                    if key not in IDENTITY and text not in ("", None)
+                }
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}: line {reader.line_num}: {error}") from None
+            estimates = {
+                key: Estimate(value, numbers.get(f"{key}_lo"), numbers.get(f"{key}_hi"))
+                for key, value in numbers.items()
+            }
+            dataset, group, pretext, seed = (line[key] for key in IDENTITY)
+            rows.append(((dataset, group, pretext, seed), estimates))
+    if not rows:
+        raise ValueError(f"{path}: no cells")
+    return rows
+
+
+def _table(
+    dataset: str, rows: Sequence[tuple[tuple[str, str, str, str], Numbers]], shares: Sequence[int]
+) -> Table:
+    """The table of one data set."""
+    lines: dict[tuple[str, str], list[Numbers]] = {}
+    for (_, group, pretext, _), numbers in rows:
+        lines.setdefault((group, pretext), []).append(numbers)
+    counts = {len(seeds) for seeds in lines.values()}
+    title = dataset if counts == {1} or len(counts) > 1 else f"{dataset}, means over {min(counts)} seeds"
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
+    )
+    columns = _columns(shares, len(counts) > 1)
+    table.add_column("group", style="bold", no_wrap=True)
+    table.add_column("pretext", overflow="fold", min_width=8)
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    groups = sorted(dict.fromkeys(group for group, _ in lines), key=_group_order)
+    for group in groups:
+        if group != groups[0]:
+            table.add_row()
+        members = sorted((pretext for name, pretext in lines if name == group), key=_pretext_order)
+        for pretext in members:
+            cells = [_cell(key, lines[group, pretext]) for _, key in columns]
+            table.add_row(group if pretext == members[0] else "", pretext, *cells)
+    return table
+
+
+def _columns(shares: Sequence[int], with_seeds: bool) -> list[tuple[str, str]]:
+    """Heading and key of each column of numbers."""
+    columns = [("n", "")] if with_seeds else []
+    if shares:
+        columns += [
+            (f"{view}\n{shares[0]} %", f"acc_{view}_{shares[0]}") for view in ("stored", "grid", "angle")
+        ]
+    columns += [(f"stored\n{share} %", f"acc_stored_{share}") for share in shares[1:]]
+    return [*columns, ("k-NN\nstored", "knn_stored"), ("equiv.\nerror", "equivariance_error")]
+
+
+def _cell(key: str, seeds: Sequence[Numbers]) -> Text:
+    """One number of the table; `n`, the count of seeds, has no key."""
+    if not key:
+        return Text(str(len(seeds)))
+    values = [numbers[key] for numbers in seeds if key in numbers]
+    if not values:
+        return Text(MISSING, style="dim")
+    if key == "equivariance_error":
+        largest = max(value.value for value in values)
+        return Text(f"{largest:.0e}" if largest else "0")
+    estimate = over_seeds(values)
+    text = Text(f"{100 * estimate.value:.1f}")
+    if estimate.half_width is not None:
+        half = 100 * estimate.half_width
+        text.append(f" ±{half:.1f}" if half < 9.95 else f" ±{half:.0f}", style="dim")
+    return text
+
+
+def _pretext_order(pretext: str) -> tuple[bool, str, bool]:
+    """Each pretext before its plain twin, untrained and supervised last."""
+    twin = twin_of(pretext)
+    return pretext in ("random", "supervised"), twin or pretext, twin is None
+
+
+def _group_order(group: str) -> int:
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)

@@ -1,0 +1,187 @@
+"""One HTML file that holds everything: tables, drawings, style and the few lines of script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from eqssl.files import write_text
+from eqssl.report import choices, record
+from eqssl.report.cells import MINUS, MISSING, Cell, read_cells
+from eqssl.report.estimates import Estimate
+from eqssl.report.figures import (
+    Chart,
+    accuracy_against_labels,
+    accuracy_against_rotation,
+    equivariance_by_group,
+    loss_curves,
+)
+from eqssl.report.style import css_variables, inline_svg, pretext_styles, swatch
+from eqssl.report.tables import (
+    Column,
+    Comparison,
+    Difference,
+    Row,
+    best_of,
+    comparisons,
+    main_columns,
+    may_be_best,
+    regular_columns,
+    rows_of,
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table cell as it is written: number, smaller text below, full text on hover, key for sorting."""
+
+    text: str
+    below: str = ""
+    hint: str = ""
+    order: float | None = None
+    best: bool = False
+
+
+def write_report(cells: Sequence[tuple[Path, Path]], out: Path) -> None:
+    """Write the report of a grid.
+
+    The file needs no other file and no network. Equal input gives equal bytes.
+
+    Args:
+        cells: metrics.json and loss.csv of each cell.
+        out: the HTML file; it appears whole or not at all.
+
+    Raises:
+        ValueError: no cells, a cell given twice, or a damaged file; names the file, the key and the reason.
+        OSError: a file cannot be read or written.
+    """
+    write_text(out, render(read_cells(cells)))
+
+
+def render(cells: Sequence[Cell]) -> str:
+    """The report's HTML."""
+    rows = rows_of(cells)
+    columns = main_columns(cells)
+    compared = [column for column in columns if column.key.startswith("acc_")]
+    charts = [
+        accuracy_against_labels(rows),
+        accuracy_against_rotation(rows),
+        loss_curves(rows),
+        equivariance_by_group(rows),
+    ]
+    names = choices.probe_names(cells)
+    template = _environment().get_template("report.html.j2")
+    text = template.render(
+        cells=cells,
+        datasets=_by_dataset(rows),
+        several_seeds=any(row.seeds > 1 for row in rows),
+        columns=columns,
+        regular=regular_columns(cells),
+        compared=compared,
+        comparisons=_by_kind(comparisons(rows, [column.key for column in compared])),
+        charts=[(number, chart, _drawings(chart, number)) for number, chart in enumerate(charts, 1)],
+        swatches={name: swatch(style) for name, style in pretext_styles(_pretexts(rows)).items()},
+        classes=record.classes(cells),
+        light=css_variables(dark=False),
+        dark=css_variables(dark=True),
+        record=record,
+        choices=choices,
+        cell_texts=[record.cell_texts(cell) for cell in cells],
+        probe_names=names,
+        strength_texts=[[choices.strengths(cell).get(name, MISSING) for name in names] for cell in cells],
+        measured=[heading for heading, *_ in choices.MEASUREMENTS],
+        measured_texts=[choices.measurements(cell) for cell in cells],
+        shown=shown,
+        difference=shown_difference,
+        sections=_sections,
+        swatch=swatch,
+    )
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")  # a number and its unit stay on one line
+
+
+def shown(column: Column, row: Row, rows: Sequence[Row]) -> Shown:
+    """A number of the main table, marked if it is the best of its column among `rows`."""
+    estimate = column.of(row)
+    if estimate is None:
+        return Shown(MISSING, hint="not measured")
+    best = may_be_best(column, row) and estimate.value == best_of(column, rows)
+    if column.kind != "accuracy":
+        return Shown(_plain(column, estimate.value), order=estimate.value, best=best)
+    half = estimate.half_width
+    below = "" if half is None else f"±{100 * half:.1f}"
+    return Shown(f"{100 * estimate.value:.1f}", below, _interval(estimate), estimate.value, best)
+
+
+def shown_difference(difference: Difference | None) -> Shown:
+    """A difference in percentage points; `best` marks intervals without a common point."""
+    if difference is None:
+        return Shown(MISSING, hint="not measured")
+    points = round(100 * difference.value, 1) + 0.0  # no negative zero
+    hint = {
+        True: "the intervals do not overlap",
+        False: "the intervals overlap",
+        None: "interval unknown",
+    }[difference.apart]
+    text = f"{points:+.1f}".replace("-", MINUS)
+    return Shown(text, hint=hint, order=difference.value, best=bool(difference.apart))
+
+
+def _plain(column: Column, value: float) -> str:
+    if column.kind == "error":
+        return "0" if value == 0 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
+    if column.kind == "mega":
+        return f"{value / 1e6:,.1f}"
+    if column.kind == "seconds":
+        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.lo is None or estimate.hi is None:
+        return "interval unknown"
+    kind = "bootstrap over test images" if estimate.seeds == 1 else f"t-interval, {estimate.seeds} seeds"
+    return f"95 % interval {100 * estimate.lo:.2f} to {100 * estimate.hi:.2f} ({kind})"
+
+
+def _by_dataset(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, list[Row]]]]]:
+    """Data sets, in each its groups, in each its rows."""
+    return [
+        (dataset, [(group, list(inner)) for group, inner in groupby(members, lambda row: row.group)])
+        for dataset, members in groupby(rows, lambda row: row.dataset)
+    ]
+
+
+def _by_kind(items: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
+    return [(kind, list(members)) for kind, members in groupby(items, lambda item: item.kind)]
+
+
+def _sections(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """Headings over neighbouring columns, with how many columns each spans."""
+    return [(name, len(list(members))) for name, members in groupby(columns, lambda column: column.section)]
+
+
+def _drawings(chart: Chart, number: int) -> list[Markup]:
+    return [
+        inline_svg(panel.figure(), f"f{number}p{position}", f"{chart.title}, {panel.title}. {panel.words}.")
+        for position, panel in enumerate(chart.panels, 1)
+    ]
+
+
+def _pretexts(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.pretext for row in rows))
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("eqssl.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -1,0 +1,215 @@
+"""The main table and the differences, as plain data: rows over seeds, columns, the best of each column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+from eqssl.report.cells import Cell
+from eqssl.report.estimates import Estimate, over_seeds
+
+VIEWS = ("stored", "grid", "angle")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of one data set, group and pretext, one for each seed."""
+
+    dataset: str
+    group: str
+    pretext: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the row is untrained or supervised."""
+        return self.cells[0].is_reference
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds there are."""
+        return len(self.cells)
+
+    def estimate(self, column: str) -> Estimate | None:
+        """A column over the seeds that have it; None where none has it."""
+        values = [value for cell in self.cells if (value := cell.estimate(column)) is not None]
+        return over_seeds(values) if values else None
+
+    def largest(self, column: str) -> Estimate | None:
+        """The largest value of a column over the seeds: what an error must not exceed."""
+        values = [value for cell in self.cells if (value := cell.numbers.get(column)) is not None]
+        return Estimate(max(values), seeds=len(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the main table.
+
+    Attributes:
+        key: name in metrics/grid.csv.
+        label: heading, below that of the section.
+        section: heading over neighbouring columns.
+        kind: how the number is written.
+        best: which end of the column is the better one, if either is.
+    """
+
+    key: str
+    label: str
+    section: str
+    kind: Literal["accuracy", "count", "mega", "seconds", "error"]
+    best: Literal["high", "low"] | None = None
+
+    def of(self, row: Row) -> Estimate | None:
+        """This column's number in a row."""
+        return row.largest(self.key) if self.kind == "error" else row.estimate(self.key)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row minus another, in one column.
+
+    Attributes:
+        value: the difference of the two numbers.
+        apart: whether their intervals have no point in common; None where an interval is unknown.
+    """
+
+    value: float
+    apart: bool | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row minus the row that it is held against.
+
+    Attributes:
+        kind: "twin" (the same task without the symmetry), "random" (untrained) or "trivial" (no symmetry).
+        row, base: minuend and subtrahend.
+        differences: by column key; None where a side lacks the number.
+    """
+
+    kind: Literal["twin", "random", "trivial"]
+    row: Row
+    base: Row
+    differences: dict[str, Difference | None]
+
+
+def rows_of(cells: Sequence[Cell]) -> list[Row]:
+    """Join the seeds of each data set, group and pretext; the order of `cells` stays."""
+
+    def identity(cell: Cell) -> tuple[str, str, str]:
+        return cell.dataset, cell.group, cell.pretext
+
+    return [Row(*key, tuple(seeds)) for key, seeds in groupby(cells, identity)]
+
+
+def shares_of(cells: Sequence[Cell]) -> list[int]:
+    """The per cents of the labels that probes were fitted on, largest first."""
+    found = {re.fullmatch(r"acc_[a-z]+_(\d+)", key) for cell in cells for key in cell.numbers}
+    return sorted({int(match[1]) for match in found if match}, reverse=True)
+
+
+def views_of(cells: Sequence[Cell]) -> list[str]:
+    """The views of the test images: stored, grid and angle, as far as they were measured."""
+    found = {re.fullmatch(r"(?:acc|knn)_([a-z]+)(?:_\d+)?", key) for cell in cells for key in cell.numbers}
+    present = {match[1] for match in found if match}
+    return [view for view in VIEWS if view in present] + sorted(present - set(VIEWS))
+
+
+def main_columns(cells: Sequence[Cell]) -> list[Column]:
+    """The columns of the main table: accuracies of both features, k-NN, cost, equivariance error."""
+    shares, views = shares_of(cells), views_of(cells)
+    columns: list[Column] = []
+    for share in shares:
+        columns += [
+            Column(f"acc_{view}_{share}", view, f"{share} % of labels", "accuracy", "high") for view in views
+        ]
+    columns += [Column(f"knn_{view}", view, "k-NN", "accuracy", "high") for view in views]
+    for share in shares[:1]:
+        columns += [
+            Column(f"reg_acc_{view}_{share}", view, f"Regular, {share} %", "accuracy", "high")
+            for view in views
+        ]
+    columns += [
+        Column("parameters", "parameters", "Cost", "count"),
+        Column("flops", "MFLOP", "Cost", "mega"),
+        Column("epochs", "epochs", "Cost", "count"),
+        Column("seconds_pretrain", "seconds", "Cost", "seconds", "low"),
+        Column("equivariance_error", "error", "Equivariance", "error", "low"),
+    ]
+    return [column for column in columns if any(column.key in cell.numbers for cell in cells)]
+
+
+def regular_columns(cells: Sequence[Cell]) -> list[Column]:
+    """The columns of the table of the regular feature's accuracies, every share of the labels."""
+    columns = [
+        Column(f"reg_acc_{view}_{share}", view, f"{share} % of labels", "accuracy", "high")
+        for share in shares_of(cells)
+        for view in views_of(cells)
+    ]
+    return [column for column in columns if any(column.key in cell.numbers for cell in cells)]
+
+
+def best_of(column: Column, rows: Sequence[Row]) -> float | None:
+    """The best value of a column among the self-supervised rows of one data set.
+
+    Untrained and supervised rows are there to compare with and do not take part; neither does the trivial
+    group in the equivariance error, where there is nothing to be equivariant to.
+    """
+    if column.best is None:
+        return None
+    values = [
+        estimate.value
+        for row in rows
+        if may_be_best(column, row) and (estimate := column.of(row)) is not None
+    ]
+    if len(values) < 2:
+        return None
+    return max(values) if column.best == "high" else min(values)
+
+
+def may_be_best(column: Column, row: Row) -> bool:
+    """Whether a row takes part in the search for a column's best."""
+    return not row.is_reference and not (column.kind == "error" and row.group == "trivial")
+
+
+def twin_of(pretext: str) -> str | None:
+    """Name of the plain twin: the pretext without its prefix eq_ or inv_; None for one without a prefix."""
+    for prefix in ("eq_", "inv_"):
+        if pretext.startswith(prefix) and len(pretext) > len(prefix):
+            return pretext.removeprefix(prefix)
+    return None
+
+
+def comparisons(rows: Sequence[Row], keys: Sequence[str]) -> list[Comparison]:
+    """Every difference of interest, in the order twin, random, trivial.
+
+    Args:
+        rows: the rows of the table.
+        keys: the columns to subtract, by their names in metrics/grid.csv.
+    """
+    table = {(row.dataset, row.group, row.pretext): row for row in rows}
+    bases: list[tuple[Literal["twin", "random", "trivial"], Callable[[Row], tuple[str, str, str | None]]]] = [
+        ("twin", lambda row: (row.dataset, row.group, twin_of(row.pretext))),
+        ("random", lambda row: (row.dataset, row.group, "random")),
+        ("trivial", lambda row: (row.dataset, "trivial", row.pretext)),
+    ]
+
+    def found() -> Iterator[Comparison]:
+        for kind, base_key in bases:
+            for row in rows:
+                base = table.get(base_key(row))  # type: ignore[arg-type]
+                if base is not None and base is not row:
+                    yield Comparison(kind, row, base, {key: subtract(row, base, key) for key in keys})
+
+    return list(found())
+
+
+def subtract(row: Row, base: Row, key: str) -> Difference | None:
+    """A column of `row` minus that of `base`."""
+    left, right = row.estimate(key), base.estimate(key)
+    if left is None or right is None:
+        return None
+    return Difference(left.value - right.value, left.apart(right))

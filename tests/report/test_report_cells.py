@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+from conftest import metrics, write_cell
+
+from eqssl.report.cells import read_cell, read_cells, read_losses
+
+
+def changed(tmp_path, change):
+    """One cell whose metrics.json went through `change`; its two paths."""
+    values = metrics("data", "C4", "eq_labels", 0)
+    change(values)
+    home = tmp_path / "cell"
+    home.mkdir()
+    (home / "metrics.json").write_text(json.dumps(values))
+    (home / "loss.csv").write_text("epoch,loss\n1,2.5\n")
+    return home / "metrics.json", home / "loss.csv"
+
+
+def test_a_cell_is_read_with_its_numbers_and_losses(tmp_path):
+    cell = read_cell(*write_cell(tmp_path, metrics("data", "C4", "eq_labels", 3)))
+    assert (cell.dataset, cell.group, cell.pretext, cell.seed) == ("data", "C4", "eq_labels", 3)
+    estimate = cell.estimate("acc_stored_100")
+    assert estimate.lo < estimate.value < estimate.hi
+    assert [epoch for epoch, _ in cell.losses] == [1, 2, 3, 4, 5]
+    assert (cell.classes, cell.test_images) == (10, 200)
+    assert len(cell.angles) == 24
+    assert not cell.is_reference
+
+
+def test_order_is_groups_by_size_then_pretexts_with_references_last(tmp_path):
+    names = [("D4", "random"), ("C4", "labels"), ("D4", "labels"), ("C4", "random"), ("trivial", "labels")]
+    cells = read_cells([write_cell(tmp_path, metrics("data", group, name, 0)) for group, name in names])
+    assert [(cell.group, cell.pretext) for cell in cells] == [
+        ("trivial", "labels"),
+        ("C4", "labels"),
+        ("C4", "random"),
+        ("D4", "labels"),
+        ("D4", "random"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda v: v.pop("group"), "group: given None, expected a name"),
+        (lambda v: v.update(seed="0"), "seed: given '0', expected an integer"),
+        (
+            lambda v: v.update(acc_grid_10=71.3),
+            "acc_grid_10: given 71.3, expected an accuracy between 0 and 1",
+        ),
+        (lambda v: v.update(knn_stored=-0.1), "knn_stored: given -0.1"),
+        (lambda v: v.update(flops="many"), "flops: given 'many', expected a finite number"),
+        (lambda v: v.update(details=[]), "details: given"),
+        (lambda v: v["details"]["angles"].insert(2, {"degrees": 3.0}), r"details.angles\[2\]: given"),
+        (lambda v: v["details"]["angles"][1].update(acc=7), r"details.angles\[1\].acc: given 7"),
+        (lambda v: v.update(acc_stored_1=float("nan")), "not valid JSON: NaN is not a number"),
+    ],
+)
+def test_damaged_metrics_are_refused_by_file_and_reason(tmp_path, change, reason):
+    pair = changed(tmp_path, change)
+    with pytest.raises(ValueError, match=reason) as caught:
+        read_cell(*pair)
+    assert str(caught.value).startswith(str(pair[0]))
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"dataset": "d"'])
+def test_what_is_no_table_of_metrics_is_refused(tmp_path, text):
+    pair = changed(tmp_path, lambda v: None)
+    pair[0].write_text(text)
+    with pytest.raises(ValueError, match=r"metrics\.json: (not valid JSON|given a list)"):
+        read_cell(*pair)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    pair = changed(tmp_path, lambda v: None)
+    pair[0].write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"metrics\.json: not valid JSON"):
+        read_cell(*pair)
+
+
+def test_a_null_is_a_number_that_is_missing(tmp_path):
+    cell = read_cell(*changed(tmp_path, lambda v: v.update(acc_stored_10=None)))
+    assert cell.estimate("acc_stored_10") is None
+    assert cell.estimate("acc_stored_100") is not None
+
+
+def test_the_same_cell_twice_is_refused(tmp_path):
+    first = write_cell(tmp_path / "a", metrics("data", "C4", "labels", 0))
+    second = write_cell(tmp_path / "b", metrics("data", "C4", "labels", 0))
+    with pytest.raises(ValueError, match="already read from") as caught:
+        read_cells([first, second])
+    assert str(first[0]) in str(caught.value)
+    assert str(second[0]) in str(caught.value)
+
+
+def test_no_cells_are_refused():
+    with pytest.raises(ValueError, match="no cells"):
+        read_cells([])
+
+
+@pytest.mark.parametrize("text", ["", "epoch,loss\n"])
+def test_an_untrained_cell_has_no_losses(tmp_path, text):
+    path = tmp_path / "loss.csv"
+    path.write_text(text)
+    assert read_losses(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("step,loss\n1,2\n", "lacks the columns epoch and loss"),
+        ("epoch,loss\n1,2.5\n2,high\n", "line 3: not numbers: epoch '2', loss 'high'"),
+        ("epoch,loss\n1\n", "line 2: not numbers"),
+    ],
+)
+def test_damaged_losses_are_refused(tmp_path, text, reason):
+    path = tmp_path / "loss.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_losses(path)
+
+
+def test_a_missing_file_is_an_os_error():
+    with pytest.raises(OSError, match="absent"):
+        read_cell(Path("absent/metrics.json"), Path("absent/loss.csv"))

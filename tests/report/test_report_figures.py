@@ -1,0 +1,197 @@
+import json
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import write_grid
+from PIL import Image
+
+from eqssl.report.cells import read_cells
+from eqssl.report.figures import (
+    accuracy_against_labels,
+    accuracy_against_rotation,
+    equivariance_by_group,
+    loss_curves,
+    save_figure,
+)
+from eqssl.report.style import FAMILIES, INK, ON_DARK, REFERENCE, inline_svg, pretext_styles
+from eqssl.report.tables import rows_of
+
+
+@pytest.fixture
+def rows(grid):
+    return rows_of(read_cells(grid))
+
+
+def points_of(figure, index=0):
+    """The y values of each line of a panel that shows data."""
+    lines = [np.asarray(line.get_ydata(), dtype=float) for line in figure.axes[index].get_lines()]
+    return [line for line in lines if line.size > 1]
+
+
+def test_labels_figure_shows_the_table(rows):
+    chart = accuracy_against_labels(rows)
+    assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
+    drawn = points_of(chart.panels[1].figure())
+    members = [row for row in rows if row.group == "C4"]
+    expected = [
+        [100 * row.estimate(f"acc_stored_{share}").value for share in (1, 10, 100)] for row in members
+    ]
+    np.testing.assert_allclose(drawn, expected)
+    assert "n = 200 test images" in chart.caption
+    assert "2 seeds" in chart.caption
+    assert "eq_labels" in chart.panels[0].words
+
+
+def test_rotation_figure_shows_the_bins(rows):
+    chart = accuracy_against_rotation(rows)
+    drawn = points_of(chart.panels[0].figure())
+    first = [
+        np.mean(pair) for pair in zip(*[[e.value for _, e in c.angles] for c in rows[0].cells], strict=True)
+    ]
+    np.testing.assert_allclose(drawn[0], 100 * np.array(first))
+    assert len(drawn) == 4
+
+
+def test_rotation_figure_names_what_was_not_measured(tmp_path):
+    grid = write_grid(tmp_path, seeds=(0,))
+    for path, _ in grid[:1]:
+        values = json.loads(path.read_text())
+        del values["details"]["angles"]
+        path.write_text(json.dumps(values))
+    chart = accuracy_against_rotation(rows_of(read_cells(grid)))
+    assert "Not measured: trivial eq_labels." in chart.caption
+    assert len(points_of(chart.panels[0].figure())) == 3
+    nothing = accuracy_against_rotation(rows_of(read_cells(grid[:1])))
+    assert not nothing.panels
+    with pytest.raises(ValueError, match="not recorded"):
+        nothing.figure()
+
+
+def test_loss_figure_has_a_panel_for_each_trained_pretext(rows):
+    chart = loss_curves(rows)
+    assert [panel.title for panel in chart.panels] == ["eq_labels", "labels", "supervised"]
+    assert "without a curve: random" in chart.caption
+    assert len(points_of(chart.panels[0].figure())) == 2
+
+
+def test_equivariance_figure_shows_zero_on_the_lowest_line(rows):
+    chart = equivariance_by_group(rows)
+    assert "n = 512 test images" in chart.caption
+    axes = chart.panels[0].figure().axes[0]
+    assert axes.get_yscale() == "log"
+    values = [y for line in axes.get_lines() for y in line.get_ydata()]
+    measured = [cell.numbers["equivariance_error"] for row in rows for cell in row.cells]
+    assert sorted(y for y in values if y > axes.get_ylim()[0] and y != 1e-5) == sorted(
+        y for y in measured if y
+    )
+    assert sum(y == axes.get_ylim()[0] for y in values) == measured.count(0.0) == 8
+
+
+def test_a_pretext_has_one_style_everywhere_and_no_other_shares_it():
+    names = [
+        "eq_labels",
+        "labels",
+        "inv_contrastive",
+        "contrastive",
+        "eq_jigsaw",
+        "jigsaw",
+        "random",
+        "supervised",
+    ]
+    styles = pretext_styles(names)
+    assert len(set(styles.values())) == len(names)
+    assert styles["eq_labels"].marker == styles["labels"].marker
+    assert styles["eq_labels"].colour == FAMILIES[0][0]
+    assert all(pretext_styles([name])[name] == styles[name] for name in names)
+    other = pretext_styles(["inv_moco", "contrastive", "moco"])
+    assert other["contrastive"] == styles["contrastive"]
+    assert len(set(other.values())) == 3
+    many = pretext_styles([f"{prefix}task{i}" for i in range(8) for prefix in ("eq_", "")])
+    assert len(set(many.values())) == 16
+
+
+def seen_with_deuteranopia(colour):
+    """Viénot, Brettel & Mollon (1999) in linear RGB, then CIE L*a*b*."""
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]) @ linear
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    t = np.clip(xyz / [0.9505, 1.0, 1.089], 0, None)
+    f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def contrast(colour, paper):
+    def luminance(text):
+        rgb = np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted([luminance(colour), luminance(paper)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_differ_for_colour_blind_readers_and_from_the_paper(dark):
+    default = [*FAMILIES[0], *FAMILIES[1], *REFERENCE.values()]
+    colours = [ON_DARK[colour] if dark else colour for colour in default]
+    for i, left in enumerate(colours):
+        for right in colours[:i]:
+            distance = np.linalg.norm(seen_with_deuteranopia(left) - seen_with_deuteranopia(right))
+            assert distance > 12, (left, right)
+    paper = ON_DARK["#ffffff"] if dark else "#ffffff"
+    every = [colour for pair in FAMILIES for colour in pair] + list(REFERENCE.values())
+    assert min(contrast(ON_DARK[c] if dark else c, paper) for c in every) > 2.5
+    assert contrast(ON_DARK[INK] if dark else INK, paper) > 7
+
+
+def test_inline_svg_is_sound_and_its_ids_are_its_own(rows):
+    panels = accuracy_against_rotation(rows).panels
+    texts = [inline_svg(panel.figure(), f"p{i}", 'a "quoted" <text>') for i, panel in enumerate(panels)]
+    ids = []
+    for text in texts:
+        root = ElementTree.fromstring(text)  # noqa: S314 - written above
+        assert root.get("aria-label") == 'a "quoted" <text>'
+        mine = [element.get("id") for element in root.iter() if element.get("id")]
+        assert set(re.findall(r"(?:url\(|href=\")#([^\")]+)", text)) <= set(mine)
+        ids += mine
+        assert "metadata" not in text
+        assert "DejaVu" not in text
+        assert f"var(--c-1b1b1f, {INK})" in text
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_saved_figures_have_the_same_bytes_whatever_the_readers_settings(rows, tmp_path, kind):
+    first, second = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
+    save_figure(accuracy_against_rotation(rows).figure(), first)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.hashsalt": None}):
+        save_figure(accuracy_against_rotation(rows).figure(), second)
+        assert matplotlib.rcParams["font.size"] == 30
+    assert first.read_bytes() == second.read_bytes()
+    if kind == "png":
+        with Image.open(first) as image:
+            assert image.width > 1000
+            assert len(image.convert("RGB").resize((200, 100)).getcolors(1 << 24)) > 20
+
+
+def test_a_figure_of_an_unknown_kind_is_refused_and_leaves_nothing(rows, tmp_path):
+    with pytest.raises(ValueError, match=r"given ending '\.bmp', allowed: \.png, \.svg, \.pdf"):
+        save_figure(loss_curves(rows).figure(), tmp_path / "out" / "a.bmp")
+    assert not (tmp_path / "out").exists()
+
+
+def test_figures_do_not_touch_pyplot_and_the_package_is_light():
+    code = (
+        "import sys, eqssl.report\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "import eqssl.report.figures\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+        "assert 'torch' not in sys.modules, 'torch'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
