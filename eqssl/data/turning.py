@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from jaxtyping import UInt8
-from scipy.ndimage import affine_transform
 
 from eqssl.data.sources.base import SourceSplit
 
@@ -19,6 +18,9 @@ def stored_angle(split: SourceSplit, index: int) -> float:
 
     It depends on nothing else: not on the other images, their number or their order.
     """
+    # loading it takes a second, and whoever only reads shards turns nothing
+    from scipy.ndimage import affine_transform
+
     return 360.0 * float(np.random.Generator(np.random.Philox(key=[_SALT[split], index])).random())
 
 

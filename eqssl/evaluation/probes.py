@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-PATIENCE = 3
+PATIENCE = 2
 """Weaker penalties that may bring no lower validation log-loss before a path ends."""
 
 
