@@ -18,14 +18,14 @@ def stored_angle(split: SourceSplit, index: int) -> float:
 
     It depends on nothing else: not on the other images, their number or their order.
     """
-    # loading it takes a second, and whoever only reads shards turns nothing
-    from scipy.ndimage import affine_transform
-
     return 360.0 * float(np.random.Generator(np.random.Philox(key=[_SALT[split], index])).random())
 
 
 def turned(image: UInt8[np.ndarray, "s s c"], degrees: float) -> UInt8[np.ndarray, "s s c"]:
     """Turn a square image counter-clockwise about its centre; bilinear, zeros outside."""
+    # loading it takes a second, and whoever only reads shards turns nothing
+    from scipy.ndimage import affine_transform
+
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     # maps (row, column) of the result, from the centre, to the place in the given image; rows point down
     matrix = np.array([[cosine, sine], [-sine, cosine]])

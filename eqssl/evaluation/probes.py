@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 PATIENCE = 2
-"""Weaker penalties that may bring no lower validation log-loss before a path ends."""
+"""Weaker penalties in a row that may bring no gain on validation data before a path ends."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def logistic_path(
 
     On equal accuracy the stronger penalty is chosen. Two things end a path early; both are recorded:
 
-    - for `PATIENCE` strengths in a row the validation log-loss stayed above its lowest: the probe overfits;
+    - `PATIENCE` strengths in a row brought neither a lower validation log-loss nor a better accuracy: the
+      probe overfits;
     - a fit that started from the point before made no iteration, and the fit from zero that was done in its
       place brought no better accuracy: the penalty is too small to matter at this tolerance. (Without a
       fit from zero such a path would stay where it is, silently, however far the true solutions move.)
@@ -113,11 +114,11 @@ def logistic_path(
         better = accuracy > points[best].accuracy
         best = len(points) - 1 if better else best
         lower = loss <= min(point.log_loss for point in points)
-        without_gain = 0 if lower else without_gain + 1
+        without_gain = 0 if lower or better else without_gain + 1
         if cold and not better:
             ended = "the penalty is too small to matter"
         elif without_gain == PATIENCE:
-            ended = f"overfitting: {PATIENCE} strengths without a lower log-loss"
+            ended = f"overfitting: {PATIENCE} strengths without a lower log-loss or a better accuracy"
         if ended:
             break
     ended = None if len(points) == len(strengths) else ended

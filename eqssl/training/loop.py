@@ -57,11 +57,6 @@ class Trainer:
         precision: torch.dtype,
         title: str,
     ) -> None:
-        if settings.warmup_epochs > settings.epochs:
-            raise ValueError(
-                f"pretrain.warmup_epochs: given {settings.warmup_epochs}, "
-                f"allowed: at most pretrain.epochs, {settings.epochs}"
-            )
         self.pretext, self.batches, self.settings = pretext, batches, settings
         self.generator, self.precision, self.title = generator, precision, title
         self.device = generator.device
