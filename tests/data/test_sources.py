@@ -73,10 +73,11 @@ def test_idx_is_read_plain_and_compressed(tmp_path, kind, code, suffix, compress
         ("a", b"", "not an IDX file"),
         ("a", idx(np.zeros(5, "u1"), 8)[:-1], "holds 4 bytes of data, its header states 5"),
         ("a", idx(np.zeros(5, "u1"), 8) + b"x", "holds 6 bytes of data, its header states 5"),
-        ("a.gz", gzip.compress(bytes(100))[:-9], "cannot be decompressed"),
+        ("a.gz", gzip.compress(bytes(100), mtime=0)[:-9], "cannot be decompressed"),
         ("a.xz", lzma.compress(bytes(100))[:-9], "cannot be decompressed"),
         ("a.xz", b"not xz", "cannot be decompressed"),
     ],
+    ids=["not IDX", "empty", "short", "long", "cut gz", "cut xz", "not xz"],
 )
 def test_damaged_idx_is_an_error_that_names_the_file(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
