@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 from eqssl.run import end_with_parent
 
-JobType = TypeVar("JobType")
+if TYPE_CHECKING:
+    from eqssl.settings import Settings
+
+JobType = TypeVar("JobType", bound="Settings")
 Function = Callable[[argparse.Namespace], int | None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # it has no public name
 THREAD_VARIABLES = (
@@ -267,8 +270,7 @@ def _job(kind: type[JobType], text: str) -> JobType:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"--job: not JSON: {error}") from None
-    job: JobType = kind.read(values, "--job")  # type: ignore[attr-defined]
-    return job
+    return kind.read(values, "--job")
 
 
 def _device(name: str) -> AbstractContextManager[str | None]:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pydantic
 import pytest
 import yaml
+from merging import merged
 
 from eqssl.params import Cell, Params
 
@@ -120,14 +121,6 @@ def test_a_pretext_can_change_how_it_is_trained():
     assert params.pretrain_settings("labels").epochs == 9
     assert params.pretrain_settings("labels").batch_size == params.pretrain.batch_size
     assert params.pretrain_settings("eq_labels") == params.pretrain
-
-
-def merged(base: dict, changes: dict) -> dict:
-    """As Snakemake merges --configfile into the settings: tables key by key, lists replaced."""
-    result = dict(base)
-    for key, value in changes.items():
-        result[key] = merged(base[key], value) if isinstance(value, dict) else value
-    return result
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml")))

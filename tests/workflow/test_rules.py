@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project_copy import ROOT, TOOLS, Project, merged
+from merging import merged
+from project_copy import ROOT, TOOLS, Project
 
 from eqssl import jobs
 from eqssl.params import Params
