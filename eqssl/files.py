@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 
 @contextmanager
@@ -44,7 +45,35 @@ def write_json(path: str | Path, values: object) -> None:
     write_text(path, json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a JSON file that holds a table, as `write_json` writes it.
+
+    Args:
+        path: the file.
+        needed: keys that it must have.
+
+    Raises:
+        ValueError: it holds anything else, a number that is not finite, or lacks a key; names the file.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: given {type(values).__name__}, allowed: a table of values")
+    missing = [key for key in needed if key not in values]
+    if missing:
+        raise ValueError(f"{path}: {', '.join(missing)}: missing")
+    return values
+
+
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

@@ -18,7 +18,9 @@ class Settings(BaseModel):
     `ValueError` that names each key, what was given and what is allowed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def read(cls, values: object, where: str = "") -> Self:
@@ -34,7 +36,7 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping):
             raise ValueError(f"{where or cls.__name__}: given {values!r}, allowed: a table of settings")
         try:
-            return cls.model_validate_json(json.dumps(dict(values)))
+            return cls.model_validate_json(json.dumps(dict(values), default=str))
         except ValidationError as error:
             raise ValueError(explain(error, cls, where)) from None
 
@@ -62,7 +64,8 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
             lines.append(prefix + str(item["ctx"]["error"]))
         else:
             message = item["msg"].removeprefix("Input should be ")
-            lines.append(f"{key}: given {item['input']!r}, allowed: {message}")
+            allowed = "a table of settings" if message == "an object" else message
+            lines.append(f"{key}: given {item['input']!r}, allowed: {allowed}")
     return "\n".join(lines)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from eqssl.files import atomic, write_json
+from eqssl.files import atomic, read_json, write_json
 
 RECORDS = ".snakemake/metadata"
 
@@ -27,9 +26,7 @@ def publish(metrics: Path, predictions: Path, loss: Path, encoder: Path, into: P
     Raises:
         ValueError: metrics.json is not the metrics of a cell.
     """
-    values = json.loads(metrics.read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise ValueError(f"{metrics}: not the metrics of a cell, but {type(values).__name__}")
+    values = read_json(metrics, ("dataset", "group", "pretext", "seed"))
     write_json(into / "cell.json", {key: value for key, value in values.items() if key != "details"})
     copy(predictions, into / "predictions.csv")
     copy(loss, into / "loss.csv")

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from eqssl.files import atomic, sha256, write_json, write_text
+from eqssl.files import atomic, read_json, sha256, write_json, write_text
 
 
 def test_a_file_is_whole_or_absent(tmp_path):
@@ -52,6 +52,26 @@ def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_read_back(tmp_path):
+    write_json(tmp_path / "a", {"b": 1, "a": [0.1]})
+    assert read_json(tmp_path / "a", ("a", "b")) == {"b": 1, "a": [0.1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not JSON"),
+        ('{"a": NaN}', "not JSON: NaN is not a number"),
+        ("[1]", "given list, allowed: a table of values"),
+        ('{"a": 1}', "b, c: missing"),
+    ],
+)
+def test_json_that_is_no_such_table_is_refused(tmp_path, text, reason):
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"file\.json: {reason}"):
+        read_json(tmp_path / "file.json", ("a", "b", "c"))
 
 
 def test_hashes_are_of_the_bytes(tmp_path):

@@ -1,4 +1,5 @@
 import copy
+import datetime
 from pathlib import Path
 
 import pydantic
@@ -68,7 +69,7 @@ def test_settings_are_frozen():
         ("pretexts.labels.task", "rotnet", r"pretexts\.labels\.task: given 'rotnet', allowed: random"),
         ("pretexts.labels.pretrain", {"epohcs": 2}, r"pretexts\.labels\.pretrain\.epohcs: no such setting"),
         ("pretexts.labels.pretrain", 2, r"pretexts\.labels\.pretrain: given 2, allowed: a table"),
-        ("pretexts.labels", "x", r"pretexts\.labels: given 'x', allowed: an object"),
+        ("pretexts.labels", "x", r"pretexts\.labels: given 'x', allowed: a table of settings"),
         (
             "views.crop_scale",
             [1.0, 0.2],
@@ -76,8 +77,10 @@ def test_settings_are_frozen():
         ),
         ("features.views", ["grid", "stored"], r"features: views: .* allowed: 'stored' first"),
         ("pretrain.warmup_epochs", 99.0, r"pretrain: warmup_epochs: given 99\.0, allowed: at most epochs"),
+        ("pretrain.learning_rate", float("inf"), r"learning_rate: given .*inf.*, allowed: a finite number"),
+        ("seed", datetime.date(2026, 1, 2), r"seed: given '2026-01-02', allowed: a valid integer"),
         ("seed", -1, r"seed: given -1, allowed: greater than or equal to 0"),
-        ("shards", 8, r"shards: given 8, allowed: an object"),
+        ("shards", 8, r"shards: given 8, allowed: a table of settings"),
     ],
 )
 def test_a_bad_value_names_its_key_what_was_given_and_what_is_allowed(key: str, value: object, message: str):

@@ -68,13 +68,14 @@ def test_own_turns_links_into_files_and_keeps_their_bytes(tmp_path: Path) -> Non
 def test_publish_copies_a_cell_without_its_details(tmp_path: Path) -> None:
     cell = tmp_path / "cell"
     cell.mkdir()
-    (cell / "metrics.json").write_text(json.dumps({"acc": 0.5, "group": "C4", "details": {"long": [1, 2]}}))
+    kept = {"dataset": "d", "group": "C4", "pretext": "random", "seed": 0, "acc": 0.5}
+    (cell / "metrics.json").write_text(json.dumps({**kept, "details": {"long": [1, 2]}}))
     for name in ("predictions.csv", "loss.csv", "encoder.safetensors", "encoder.json"):
         (cell / name).write_bytes(name.encode())
         (cell / name).chmod(0o444)
     into, model = tmp_path / "metrics", tmp_path / "model"
     store.publish(cell / "metrics.json", cell / "predictions.csv", cell / "loss.csv", cell, into, model)
-    assert json.loads((into / "cell.json").read_text()) == {"acc": 0.5, "group": "C4"}
+    assert json.loads((into / "cell.json").read_text()) == kept
     for file in (
         into / "predictions.csv",
         into / "loss.csv",
@@ -86,7 +87,7 @@ def test_publish_copies_a_cell_without_its_details(tmp_path: Path) -> None:
 
 
 def test_publish_refuses_what_is_not_metrics(tmp_path: Path) -> None:
-    (tmp_path / "metrics.json").write_text("[1]")
-    with pytest.raises(ValueError, match=r"metrics\.json: not the metrics of a cell"):
+    (tmp_path / "metrics.json").write_text('{"dataset": "d", "group": "C4"}')
+    with pytest.raises(ValueError, match=r"metrics\.json: pretext, seed: missing"):
         store.publish(tmp_path / "metrics.json", *[tmp_path / "x"] * 5)
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]

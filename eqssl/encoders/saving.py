@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from eqssl.encoders import network
 from eqssl.encoders.base import Bases, Encoder, Shape, flop_count, parameter_count
-from eqssl.files import atomic, sha256, write_json
+from eqssl.files import atomic, read_json, sha256, write_json
 from eqssl.nn.filters import FilterBasis, Kind
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
@@ -83,15 +82,8 @@ def load_encoder(path: str | Path) -> Encoder:
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    needed = {"name", "group", "order", "fields", "kernel", "image_shape", "group_pooling", "mean", "std"}
-    missing = sorted((needed | {"weights_sha256"}) - set(described))
-    if missing:
-        raise ValueError(f"{path}: misses the keys {', '.join(missing)}")
-    return dict(described)
+    needed = ("name", "group", "order", "fields", "kernel", "image_shape", "group_pooling", "mean", "std")
+    return read_json(path, (*needed, "weights_sha256"))
 
 
 def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from eqssl.evaluation.parquet import SPLITS, FeatureInfo, FeatureTable, read_features, read_info
+from eqssl.data.index import SPLITS, SplitName
+from eqssl.evaluation.parquet import FeatureInfo, FeatureTable, read_features, read_info
 
 COLUMNS = ("invariant", "regular")
 """Feature columns of the last stage, which probes are fitted on."""
@@ -24,7 +25,7 @@ class CellFeatures:
         train, val: the tables.
     """
 
-    files: dict[str, Path]
+    files: dict[SplitName, Path]
     info: FeatureInfo
     train: FeatureTable
     val: FeatureTable

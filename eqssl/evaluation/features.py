@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from eqssl import provenance
+from eqssl.data.index import SPLITS
 from eqssl.data.loading import Split, load_split
 from eqssl.data.progress import track
 from eqssl.data.views import normalise
 from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance
 from eqssl.evaluation.moves import draw_moves, view_of
-from eqssl.evaluation.parquet import SPLITS, FeatureInfo, feature_writer
-from eqssl.evaluation.records import read_record
-from eqssl.files import write_json
+from eqssl.evaluation.parquet import FeatureInfo, feature_writer
+from eqssl.files import read_json, write_json
 from eqssl.jobs import FeaturesJob
 from eqssl.training.device import choose_device, reproducible
 
@@ -61,7 +61,7 @@ def extract(
     place = choose_device(device)
     encoder, out = Path(encoder), Path(out)
     network = load_encoder(encoder).to(place)
-    splits = [load_split(shards, name) for name in SPLITS]  # type: ignore[arg-type]
+    splits = [load_split(shards, name) for name in SPLITS]
     _check(job, network, encoder, splits[0])
     with _frozen(place):
         info = _describe(job, network, encoder, splits[0])
@@ -118,7 +118,7 @@ def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) ->
     blank = torch.zeros(1, *network.image_shape, device=next(network.parameters()).device)
     stages: Sequence[Tensor] = network.stages(blank)
     return FeatureInfo(
-        encoder=read_record(folder / "encoder.json")["weights_sha256"],
+        encoder=read_json(folder / "encoder.json")["weights_sha256"],
         data=split.index.digest,
         group=network.group_name,
         order=stages[-1].shape[-1],

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
+from eqssl.data.index import SPLITS
 from eqssl.evaluation import VIEWS
 from eqssl.files import atomic
 
-SPLITS = ("train", "val", "test")
 ROW_GROUP = 4096
 
 

@@ -21,10 +21,9 @@ from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
 from eqssl.evaluation.parquet import FeatureTable
 from eqssl.evaluation.probes import fit, logistic_path
-from eqssl.evaluation.records import read_record
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
-from eqssl.files import atomic, write_json
+from eqssl.files import atomic, read_json, write_json
 from eqssl.jobs import ProbeJob
 from eqssl.params import ProbeSettings
 
@@ -74,9 +73,9 @@ def evaluate(job: ProbeJob, evaluation: str | Path, encoder: str | Path, out: st
     """
     evaluation, encoder, out = Path(evaluation), Path(encoder), Path(out)
     records = {
-        "encoder": read_record(encoder / "encoder.json", _ENCODER_KEYS),
-        "pretrain": read_record(encoder / "pretrain.json", ("epochs", "seconds")),
-        "equivariance": read_record(evaluation / "equivariance.json", ("error",)),
+        "encoder": read_json(encoder / "encoder.json", _ENCODER_KEYS),
+        "pretrain": read_json(encoder / "pretrain.json", ("epochs", "seconds")),
+        "equivariance": read_json(evaluation / "equivariance.json", ("error",)),
     }
     settings = job.probe
     with threadpool_limits(1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
+from eqssl.data.index import SplitName
 from eqssl.evaluation.parquet import iterate_features, read_info
 from eqssl.evaluation.standardise import Standardiser
 
@@ -122,7 +123,7 @@ def ridge_path(moments: Moments, standardiser: Standardiser, strengths: Sequence
 
 
 def ridge_accuracies(
-    files: dict[str, Path], column: str, classes: int, strengths: Sequence[float]
+    files: Mapping[SplitName, Path], column: str, classes: int, strengths: Sequence[float]
 ) -> dict[str, Any]:
     """Fit on the training file, choose on the validation file, refit on both, and test.
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from eqssl.evaluation import VIEWS
-from eqssl.evaluation.records import read_record
-from eqssl.files import atomic, write_json
+from eqssl.files import atomic, read_json, write_json
 from eqssl.params import GroupName
 
 IDENTITY = (
@@ -62,7 +61,7 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: list[str] = []
     for path in map(Path, metrics):
-        row = {key: value for key, value in read_record(path, IDENTITY).items() if key != "details"}
+        row = {key: value for key, value in read_json(path, IDENTITY).items() if key != "details"}
         names = names or columns(row)
         _check(path, row, names)
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from eqssl.files import read_json
 from eqssl.params import GroupName
 from eqssl.report.estimates import Estimate
 
@@ -124,12 +124,7 @@ def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
 
 def read_cell(metrics: Path, losses: Path) -> Cell:
     """Read one cell. Raises ValueError with the file, the key and the reason where a file is damaged."""
-    try:
-        values = json.loads(metrics.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except ValueError as error:
-        raise ValueError(f"{metrics}: not valid JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{metrics}: given a {type(values).__name__}, expected a table of metrics")
+    values = read_json(metrics)
     for key in IDENTITY:
         kind = int if key == "seed" else str
         if not isinstance(values.get(key), kind) or isinstance(values.get(key), bool):
@@ -216,7 +211,3 @@ def _number(path: Path, key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         refuse(path, key, f"given {value!r}, expected a finite number")
     return float(value)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

@@ -214,6 +214,6 @@ def test_a_truncated_file_is_refused(tmp_path, split):
 def test_records_that_lack_a_key_are_refused(tmp_path):
     write_cell(tmp_path)
     (tmp_path / "pretrain.json").write_text("{}")
-    refused(tmp_path, r"pretrain\.json: epochs: is missing")
+    refused(tmp_path, r"pretrain\.json: epochs, seconds: missing")
     (tmp_path / "pretrain.json").write_text("{")
     refused(tmp_path, r"pretrain\.json: not JSON")

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from eqssl import encoders, jobs, pretexts, run, store
 from eqssl.data import sources
+from eqssl.data.index import SPLITS
 from eqssl.files import sha256
 from eqssl.params import Cell, Params
 from eqssl.provenance import code_digest
@@ -30,7 +31,6 @@ SHARDS = "data/shards/{dataset}-{shard_id}"
 CELL = "results/{dataset}/{group}/{pretext}/s{seed}-{cell_id}"
 EVALUATION = f"{CELL}/eval-{jobs.features_job(PARAMS).digest}"
 PROBE = f"{EVALUATION}/probe-{jobs.probe_job(PARAMS).digest}"
-SPLITS = ("train", "val", "test")
 
 
 # Rules say <cell>/encoder.json; the wildcards are inside the variable.
