@@ -19,7 +19,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
-GroupName = Literal["trivial", "C2", "C4", "D1", "D2", "D4"]
+GroupName = Literal["trivial", "C2", "C4", "C8", "D1", "D2", "D4", "D8", "SO2", "O2"]
 
 
 class DatasetSettings(Settings):
@@ -50,18 +50,28 @@ class ShardSettings(Settings):
 
 
 class EncoderSettings(Settings):
-    """The encoder. `width` gives the channels of each stage for the trivial group.
+    """The encoder.
 
-    With `match: params` the fields of other groups are chosen so that the number of parameters is the
-    same; with `match: channels` so that the number of channels is. `group_pooling` makes the invariant
-    feature.
+    Attributes:
+        name: architecture (`eqssl.encoders`).
+        width: channels of each stage for the trivial group; None for those of the architecture's paper.
+        kernel: side of the filters.
+        match: `params` chooses the fields of other groups so that the number of parameters is the same,
+            `channels` so that the number of channels is.
+        group_pooling: how the invariant feature is made.
+        downsampling: how the side of a map is halved: `pool` (mean over windows of the right parity, then the
+            convolution), `boxed` (the convolution, then such a mean, as one convolution), or `strided`, which
+            keeps the symmetry on few sizes only and is refused on all others.
+        equivariant_stages: so many of the first stages keep the symmetry, the others are plain; None for all.
     """
 
     name: str
-    width: Annotated[tuple[Count, ...], Field(min_length=1)]
+    width: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     kernel: Literal[3, 5]
     match: Literal["params", "channels"]
     group_pooling: Literal["mean", "max"]
+    downsampling: Literal["pool", "boxed", "strided"] = "pool"
+    equivariant_stages: Annotated[int, Field(ge=1)] | None = None
 
 
 class ViewSettings(Settings):

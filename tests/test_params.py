@@ -51,7 +51,11 @@ def test_settings_are_frozen():
         ("pretrain.epochs", -1, r"pretrain\.epochs: given -1, allowed: greater than or equal to 0"),
         ("pretrain.learning_rate", "1e-3", r"pretrain\.learning_rate: given '1e-3', allowed: a valid number"),
         ("pretrain.optimiser", "sgd", r"pretrain\.optimiser: given 'sgd', allowed: 'adamw' or 'lars'"),
-        ("group", "C8", r"group: given 'C8', allowed: 'trivial', 'C2', 'C4', 'D1', 'D2' or 'D4'"),
+        (
+            "group",
+            "C3",
+            r"group: given 'C3', allowed: 'trivial', 'C2', 'C4', 'C8', 'D1', 'D2', 'D4', 'D8', 'SO2' or 'O2'",
+        ),
         ("grid.group", ["C4", "C16"], r"grid\.group\.1: given 'C16', allowed: 'trivial'"),
         ("grid.group", [], r"grid\.group: given \[\], allowed: "),
         ("dataset", "cifar", r"dataset: given 'cifar', allowed: fashion_mnist, "),

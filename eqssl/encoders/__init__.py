@@ -1,4 +1,4 @@
-"""Encoders: images to regular fields. Adding one is a file in this folder and a line in `_MODULES`.
+"""Encoders: images to regular fields. Adding one is a file in this folder and a line in `_CLASSES`.
 
 This module imports no encoder: names are looked up first, modules when one is built.
 """
@@ -10,25 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eqssl.encoders.base import Encoder
+    from eqssl.encoders.releasing import release
     from eqssl.encoders.saving import load_encoder, save_encoder
     from eqssl.encoders.width import create
 
-# name in params.yaml -> module; the module's class `Network` is the encoder
-_MODULES = {"cnn": "eqssl.encoders.cnn"}
+# name in params.yaml -> module in this folder : class
+_CLASSES = {
+    "cnn": "cnn:Network",
+    "resnet18": "resnet:ResNet18",
+    "resnet34": "resnet:ResNet34",
+    "resnet50": "resnet:ResNet50",
+    "wide_resnet16_8": "wide_resnet:WideResNet16x8",
+    "wide_resnet28_10": "wide_resnet:WideResNet28x10",
+}
 
 _LAZY = {
     "Encoder": "eqssl.encoders.base",
     "create": "eqssl.encoders.width",
     "load_encoder": "eqssl.encoders.saving",
+    "release": "eqssl.encoders.releasing",
     "save_encoder": "eqssl.encoders.saving",
 }
 
-__all__ = ["Encoder", "create", "load_encoder", "module_of", "names", "network", "save_encoder"]
+__all__ = ["Encoder", "create", "load_encoder", "module_of", "names", "network", "release", "save_encoder"]
 
 
 def names() -> list[str]:
     """Names that `encoder.name` takes."""
-    return sorted(_MODULES)
+    return sorted(_CLASSES)
 
 
 def module_of(name: str) -> str:
@@ -37,14 +46,18 @@ def module_of(name: str) -> str:
     Raises:
         ValueError: if there is no encoder of that name.
     """
-    if name not in _MODULES:
+    if name not in _CLASSES:
         raise ValueError(f"encoder.name: given {name!r}, allowed: {', '.join(names())}")
-    return _MODULES[name]
+    return f"{__name__}.{_CLASSES[name].partition(':')[0]}"
 
 
 def network(name: str) -> type[Encoder]:
-    """The class of an encoder."""
-    found: type[Encoder] = import_module(module_of(name)).Network
+    """The class of an encoder.
+
+    Raises:
+        ValueError: if there is no encoder of that name.
+    """
+    found: type[Encoder] = getattr(import_module(module_of(name)), _CLASSES[name].partition(":")[2])
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,13 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn.filters import FilterBasis, Kind
-from eqssl.nn.pooling import as_channels_last, pool_group, pool_space
+from eqssl.encoders.layers import Layers
+from eqssl.nn.convolution import Down, GroupConv2d
+from eqssl.nn.plain import PlainConv2d
+from eqssl.nn.pooling import Sample, as_channels_last, pool_group, pool_space
 
 if TYPE_CHECKING:
     from eqssl.symmetry.groups import Group
 
-Bases = Callable[[Kind, int], FilterBasis]
+# buffers that no training changes
+CONSTANTS = {"basis", "index", "inverse", "matrix", "constant"}
+Downsampling = Literal["pool", "boxed", "strided"]
 
 
 @dataclass(frozen=True)
@@ -25,23 +29,39 @@ class Shape:
     """The numbers that fix an encoder's architecture.
 
     Attributes:
+        name: the architecture, by its name in the registry.
         group: name of the group.
-        order: its order.
-        fields: regular fields of each stage.
+        order: number of its elements that are listed; the last axis of features.
+        size: channels of a field: the order, or the number of Fourier coefficients of a continuous group.
+        samples: elements at which the activation of a continuous group is evaluated; 0 for a finite one.
+        fields: fields of each stage.
+        equivariant_stages: stages that keep the symmetry; those after them are plain and count channels.
         kernel: side of the filters.
+        downsampling: how the side of a map is halved: `pool` (mean over windows of the right parity, then the
+            convolution), `boxed` (the convolution, then such a mean, as one convolution) or `strided`.
         image: channels, height and width of an image.
         group_pooling: how the invariant feature is made.
         mean, std: of each channel of the training images, in [0, 1]; what images are normalised with.
     """
 
+    name: str
     group: str
     order: int
+    size: int
+    samples: int
     fields: tuple[int, ...]
+    equivariant_stages: int
     kernel: int
+    downsampling: Downsampling
     image: tuple[int, int, int]
     group_pooling: Literal["mean", "max"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @property
+    def down(self) -> Down:
+        """What a convolution that halves the map does; with `pool` the halving comes before it."""
+        return "no" if self.downsampling == "pool" else self.downsampling
 
 
 class Encoder(nn.Module):
@@ -49,38 +69,82 @@ class Encoder(nn.Module):
 
         encoder(G.act(x, g))[b, f, g * h] == encoder(x)[b, f, h]
 
-    Images are float32 and normalised by `mean` and `std`. Subclasses give the feature maps of each stage.
+    Images are float32 and normalised by `mean` and `std`. Subclasses create the layers and give the feature
+    maps of each stage. Stages from `shape.equivariant_stages` on are plain: there a field of the group is
+    restricted to the trivial group, under which it is `size` fields of one channel each.
 
     Args:
         shape: the architecture's numbers.
-        bases: gives the filter basis of a kind and kernel size (from escnn, or from a file).
-        generator: draws the first weights.
+        layers: makes the layers of the equivariant stages.
+        restricted: makes those of the plain stages after them.
+        sampling: values of a field of Fourier coefficients at the listed elements, shape (order, size); None
+            for a finite group.
     """
 
     name: ClassVar[str]
     """Name in the registry."""
+    default_width: ClassVar[tuple[int, ...]]
+    """Channels of each stage of the plain network that the group's is measured against."""
+    any_depth: ClassVar[bool] = False
+    """Whether the number of stages is free; otherwise it is that of `default_width`."""
 
-    def __init__(self, shape: Shape, bases: Bases, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, shape: Shape, layers: Layers, restricted: Layers, sampling: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.shape = shape
-        self.build(bases, generator)
+        self._size = [layers.size if self._keeps(i) else 1 for i in range(len(shape.fields))]
+        self.sample = None if sampling is None else Sample(sampling)
+        self.build([layers if self._keeps(i) else restricted for i in range(len(shape.fields))])
+        # constant on all processes: nothing to send around in every step
+        self._ddp_params_and_buffers_to_ignore = [
+            name for name, _ in self.named_buffers() if name.rpartition(".")[2] in CONSTANTS
+        ]
 
     @abstractmethod
-    def build(self, bases: Bases, generator: torch.Generator | None) -> None:
-        """Create the layers."""
+    def build(self, layers: Sequence[Layers]) -> None:
+        """Create the layers of every stage from what makes them."""
 
     @abstractmethod
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage."""
 
+    def incoming(self, stage: int) -> int:
+        """Fields that come into a stage from the one before, as the stage counts them."""
+        return self.outgoing(stage - 1) * self._size[stage - 1] // self._size[stage]
+
+    def outgoing(self, stage: int) -> int:
+        """Fields that go out of a stage."""
+        return self.shape.fields[stage]
+
+    @property
+    def is_released(self) -> bool:
+        """Whether this is the plain form of a trained encoder (`eqssl.encoders.releasing`)."""
+        return not any(isinstance(layer, GroupConv2d) for layer in self.modules())
+
+    def _keeps(self, stage: int) -> bool:
+        return stage < self.shape.equivariant_stages
+
     @property
     def group_name(self) -> str:
-        """Name of the group."""
-        return self.shape.group
+        """Name of the group that acts on the features: that of the last stage."""
+        return self.stage_groups[-1]
+
+    @property
+    def stage_groups(self) -> list[str]:
+        """Name of the group that acts on the features of each stage."""
+        return [self.shape.group if self._keeps(i) else "trivial" for i in range(len(self.shape.fields))]
 
     @property
     def group(self) -> Group:
-        """The group; importing escnn when first asked for."""
+        """The group that acts on the features; importing escnn when first asked for."""
+        from eqssl.symmetry import group
+
+        return group(self.group_name)
+
+    @property
+    def input_group(self) -> Group:
+        """The group that acts on the first stages; the same as `group` unless later stages are plain."""
         from eqssl.symmetry import group
 
         return group(self.shape.group)
@@ -88,7 +152,7 @@ class Encoder(nn.Module):
     @property
     def fields(self) -> int:
         """Number of regular fields that come out."""
-        return self.shape.fields[-1]
+        return self.outgoing(len(self.shape.fields) - 1)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -110,16 +174,22 @@ class Encoder(nn.Module):
     ) -> list[Float[Tensor, "batch fields order"]]:
         """Regular fields after each stage, averaged over the plane; the last equals `forward`.
 
+        Those of a plain stage have an axis of length 1.
+
         Raises:
             ValueError: if the images are not square or have another number of channels.
         """
-        return [pool_space(m, self.shape.order) for m in self.maps(self._checked(images))]
+        return [self._pooled(m, i) for i, m in enumerate(self.maps(self._checked(images)))]
 
     def forward(
         self, images: Float[Tensor, "batch channel side side"]
     ) -> Float[Tensor, "batch fields order"]:
         """Regular fields of the last stage, averaged over the plane; last axis as `group.elements`."""
-        return pool_space(self.maps(self._checked(images))[-1], self.shape.order)
+        return self._pooled(self.maps(self._checked(images))[-1], len(self.shape.fields) - 1)
+
+    def _pooled(self, x: Tensor, stage: int) -> Float[Tensor, "batch fields order"]:
+        features = pool_space(x, self._size[stage])
+        return self.sample(features) if self.sample is not None and self._keeps(stage) else features
 
     def pool(self, features: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields"]:
         """The invariant part of regular fields."""
@@ -146,14 +216,13 @@ def flop_count(encoder: Encoder) -> int:
 
     Filters are expanded beforehand in inference and do not count.
     """
-    from eqssl.nn.convolution import GroupConv2d
-
     operations = 0
 
-    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+    def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         nonlocal operations
-        if isinstance(layer, GroupConv2d):
-            operations += 2 * output.numel() * layer.expanded_inputs * layer.kernel**2
+        if isinstance(layer, GroupConv2d | PlainConv2d):
+            boxed = layer.down == "boxed" and inputs[0].shape[-1] % 2 == 0
+            operations += 2 * output.numel() * inputs[0].shape[1] * (layer.kernel + boxed) ** 2
 
     hooks = [layer.register_forward_hook(count) for layer in encoder.modules()]
     training = encoder.training

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.encoders.base import Bases, Encoder
-from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.normalisation import FieldBatchNorm
+from eqssl.encoders.base import Encoder
+from eqssl.encoders.layers import Layers
 from eqssl.nn.pooling import Halve
 
 
 class Network(Encoder):
-    """Convolution, batch norm and ReLU in each stage; the side is halved before every stage but the first.
+    """Convolution, batch norm and activation in each stage; every stage but the first halves the side.
 
-    Halving chooses its window by the side's parity, so that the network is exact on every size:
     28-14-7-4, 32-16-8-4, and 10-5-3-2 for patches.
     """
 
     name = "cnn"
+    default_width = (16, 32, 64, 128)
+    any_depth = True
 
-    def build(self, bases: Bases, generator: torch.Generator | None) -> None:
+    def build(self, layers: Sequence[Layers]) -> None:
         """Create the stages."""
-        shape = self.shape
-        stages = []
+        shape, stages = self.shape, []
         for i, fields in enumerate(shape.fields):
-            basis = bases("group" if i else "lift", shape.kernel)
-            incoming = shape.fields[i - 1] if i else shape.image[0]
-            stages.append(
-                nn.Sequential(
-                    Halve() if i else nn.Identity(),
-                    GroupConv2d(basis, incoming, fields, shape.kernel, generator=generator),
-                    FieldBatchNorm(fields, shape.order),
-                    nn.ReLU(inplace=True),
-                )
-            )
+            if i == 0:
+                first = layers[i].normalised_lift(shape.image[0], fields, shape.kernel)
+                stages.append(nn.Sequential(first, layers[i].activation()))
+                continue
+            halve = Halve() if shape.downsampling == "pool" else nn.Identity()
+            convolution = layers[i].normalised(self.incoming(i), fields, shape.kernel, shape.down)
+            stages.append(nn.Sequential(halve, convolution, layers[i].activation()))
         self.blocks = nn.ModuleList(stages)
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:

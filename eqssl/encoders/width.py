@@ -1,4 +1,4 @@
-"""Encoders of different groups that can be compared: equal parameters or equal channels."""
+"""New encoders, and encoders of different groups that can be compared: equal parameters or equal channels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from eqssl.encoders import network
-from eqssl.encoders.base import Encoder, Shape, parameter_count
+from eqssl.encoders.base import Encoder, Shape
+from eqssl.encoders.layers import CountedLayers, EquivariantLayers
+from eqssl.encoders.windows import check_windows
 from eqssl.nn.filters import filter_basis
+from eqssl.nn.fourier import ROTATIONS, field_size, sampling_matrix
 from eqssl.symmetry import group
 
 if TYPE_CHECKING:
@@ -37,36 +40,87 @@ def create(
         generator: draws the first weights.
 
     Raises:
-        ValueError: for an unknown group or images that are not square.
+        ValueError: for an unknown group, images that are not square, another number of stages than the
+            architecture has, or a layer that would break the symmetry at this size.
     """
     if image_shape[1] != image_shape[2]:
         raise ValueError(f"image_shape: given {image_shape}, allowed: square images")
-    architecture = network(settings.name)
+    G, architecture = group(group_name), network(settings.name)
+    width = _width(settings, architecture)
+    kept = len(width) if settings.equivariant_stages is None else settings.equivariant_stages
 
     def shape(name: str, fields: Sequence[int]) -> Shape:
         return Shape(
+            name=settings.name,
             group=name,
             order=group(name).order,
+            size=field_size(group(name)),
+            samples=ROTATIONS * (1 + (name == "O2")) if group(name).is_continuous else 0,
             fields=tuple(fields),
+            equivariant_stages=len(width) if name == "trivial" else min(kept, len(width)),
             kernel=settings.kernel,
+            downsampling=settings.downsampling,
             image=image_shape,
             group_pooling=settings.group_pooling,
             mean=tuple(mean),
             std=tuple(std),
         )
 
-    def parameters(name: str, fields: Sequence[int]) -> int:
-        with torch.device("meta"):
-            return parameter_count(architecture(shape(name, fields), partial(filter_basis, name)))
+    fields = _fields(settings, group_name, architecture, width, shape)
+    encoder = architecture(
+        shape(group_name, fields),
+        EquivariantLayers(
+            field_size(G),
+            sampling_matrix(G, ROTATIONS) if G.is_continuous else None,
+            partial(filter_basis, group_name),
+            generator,
+        ),
+        EquivariantLayers(1, None, partial(filter_basis, "trivial"), generator),
+        sampling_matrix(G) if G.is_continuous else None,
+    )
+    check_windows(encoder)
+    return encoder
 
+
+def _width(settings: EncoderSettings, architecture: type[Encoder]) -> tuple[int, ...]:
+    """Channels of each stage of the plain network."""
+    width = settings.width or architecture.default_width
+    stages = len(architecture.default_width)
+    if len(width) != stages and not architecture.any_depth:
+        allowed = (
+            f"{stages} numbers, the stages of {settings.name}, or null for {list(architecture.default_width)}"
+        )
+        raise ValueError(f"encoder.width: given {list(width)}, allowed: {allowed}")
+    if settings.equivariant_stages is not None and settings.equivariant_stages > len(width):
+        allowed = f"at most {len(width)}, the stages of {settings.name}"
+        raise ValueError(
+            f"encoder.equivariant_stages: given {settings.equivariant_stages}, allowed: {allowed}"
+        )
+    return width
+
+
+def _fields(
+    settings: EncoderSettings,
+    group_name: str,
+    architecture: type[Encoder],
+    width: tuple[int, ...],
+    shape: Callable[[str, Sequence[int]], Shape],
+) -> Sequence[int]:
+    """Fields of each stage, as `encoder.match` wants them."""
+    if group_name == "trivial":
+        return width
     if settings.match == "channels":
-        fields = [max(1, round(width / group(group_name).order)) for width in settings.width]
-    elif group_name == "trivial":
-        fields = list(settings.width)
-    else:
-        target = parameters("trivial", settings.width)
-        fields = matched_fields(settings.width, target, lambda candidate: parameters(group_name, candidate))
-    return architecture(shape(group_name, fields), partial(filter_basis, group_name), generator)
+        size, kept = field_size(group(group_name)), shape(group_name, width).equivariant_stages
+        return [max(1, round(w / (size if i < kept else 1))) for i, w in enumerate(width)]
+
+    def parameters(name: str, fields: Sequence[int]) -> int:
+        counted = CountedLayers(field_size(group(name)), partial(filter_basis, name))
+        plain = CountedLayers(1, partial(filter_basis, "trivial"))
+        architecture(shape(name, fields), counted, plain)
+        return counted.parameters + plain.parameters
+
+    target = parameters("trivial", width)
+    return matched_fields(width, target, lambda fields: parameters(group_name, fields))
 
 
 def matched_fields(

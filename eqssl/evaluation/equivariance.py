@@ -8,15 +8,20 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from eqssl.data.views import cut_disc, normalise
+from eqssl.data.views import cut_disc, normalise, turn
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.symmetry import Group, act_on_regular, group
+from eqssl.symmetry.turning import flip_and_degrees
 
 if TYPE_CHECKING:
     from eqssl.encoders import Encoder
 
 IMAGES = 512
 """Most test images for the errors."""
+TURNED = 128
+"""Most test images for the change with the angle."""
+DEGREES = tuple(range(15, 360, 15))
+"""Angles at which the change of the invariant feature is measured."""
 GALLERY = 1000
 """Most test images for retrieval."""
 _BATCH = 128
@@ -32,40 +37,46 @@ def measure(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> di
 
     Returns:
         group, exact (whether the group maps the pixel grid to itself; if not, errors are measured, not
-        promised), images, stages (error of each stage's regular field, first to last), invariant (error of
-        the invariant feature), error (the largest of all of them), and retrieval.
+        promised), images, what `equivariance_errors` returns, error (the largest of all its errors), angles
+        (what `angle_errors` returns) and retrieval.
     """
     with torch.inference_mode():
         errors = equivariance_errors(encoder, images[:IMAGES])
         return {
-            "group": encoder.group_name,
-            "exact": encoder.group.is_exact,
+            "group": encoder.input_group.name,
+            "exact": encoder.input_group.is_exact,
             "images": len(images[:IMAGES]),
             **errors,
-            "error": max(*errors["stages"], errors["invariant"]),
+            "error": max(element["error"] for element in errors["elements"]),
+            "angles": angle_errors(encoder, images[:TURNED]),
             "retrieval": retrieval(encoder, images[:GALLERY], seed),
         }
 
 
 def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> dict[str, Any]:
-    """Largest relative error of each stage, and of the invariant feature, over the encoder's group.
+    """Relative errors of each stage, and of the invariant feature, over the encoder's group.
 
-        max over g of  |f(g x) - rho(g) f(x)| / |f(x)|        (Euclidean norms over all images)
+        |f(g x) - rho(g) f(x)| / |f(x)|        (Euclidean norms over all images)
+
+    A plain stage after equivariant ones promises nothing and has no error.
 
     Returns:
-        `stages`, first to last, and `invariant`.
+        `stages`, first to last, and `invariant`: the largest error over the group, None for a plain stage;
+        `elements`: for each element its turn in degrees, whether it mirrors first, whether it maps the pixel
+        grid to itself, and its largest error over stages and invariant feature.
     """
-    G = encoder.group
+    G = encoder.input_group
+    kept = [name == G.name for name in encoder.stage_groups]
+    kept.append(kept[-1])
     squares: Tensor | None = None
     sizes: Tensor | None = None
-    for batch in torch.split(images, _BATCH):
+    for stored in torch.split(images, _BATCH):
+        batch = stored.float() / 255  # off the grid pixels are interpolated
         reference = _features(encoder, batch)
         per_element = []
         for g in G.elements:
             moved = _features(encoder, G.act(batch, g))
-            expected = [act_on_regular(G, values, g) for values in reference[:-1]] + reference[-1:]
-            pairs = zip(moved, expected, strict=True)
-            per_element.append(torch.stack([_square(a.double() - b.double()) for a, b in pairs]))
+            per_element.append(torch.stack(_differences(G, g, moved, reference, kept)))
         difference = torch.stack(per_element)
         size = torch.stack([_square(values.double()) for values in reference])
         squares = difference if squares is None else squares + difference
@@ -73,8 +84,58 @@ def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> d
     if squares is None or sizes is None:
         raise ValueError("equivariance: there are no test images")
     # a feature that is zero everywhere has no relative error; one that stays zero has none at all
-    errors = (squares.amax(0) / sizes.clamp(min=torch.finfo(torch.float32).tiny)).sqrt().tolist()
-    return {"stages": errors[:-1], "invariant": errors[-1]}
+    errors = (squares / sizes.clamp(min=torch.finfo(torch.float32).tiny)).sqrt()
+    pairs = zip(errors.amax(0).tolist(), kept, strict=True)
+    largest = [value if promised else None for value, promised in pairs]
+    elements = zip(G.elements, errors.amax(1).tolist(), strict=True)
+    return {
+        "stages": largest[:-1],
+        "invariant": largest[-1],
+        "elements": [_described(G, g, error) for g, error in elements],
+    }
+
+
+def _differences(
+    G: Group, g: Any, moved: list[Tensor], reference: list[Tensor], kept: list[bool]
+) -> list[Tensor]:
+    """Squared distance of each feature from what the group promises; zero where it promises nothing."""
+    expected = [act_on_regular(G, x, g) if k else x for x, k in zip(reference[:-1], kept[:-1], strict=True)]
+    expected.append(reference[-1])
+    return [
+        _square(a.double() - b.double()) * promised
+        for a, b, promised in zip(moved, expected, kept, strict=True)
+    ]
+
+
+def _described(G: Group, g: Any, error: float) -> dict[str, Any]:
+    mirrored, degrees = flip_and_degrees(G.matrix(g))
+    on_grid = g in G.grid_elements
+    return {"degrees": round(degrees % 360, 6), "mirrored": mirrored, "on_grid": on_grid, "error": error}
+
+
+def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dict[str, float]]:
+    """Relative change of the invariant feature when the images are turned, by angle, whatever the group.
+
+        |f(turned x) - f(x)| / |f(x)|
+
+    Images are turned with interpolation, so that even a perfect network would show some change.
+
+    Returns:
+        For each angle of `DEGREES` its `degrees` and `error`.
+    """
+    values = images.float() / 255
+
+    def invariant(x: Tensor) -> Float[Tensor, "b fields"]:
+        return torch.cat([_features(encoder, batch)[-1].double() for batch in torch.split(x, _BATCH)])
+
+    reference = invariant(values)
+    size = float(reference.norm())
+    found = []
+    for degrees in DEGREES:
+        angles = torch.full((len(images),), float(degrees), device=images.device)
+        difference = float((invariant(turn(values, angles)) - reference).norm())
+        found.append({"degrees": float(degrees), "error": difference / size if size else 0.0})
+    return found
 
 
 def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> dict[str, float]:
@@ -137,7 +198,7 @@ def pessimistic_ranks(
     return (similarity >= similarity.diagonal()[:, None]).sum(1)
 
 
-def _features(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[Tensor]:
+def _features(encoder: Encoder, images: Tensor) -> list[Tensor]:
     """Regular field of each stage, then the invariant feature."""
     stages = encoder.stages(normalise(cut_disc(images), encoder.mean, encoder.std))
     return [*stages, encoder.pool(stages[-1])]

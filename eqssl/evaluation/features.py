@@ -116,13 +116,13 @@ def _columns(network: Encoder, images: Tensor, kept: int) -> dict[str, Any]:
 
 def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) -> FeatureInfo:
     blank = torch.zeros(1, *network.image_shape, device=next(network.parameters()).device)
-    stages: Sequence[Tensor] = network.stages(blank)
+    kept: Sequence[Tensor] = network.stages(blank)[::-1][: job.features.stages]
     return FeatureInfo(
         encoder=read_json(folder / "encoder.json")["weights_sha256"],
         data=split.index.digest,
-        group=network.group_name,
-        order=stages[-1].shape[-1],
-        fields=tuple(stage.shape[1] for stage in reversed(stages[-job.features.stages :])),
+        group=network.shape.group,
+        orders=tuple(stage.shape[2] for stage in kept),
+        fields=tuple(stage.shape[1] for stage in kept),
         classes=split.index.classes,
         code=provenance.code_digest("eqssl.evaluation.features"),
     )

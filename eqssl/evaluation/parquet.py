@@ -29,7 +29,7 @@ class FeatureInfo:
         encoder: SHA-256 of the encoder's weights.
         data: digest of the shards' index.
         group: name of the encoder's group.
-        order: number of elements of that group.
+        orders: length of the group's axis in each kept stage, the last stage first; 1 for a plain one.
         fields: fields of each kept stage, the last stage first.
         classes: names of the classes; a label is a position in it.
         code: digest of the code that made the features.
@@ -38,19 +38,19 @@ class FeatureInfo:
     encoder: str
     data: str
     group: str
-    order: int
+    orders: tuple[int, ...]
     fields: tuple[int, ...]
     classes: tuple[str, ...]
     code: str
 
     @property
     def widths(self) -> dict[str, int]:
-        """Numbers per row of each feature column: `invariant` F and `regular` F * order, per stage."""
+        """Numbers per row of each feature column: `invariant` F and `regular` F * order of each stage."""
         widths = {}
-        for stage, fields in enumerate(self.fields, start=1):
+        for stage, (fields, order) in enumerate(zip(self.fields, self.orders, strict=True), start=1):
             suffix = "" if stage == 1 else f"_{stage}"
             widths[f"invariant{suffix}"] = fields
-            widths[f"regular{suffix}"] = fields * self.order
+            widths[f"regular{suffix}"] = fields * order
         return widths
 
     def metadata(self) -> dict[str, str]:

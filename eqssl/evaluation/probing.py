@@ -158,7 +158,7 @@ def fit_probes(data: CellFeatures, column: str, settings: ProbeSettings) -> Fitt
 
 def _same_columns(data: CellFeatures) -> bool:
     tables = (data.train, data.val)
-    return data.info.order == 1 and all(
+    return data.info.orders[0] == 1 and all(
         np.array_equal(table.features["invariant"], table.features["regular"]) for table in tables
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,21 +10,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.nn.exactness import check_window
-from eqssl.nn.filters import FilterBasis, PermutationGather
+from eqssl.nn.filters import FilterBasis, PermutationGather, inverse_index
+
+Down = Literal["no", "boxed", "strided"]
 
 
 class GroupConv2d(nn.Module):
-    """Convolution from images or regular fields to regular fields, equivariant to the bit on the pixel grid.
+    """Convolution from images or fields to fields, equivariant to the bit on the pixel grid.
 
     The parameters are the coefficients of each pair of fields in the filter basis; the layer owns the basis,
     because escnn's differs between machines and coefficients mean nothing without it.
 
+    Halving (`down`) is exact on every size when `boxed`: the convolution, then the mean over 2 x 2 pixels,
+    which together are one convolution with stride 2 whose filter is one pixel wider; on odd sizes the
+    filter itself with stride 2. `strided` is the filter with stride 2 on every size, exact on odd ones and
+    refused on even ones.
+
     Args:
-        basis: see `eqssl.nn.filters.filter_basis`; "lift" for images, "group" for regular fields.
+        basis: see `eqssl.nn.filters.filter_basis`; "lift" for images, "group" for fields.
         in_fields: fields (image channels, for "lift") that come in.
         out_fields: fields that go out.
         kernel: side of the filter, odd.
-        stride: step; must be exact for the size that comes in.
+        down: whether and how the side of the map is halved.
         generator: draws the first coefficients: each filter has variance 2 / fan-in (He et al. 2015).
     """
 
@@ -38,28 +45,37 @@ class GroupConv2d(nn.Module):
         in_fields: int,
         out_fields: int,
         kernel: int,
-        stride: int = 1,
+        down: Down = "no",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.padding = kernel, stride, kernel // 2
+        self.kernel, self.down, self.padding = kernel, down, kernel // 2
         self.in_fields, self.out_fields = in_fields, out_fields
         rows = basis.rows.float().clone()
         self.register_buffer("basis", rows)
-        self.register_buffer("index", basis.index.clone())
-        self.register_buffer("inverse", basis.index.argsort(1), persistent=False)
+        self.register_buffer("index", basis.index.to(torch.int32))
+        self.register_buffer("inverse", inverse_index(basis.index).to(torch.int32), persistent=False)
         coefficients = torch.randn(out_fields, rows.shape[0], in_fields, generator=generator)
-        # the sum of a filter's squares over one output is in_fields * |basis|^2 * variance; it shall be 2
-        scale = (2.0 / (in_fields * float(basis.rows.square().sum()))) ** 0.5
+        # the sum of a filter's squares over one output is in_fields * |row|^2 * variance; it shall be 2
+        outputs = rows.shape[1] / self.index.shape[1]
+        scale = (2.0 * outputs / (in_fields * float(basis.rows.square().sum()))) ** 0.5
         self.weight = nn.Parameter(coefficients * scale)
-        self._cached: tuple[Any, Tensor] | None = None
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_cached": None}
+        return {**super().__getstate__(), "_kept": None}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        self.inverse.copy_(inverse_index(self.index))
+        self._kept = None
 
     def extra_repr(self) -> str:
         """Fields and kernel, for printing."""
-        return f"{self.in_fields}, {self.out_fields}, kernel={self.kernel}, group order={len(self.index)}"
+        down = "" if self.down == "no" else f", down={self.down}"
+        return (
+            f"{self.in_fields}, {self.out_fields}, kernel={self.kernel}, field size={len(self.index)}{down}"
+        )
 
     @property
     def expanded_inputs(self) -> int:
@@ -68,19 +84,35 @@ class GroupConv2d(nn.Module):
 
     def expand(self) -> Float[Tensor, "out_channels in_channels kernel kernel"]:
         """The whole filter, group-major on both sides, stored channels_last."""
-        rows = torch.matmul(self.basis.t(), self.weight)
-        full = PermutationGather.apply(rows, self.index, self.inverse)
-        full = full.view(self.out_fields, -1, self.kernel, self.kernel, self.expanded_inputs)
-        return full.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2)
+        # in full precision also under autocast: rounding the filter once keeps half of the error away
+        with torch.autocast(self.weight.device.type, enabled=False):
+            rows = torch.matmul(self.basis.t().to(self.weight.dtype), self.weight)
+            full = PermutationGather.apply(rows, self.index, self.inverse)
+            full = full.view(self.out_fields, -1, self.kernel, self.kernel, self.expanded_inputs)
+            return full.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2)
 
     def _filter(self) -> Tensor:
-        """The filter; kept while nothing can have changed the parameters."""
-        if self.training or torch.is_grad_enabled():
+        """The filter; on a CPU kept in eval mode for as long as the weights are equal to what they were.
+
+        They are compared and not watched, since an exponential moving average may write them past autograd.
+        On other devices a comparison would wait for the device, so the filter is made anew.
+        """
+        if self.training or torch.is_grad_enabled() or self.weight.is_cuda or torch.compiler.is_compiling():
             return self.expand()
-        key = (self.weight._version, self.weight.data_ptr(), self.weight.dtype, self.basis.data_ptr())
-        if self._cached is None or self._cached[0] != key:
-            self._cached = (key, self.expand())
-        return self._cached[1]
+        kept = self._kept
+        if kept is None or kept[0].dtype != self.weight.dtype or not torch.equal(kept[0], self.weight):
+            kept = self._kept = (self.weight.detach().clone(), self.expand())
+        return kept[1]
+
+    def check(self, size: int) -> None:
+        """Refuse a map on which the stride would break the symmetry.
+
+        Raises:
+            ValueError: names the layer, the size, and the nearest sizes that work.
+        """
+        # the trivial group has no symmetry that a stride could break
+        if self.down == "strided" and len(self.index) > 1:
+            check_window(size, self.kernel, 2, self.padding, "GroupConv2d")
 
     def forward(
         self, x: Float[Tensor, "batch in_channels height width"]
@@ -90,6 +122,20 @@ class GroupConv2d(nn.Module):
         Raises:
             ValueError: if the stride breaks the symmetry at this size.
         """
-        if self.stride > 1:
-            check_window(x.shape[-1], self.kernel, self.stride, self.padding, "GroupConv2d")
-        return F.conv2d(x, self._filter(), None, self.stride, self.padding)
+        self.check(x.shape[-1])
+        if self.down == "no":
+            return F.conv2d(x, self._filter(), None, 1, self.padding)
+        weight = self._filter()
+        if self.down == "boxed" and x.shape[-1] % 2 == 0:
+            weight = boxed_filter(weight)
+        return F.conv2d(x, weight, None, 2, self.padding)
+
+
+def boxed_filter(
+    weight: Float[Tensor, "out_channels in_channels kernel kernel"],
+) -> Float[Tensor, "out_channels in_channels wider wider"]:
+    """The filter, one pixel wider, of a convolution followed by the mean over 2 x 2 pixels with stride 2.
+
+    To be used with stride 2 and the padding of the narrow filter, kernel // 2.
+    """
+    return F.avg_pool2d(F.pad(weight, (1, 1, 1, 1)), 2, 1)

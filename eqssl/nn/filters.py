@@ -1,17 +1,24 @@
 """Filters of group convolutions: escnn's basis, made exact, and how it fills a whole filter.
 
-A filter K from fields over the set I (one point for an image, the group for regular fields) to regular
-fields commutes with the group iff
+A filter K from fields to fields commutes with the group iff, for every element g and place x,
 
-    K[g o, g i](g x) = K[o, i](x)        for every element g, output o, input i and place x,
+    K(g x) = rho_out(g) K(x) rho_in(g)^-1.
 
-so the row of the identity, K[e, i](x), determines it. escnn samples a basis of such filters; its rows at
-the identity, averaged over the orbit in float64 (escnn samples in float32), are the `FilterBasis`, and one
-gather of permutations fills the other rows: filters are equivariant to the bit.
+Fields of a finite group are regular: K[g o, g i](g x) = K[o, i](x). Through the elements h that map the
+    pixel grid
+to itself, one row of the filter for each of their orbits on the outputs determines all others. (One row for
+the groups that are exact on pixels; two for C8 and D8.) escnn samples a basis of such filters, in float32;
+its rows, averaged over each orbit in float64, are the `FilterBasis`, and one gather of permutations fills
+the whole filter, which is then equivariant to the bit under every h.
+
+Fields of SO2 and O2 hold Fourier coefficients (`eqssl.nn.fourier`), which a turn mixes instead of
+permuting: their basis is averaged over the h likewise, and every row is its own.
 """
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -21,6 +28,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eqssl.nn.fourier import field_representation
+from eqssl.symmetry.groups import Group, group
+
 Kind = Literal["lift", "group"]
 
 
@@ -29,17 +39,18 @@ class FilterBasis:
     """What a convolution needs to know of its group.
 
     Attributes:
-        rows: identity rows of the basis filters, shape (dimension, places * inputs), place-major.
-        index: for each output element, the entry of the identity row that each entry of its row equals,
-            shape (outputs, places * inputs); each row of the table is a permutation.
+        rows: the rows of the basis filters that determine the others, one after the other, shape
+            (dimension, rows * entries), where the entries of a row are its places * inputs, place-major.
+        index: for each output, where each entry of its row stands in `rows`, shape (outputs, entries); each
+            row of the table is a permutation of the entries of one of the rows.
     """
 
-    rows: Float[Tensor, "dimension entries"]
+    rows: Float[Tensor, "dimension canonical"]
     index: Int[Tensor, "outputs entries"]
 
 
 def filter_basis(group_name: str, kind: Kind, kernel: int) -> FilterBasis:
-    """The basis of filters from images (`lift`) or regular fields (`group`) to regular fields.
+    """The basis of filters from images (`lift`) or fields (`group`) to fields of a group.
 
     Raises:
         ValueError: for an unknown group.
@@ -51,24 +62,30 @@ def filter_basis(group_name: str, kind: Kind, kernel: int) -> FilterBasis:
 
 @cache
 def _sample(group_name: str, kind: Kind, kernel: int) -> FilterBasis:
-    from eqssl.symmetry import _escnn, group
+    from eqssl.symmetry import _escnn
 
     G = group(group_name)
-    source = [G.gspace.trivial_repr if kind == "lift" else G.gspace.regular_repr]
-    convolution = _escnn.nn.R2Conv(
-        _escnn.nn.FieldType(G.gspace, source),
-        _escnn.nn.FieldType(G.gspace, [G.gspace.regular_repr]),
-        kernel,
-        bias=False,
-        initialize=False,
-    )
+    fields = field_representation(G)
+    source = G.gspace.trivial_repr if kind == "lift" else fields
+    # solving for a basis that is not in its cache yet, escnn prints on standard output
+    with redirect_stdout(io.StringIO()):
+        convolution = _escnn.nn.R2Conv(
+            _escnn.nn.FieldType(G.gspace, [source]),
+            _escnn.nn.FieldType(G.gspace, [fields]),
+            kernel,
+            bias=False,
+            initialize=False,
+        )
     sampled = _sampled_basis(convolution)
-    index = _identity_entries(G, convolution, kind)
+    if G.is_continuous:
+        return _mixed(G, sampled, kind, kernel)
+    index = _row_entries(G, kind, kernel)
     # sampled: (dimension, outputs, inputs, places) -> (dimension, outputs, places * inputs)
     by_place = sampled.transpose(2, 3).flatten(2)
-    inverse = index.argsort(1)
-    turned_back = torch.stack([by_place[:, o, inverse[o]] for o in range(G.order)])
-    return FilterBasis(turned_back.mean(0), index)
+    row_of, entries = index[:, 0] // index.shape[1], index % index.shape[1]
+    turned_back = torch.stack([by_place[:, o, entries[o].argsort()] for o in range(len(index))], 1)
+    rows = [turned_back[:, row_of == row].mean(1) for row in range(int(row_of.max()) + 1)]
+    return FilterBasis(torch.cat(rows, 1), index)
 
 
 def _sampled_basis(convolution: Any) -> Tensor:
@@ -80,41 +97,79 @@ def _sampled_basis(convolution: Any) -> Tensor:
     return basis
 
 
-def _identity_entries(G: Any, convolution: Any, kind: Kind) -> Tensor:
-    """K[o, i](x) = K[e, o^-1 i](o^-1 x): the entry (o^-1 x, o^-1 i) for every o and every (x, i)."""
-    points = np.asarray(convolution.basisexpansion.points)
+def _row_entries(G: Group, kind: Kind, kernel: int) -> Int[Tensor, "outputs entries"]:
+    """K[h r, i](x) = K[r, h^-1 i](h^-1 x): the entry (h^-1 x, h^-1 i) of row r, for every output h r."""
     inputs = 1 if kind == "lift" else G.order
-    rows = []
-    for o in range(G.order):
-        back = G.inverse[o]
-        # A (orthogonal) acts on row vectors from the right by its transpose; its inverse by itself
-        moved = points @ np.asarray(G.gspace.basespace_action(G.elements[o]))
-        place = torch.from_numpy(np.abs(moved[:, None] - points[None]).max(-1).argmin(1))
-        source = torch.zeros(1, dtype=torch.int64) if kind == "lift" else G.product[back]
-        rows.append((place[:, None] * inputs + source[None, :]).flatten())
-    return torch.stack(rows)
+    entries = kernel**2 * inputs
+    rows: dict[int, Tensor] = {}
+    canonical = 0
+    for output in range(G.order):
+        if output in rows:
+            continue
+        for h in G.grid_elements:
+            back = int(G.inverse[G.index(h)])
+            place = _moved_places(G, G.elements[back], kernel)
+            source = torch.zeros(1, dtype=torch.int64) if kind == "lift" else G.product[back]
+            entry = (place[:, None] * inputs + source[None, :]).flatten()
+            rows[int(G.product[G.index(h), output])] = canonical * entries + entry
+        canonical += 1
+    return torch.stack([rows[output] for output in range(G.order)])
+
+
+def _moved_places(G: Group, element: Any, kernel: int) -> Int[Tensor, " places"]:
+    """Where an element that maps the grid to itself sends each place of a filter, row by row from the top."""
+    row, column = torch.meshgrid(*[torch.arange(kernel)] * 2, indexing="ij")
+    centred = torch.stack([row, column], -1).flatten(0, 1) * 2 - (kernel - 1)
+    down, right = ((G.act_on_vectors(centred, element) + kernel - 1) // 2).unbind(-1)
+    return down * kernel + right
+
+
+def _mixed(G: Group, sampled: Tensor, kind: Kind, kernel: int) -> FilterBasis:
+    """The mean over the grid's elements of rho(h)^-1 K(h x) rho(h), every row by itself."""
+    fields = field_representation(G)
+    turned = torch.zeros_like(sampled)
+    for h in G.grid_elements:
+        outer = torch.from_numpy(np.asarray(fields(G.continuous(h)))).double()
+        inner = torch.ones(1, 1, dtype=torch.float64) if kind == "lift" else outer
+        moved = sampled[..., _moved_places(G, h, kernel)]
+        # rho is orthogonal: its inverse is its transpose
+        turned += torch.einsum("po,dpqx,qi->doix", outer, moved, inner)
+    rows = (turned / len(G.grid_elements)).transpose(2, 3).flatten(2)
+    _, outputs, entries = rows.shape
+    return FilterBasis(rows.flatten(1), torch.arange(outputs * entries).view(outputs, entries))
+
+
+def inverse_index(index: Int[Tensor, "outputs entries"]) -> Int[Tensor, "canonical share"]:
+    """For each entry of the canonical rows, the entries of the whole filter that equal it.
+
+    Args:
+        index: see `FilterBasis`.
+
+    Returns:
+        Positions in the flattened table, shape (rows * entries, outputs / rows).
+    """
+    order = index.flatten().argsort(stable=True)
+    return order.view(int(index.max()) + 1, -1)
 
 
 class PermutationGather(torch.autograd.Function):
-    """`out[f, o, c, i] = rows[f, index[o, c], i]`, where every `index[o]` is a permutation.
+    """`out[f, o, c, i] = rows[f, index[o, c], i]`, with permutations `index[o]` of one row's entries.
 
-    The backward pass gathers with the inverse permutations and sums over o: no scattered additions, so it
-    gives the same bits every time on every device.
+    The backward pass gathers with `inverse_index(index)` and sums: no scattered additions, so it gives the
+    same bits every time on every device.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        """Fill all rows of the filters from the identity's."""
+        """Fill the whole filters from their canonical rows."""
         ctx.save_for_backward(inverse)
-        outputs, entries = index.shape
         gathered = rows.index_select(1, index.flatten())
-        return gathered.view(rows.shape[0], outputs, entries, rows.shape[2])
+        return gathered.view(rows.shape[0], *index.shape, rows.shape[2])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Sum what every output's row says of each entry of the identity's row."""
+        """Sum what every output's row says of each canonical entry."""
         (inverse,) = ctx.saved_tensors
-        outputs, entries = inverse.shape
-        offsets = torch.arange(outputs, device=inverse.device)[:, None] * entries
-        flat = gradient.flatten(1, 2).index_select(1, (inverse + offsets).flatten())
-        return flat.view(gradient.shape).sum(1), None, None
+        flat = gradient.flatten(1, 2).index_select(1, inverse.t().flatten())
+        shares = flat.view(gradient.shape[0], inverse.shape[1], inverse.shape[0], gradient.shape[3])
+        return shares.sum(1), None, None

@@ -10,45 +10,62 @@ from torch import Tensor, nn
 
 
 class FieldBatchNorm(nn.Module):
-    """Normalise each regular field over the batch, the plane and the group (Ioffe & Szegedy 2015).
+    """Normalise each field over the batch, the plane and the group (Ioffe & Szegedy 2015).
 
-        y = (x - mean_field) / sqrt(var_field + eps) * weight_field + bias_field
+        y = (x - mean_field e) / sqrt(var_field + eps) * weight_field + bias_field e
 
-    Equal to escnn's `InnerBatchNorm`; a mean per channel would tell the elements of the group apart.
-    The statistics are kept in float32 or wider.
+    where e is the constant function 1, in the channels of a field: ones for a regular field, (1, 0, ..., 0)
+        for
+    Fourier coefficients; mean = <e, x> / |e|^2 and var = |x - mean e|^2 / |e|^2, averaged over batch and
+    plane. For regular fields equal to escnn's `InnerBatchNorm`; a mean per channel would tell the elements
+    of the group apart. The statistics are kept in float32 or wider.
 
     Args:
         fields: number of fields.
-        order: order of the group; the input has `order * fields` channels, group-major.
+        size: channels of a field; the input has `size * fields` channels, `channel = place * fields + field`.
+        fourier: whether the channels are Fourier coefficients.
         eps: added to the variance.
         momentum: weight of a new batch in the running statistics.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    constant: Tensor
 
-    def __init__(self, fields: int, order: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self, fields: int, size: int, fourier: bool = False, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
         super().__init__()
-        self.fields, self.order, self.eps, self.momentum = fields, order, eps, momentum
+        self.fields, self.size, self.fourier, self.eps, self.momentum = fields, size, fourier, eps, momentum
+        constant = torch.zeros(size) if fourier else torch.ones(size)
+        constant[0] = 1
+        self.register_buffer("constant", constant, persistent=False)
         self.weight = nn.Parameter(torch.ones(fields))
         self.bias = nn.Parameter(torch.zeros(fields))
         self.register_buffer("running_mean", torch.zeros(fields))
         self.register_buffer("running_var", torch.ones(fields))
 
     def extra_repr(self) -> str:
-        """Fields and order, for printing."""
-        return f"{self.fields}, group order={self.order}"
+        """Fields and their size, for printing."""
+        return f"{self.fields}, field size={self.size}" + (", fourier" if self.fourier else "")
+
+    def affine(self) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+        """Factor and summand of each channel in eval mode."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return scale.repeat(self.size), torch.outer(self.constant, shift).flatten()
 
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Normalise; in training mode by the batch's statistics, else by the running ones."""
         if self.training:
-            y, mean, variance = _NormaliseFields.apply(x, self.weight, self.bias, self.order, self.eps)
+            y, mean, variance = _NormaliseFields.apply(x, self.weight, self.bias, self.constant, self.eps)
             self._remember(mean, variance, x.numel() // self.fields)
             return y
-        mean, variance = self.running_mean.repeat(self.order), self.running_var.repeat(self.order)
-        weight, bias = self.weight.repeat(self.order), self.bias.repeat(self.order)
+        mean = torch.outer(self.constant, self.running_mean).flatten()
+        bias = torch.outer(self.constant, self.bias).flatten()
+        variance, weight = self.running_var.repeat(self.size), self.weight.repeat(self.size)
         return nn.functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=self.eps)
 
     @torch.no_grad()
@@ -68,46 +85,54 @@ class _NormaliseFields(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, order: int, eps: float
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, constant: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         channel_mean, channel_var = torch.batch_norm_update_stats(x, None, None, 0.0)
         # narrow inputs give narrow statistics on some devices
-        means = channel_mean.to(weight.dtype).view(order, -1)
-        variances = channel_var.to(weight.dtype).view(order, -1)
-        mean = means.mean(0)
-        variance = variances.mean(0) + (means - mean).square().mean(0)
-        wide_weight, wide_bias = weight.repeat(order), bias.repeat(order)
-        wide_mean, wide_variance = mean.repeat(order), variance.repeat(order)
-        y = torch.native_batch_norm(x, wide_weight, wide_bias, wide_mean, wide_variance, False, 0.0, eps)[0]
-        ctx.save_for_backward(x, weight, mean, variance)
-        ctx.order, ctx.eps = order, eps
+        e = constant.to(weight.dtype)[:, None]
+        means = channel_mean.to(weight.dtype).view(len(e), -1)
+        variances = channel_var.to(weight.dtype).view(len(e), -1)
+        share = e / e.square().sum()
+        mean = (share * means).sum(0)
+        variance = (variances + (means - e * mean).square()).sum(0) / e.square().sum()
+        wide = _widened(e, weight, bias, mean, variance)
+        y: Tensor = torch.native_batch_norm(x, *wide, False, 0.0, eps)[0]
+        ctx.save_for_backward(x, weight, bias, mean, variance, e)
+        ctx.eps = eps
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, weight, mean, variance = ctx.saved_tensors
-        order, eps = ctx.order, ctx.eps
-        wide_mean, wide_variance = mean.repeat(order), variance.repeat(order)
+        x, weight, bias, mean, variance, e = ctx.saved_tensors
+        wide_weight, _bias, wide_mean, wide_variance = _widened(e, weight, bias, mean, variance)
         _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
             gradient,
             x,
-            weight.repeat(order),
+            wide_weight,
             wide_mean,
             wide_variance,
             None,
             None,
             False,
-            eps,
+            ctx.eps,
             [False, True, True],
         )
-        grad_weight = channel_weight.view(order, -1).sum(0)
-        grad_bias = channel_bias.view(order, -1).sum(0)
-        # dx = a g + b x + c, constant coefficients per field
-        count = x.numel() // len(weight)
-        deviation = (variance + eps).rsqrt()
+        grad_weight = channel_weight.view(len(e), -1).sum(0)
+        grad_bias = (e * channel_bias.view(len(e), -1)).sum(0)
+        # dx = a g + b x + c e, constant coefficients per field
+        count = x.numel() // (len(weight) * len(e)) * e.square().sum()
+        deviation = (variance + ctx.eps).rsqrt()
         a = weight * deviation
         b = -a * deviation * grad_weight / count
-        c = -a * grad_bias / count - b * mean
-        a, b, c = (t.repeat(order).view(1, -1, 1, 1).to(x.dtype) for t in (a, b, c))
+        c = (e * (-a * grad_bias / count - b * mean)).flatten()
+        a, b, c = (t.view(1, -1, 1, 1).to(x.dtype) for t in (a.repeat(len(e)), b.repeat(len(e)), c))
         return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias, None, None
+
+
+def _widened(
+    e: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weight, bias, mean and variance of each channel, from those of the fields."""
+    count = len(e)
+    return weight.repeat(count), (e * bias).flatten(), (e * mean).flatten(), variance.repeat(count)

@@ -1,4 +1,4 @@
-"""Down-sampling by two and pooling over the group, exact on every size."""
+"""Down-sampling by two and pooling over plane and group, exact on every size."""
 
 from __future__ import annotations
 
@@ -18,9 +18,21 @@ def halve(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch c
     The parity of the window follows that of the map, which keeps the result exactly equivariant
     (28-14-7-4, 32-16-8-4). Pixels outside of the map do not count in the mean.
     """
-    kernel, padding = (2, 0) if x.shape[-1] % 2 == 0 else (3, 1)
-    check_window(x.shape[-1], kernel, 2, padding, "halve")
+    kernel, padding = _window(x.shape[-1], "halve")
     return F.avg_pool2d(x, kernel, 2, padding, count_include_pad=False)
+
+
+def halve_by_maximum(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch channel half half"]:
+    """Maximum over the windows of `halve`; on regular fields only, since Fourier coefficients have none."""
+    kernel, padding = _window(x.shape[-1], "halve_by_maximum")
+    return F.max_pool2d(x, kernel, 2, padding)
+
+
+def _window(side: int, name: str) -> tuple[int, int]:
+    """Kernel and padding of an exact window with stride 2."""
+    kernel, padding = (2, 0) if side % 2 == 0 else (3, 1)
+    check_window(side, kernel, 2, padding, name)
+    return kernel, padding
 
 
 class Halve(nn.Module):
@@ -31,11 +43,37 @@ class Halve(nn.Module):
         return halve(x)
 
 
+class HalveByMaximum(nn.Module):
+    """Module form of `halve_by_maximum`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `halve_by_maximum`."""
+        return halve_by_maximum(x)
+
+
 def pool_space(
-    x: Float[Tensor, "batch channels height width"], order: int
-) -> Float[Tensor, "batch fields order"]:
-    """Mean over the plane of group-major regular fields; the group's axis comes last."""
-    return x.mean((2, 3)).unflatten(1, (order, -1)).transpose(1, 2)
+    x: Float[Tensor, "batch channels height width"], size: int
+) -> Float[Tensor, "batch fields size"]:
+    """Mean over the plane of group-major fields of `size` channels; the field's own axis comes last."""
+    return x.mean((2, 3)).unflatten(1, (size, -1)).transpose(1, 2)
+
+
+class Sample(nn.Module):
+    """The values of band-limited fields at the listed elements of a continuous group.
+
+    Args:
+        matrix: shape (order, size); see `eqssl.nn.fourier.sampling_matrix`.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, matrix: Float[Tensor, "order size"]) -> None:
+        super().__init__()
+        self.register_buffer("matrix", matrix.float())
+
+    def forward(self, features: Float[Tensor, "batch fields size"]) -> Float[Tensor, "batch fields order"]:
+        """Sample."""
+        return features @ self.matrix.t().to(features.dtype)
 
 
 def pool_group(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from eqssl.nn.heads import equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Pretext, TaskSettings
-from eqssl.symmetry import GSet, grid_slots
+from eqssl.symmetry import GSet, grid_slots, group, group_names
 
 SIDE = 3
 SLOTS = [(row, column) for row in range(SIDE) for column in range(SIDE)]
@@ -72,6 +72,16 @@ class Task(Pretext):
     """
 
     Settings = RelativeLocationSettings
+
+    @classmethod
+    def refusal(cls, settings: RelativeLocationSettings, group_name: str) -> str | None:
+        """Square cells have no place to go to under a turn by 45 degrees."""
+        if group(group_name).is_exact:
+            return None
+        exact = ", ".join(group_names(exact=True))
+        return (
+            f"a turn off the pixel grid takes square cells to places where there are none; allowed: {exact}"
+        )
 
     def build(
         self, settings: RelativeLocationSettings, classes: int, generator: torch.Generator | None

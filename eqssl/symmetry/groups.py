@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -11,36 +12,49 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from eqssl.symmetry.turning import flip_and_degrees, flip_and_turns, turned_and_mirrored
+
 # name -> how escnn makes the gspace (importing escnn takes seconds, so not before a group is asked for).
 # The reflection of every group is the mirror image in the vertical axis (left and right change places).
 _GSPACES: dict[str, Callable[[Any], Any]] = {
     "trivial": lambda gspaces: gspaces.trivialOnR2(),
     "C2": lambda gspaces: gspaces.rot2dOnR2(2),
     "C4": lambda gspaces: gspaces.rot2dOnR2(4),
+    "C8": lambda gspaces: gspaces.rot2dOnR2(8),
     "D1": lambda gspaces: gspaces.flip2dOnR2(),
     "D2": lambda gspaces: gspaces.flipRot2dOnR2(2),
     "D4": lambda gspaces: gspaces.flipRot2dOnR2(4),
+    "D8": lambda gspaces: gspaces.flipRot2dOnR2(8),
+    "SO2": lambda gspaces: gspaces.rot2dOnR2(-1, maximum_frequency=MAXIMUM_FREQUENCY),
+    "O2": lambda gspaces: gspaces.flipRot2dOnR2(-1, maximum_frequency=MAXIMUM_FREQUENCY),
 }
+# A continuous group is listed by a finite subgroup: its fields are sampled there when they leave an encoder.
+_SAMPLED = {"SO2": "C8", "O2": "D8"}
+MAXIMUM_FREQUENCY = 3
+"""Band limit of the fields of SO2 and O2; eight angles determine a function of frequencies up to 3."""
 
 
 class Group:
-    """A finite group acting on images about their centre.
+    """A group acting on images about their centre.
 
     Rotations are counter-clockwise, as `torch.rot90`. Elements, their products and their representations
     are escnn's: `g @ h` is the product, `~g` the inverse, elements are hashable, `elements[0]` is the
-    identity.
+    identity. `SO2` and `O2` are listed by the elements of C8 and D8: those at which their band-limited fields
+    are sampled, so that everything behind an encoder works with finite tables.
 
     Args:
         name: one of `eqssl.symmetry.group_names()`.
-        gspace: escnn's gspace of the group.
+        gspace: escnn's gspace of the group, which defines its filters.
+        finite: escnn's gspace of the finite group whose elements are listed; the same for a finite group.
     """
 
-    def __init__(self, name: str, gspace: Any) -> None:
+    def __init__(self, name: str, gspace: Any, finite: Any) -> None:
         self.name = name
         self.gspace = gspace
-        self.elements: tuple[Any, ...] = tuple(gspace.fibergroup.elements)
+        self.elements: tuple[Any, ...] = tuple(finite.fibergroup.elements)
         self._position = {element: i for i, element in enumerate(self.elements)}
-        self._moves = tuple(_flip_and_turns(gspace.basespace_action(g)) for g in self.elements)
+        self._matrices = tuple(np.asarray(finite.basespace_action(g), np.float64) for g in self.elements)
+        self._moves = tuple(flip_and_turns(matrix) for matrix in self._matrices)
 
     def __repr__(self) -> str:
         return f"Group({self.name!r}, order={self.order})"
@@ -60,9 +74,23 @@ class Group:
         return self.elements[0]
 
     @property
+    def is_continuous(self) -> bool:
+        """Whether the elements are samples of a continuous group."""
+        return self.name in _SAMPLED
+
+    @property
     def is_exact(self) -> bool:
         """Whether every element maps the pixel grid of a square image to itself."""
-        return True
+        return not self.is_continuous and None not in self._moves
+
+    @property
+    def grid_elements(self) -> tuple[Any, ...]:
+        """The elements that map the pixel grid of a square image to itself; exact even in other groups."""
+        return tuple(g for g, move in zip(self.elements, self._moves, strict=True) if move is not None)
+
+    def matrix(self, element: Any) -> np.ndarray[Any, Any]:
+        """How an element moves points (x to the right, y up) of the plane: an orthogonal 2 x 2 matrix."""
+        return self._matrices[self.index(element)]
 
     def index(self, element: Any) -> int:
         """Position of an element in `elements`.
@@ -74,6 +102,22 @@ class Group:
             return self._position[element]
         except KeyError:
             raise ValueError(f"{element!r} is not an element of {self.name}") from None
+
+    def continuous(self, element: Any) -> Any:
+        """Escnn's element of the continuous group that a listed element stands for."""
+        return self._continuous(*flip_and_degrees(self.matrix(element)))
+
+    def continuous_grid(self, rotations: int) -> list[Any]:
+        """Escnn's elements of the continuous group at equally spaced angles; for O2 then the mirrored."""
+        flips = (False, True) if self.name == "O2" else (False,)
+        return [self._continuous(flip, 360 * i / rotations) for flip in flips for i in range(rotations)]
+
+    def _continuous(self, flip: bool, degrees: float) -> Any:
+        if not self.is_continuous:
+            raise ValueError(f"group: given {self.name}, allowed: {', '.join(_SAMPLED)}")
+        angle = math.radians(degrees)
+        parameter = (int(flip), angle) if self.name == "O2" else angle
+        return self.gspace.fibergroup.element(parameter, "radians")
 
     @cached_property
     def product(self) -> Int[Tensor, "order order"]:
@@ -88,13 +132,20 @@ class Group:
     def act(
         self, images: Shaped[Tensor, "*batch height width"], element: Any
     ) -> Shaped[Tensor, "*batch height width"]:
-        """Turn (and mirror) images about their centre; exact, no pixel is interpolated.
+        """Turn (and mirror) images about their centre.
+
+        Exact for an element that maps the pixel grid to itself; for any other, bilinear with zeros outside.
 
         Args:
-            images: any tensor whose last two axes are rows (downwards) and columns.
+            images: any tensor whose last two axes are rows (downwards) and columns; floating point where
+                pixels are interpolated.
             element: an element of this group.
         """
-        flip, turns = self._moves[self.index(element)]
+        position = self.index(element)
+        move = self._moves[position]
+        if move is None:
+            return turned_and_mirrored(images, self._matrices[position])
+        flip, turns = move
         moved = images.flip(-1) if flip else images
         return torch.rot90(moved, turns, (-2, -1))
 
@@ -108,8 +159,10 @@ class Group:
             indices: for each image the position of its element in `elements`.
 
         Raises:
-            ValueError: if the images are not square.
+            ValueError: if the images are not square, or an element does not map the pixel grid to itself.
         """
+        if None in self._moves:
+            raise ValueError(f"act_each: given group {self.name}, allowed: groups that are exact on pixels")
         batch, channels, height, width = images.shape
         if height != width:
             raise ValueError(f"act_each needs square images, given {height} x {width}")
@@ -123,8 +176,15 @@ class Group:
         return torch.stack([self.act(pixels, g).flatten() for g in self.elements])
 
     def act_on_vectors(self, vectors: Int[Tensor, "*batch 2"], element: Any) -> Int[Tensor, "*batch 2"]:
-        """Act on displacements (down, right) in the pixel grid, as `act` moves the pixels."""
-        flip, turns = self._moves[self.index(element)]
+        """Act on displacements (down, right) in the pixel grid, as `act` moves the pixels.
+
+        Raises:
+            ValueError: if the element does not map the pixel grid to itself.
+        """
+        move = self._moves[self.index(element)]
+        if move is None:
+            raise ValueError(f"{element!r} does not map the pixel grid to itself")
+        flip, turns = move
         down, right = vectors.unbind(-1)
         if flip:
             right = -right
@@ -142,9 +202,13 @@ def act_on_regular(
     return moved
 
 
-def group_names() -> list[str]:
-    """Names that `group` takes."""
-    return list(_GSPACES)
+def group_names(exact: bool = False) -> list[str]:
+    """Names that `group` takes.
+
+    Args:
+        exact: only those of groups that map the pixel grid to itself.
+    """
+    return [name for name in _GSPACES if not exact or group(name).is_exact]
 
 
 @cache
@@ -163,15 +227,5 @@ def group(name: str) -> Group:
         raise ValueError(f"group: given {name!r}, allowed: {', '.join(_GSPACES)}")
     from eqssl.symmetry._escnn import gspaces
 
-    return Group(name, _GSPACES[name](gspaces))
-
-
-def _flip_and_turns(matrix: np.ndarray[Any, Any]) -> tuple[bool, int]:
-    """Write an orthogonal matrix of the square grid as `turns` quarter turns after at most one mirroring."""
-    exact = np.rint(matrix)
-    if not np.allclose(matrix, exact, atol=1e-9):
-        raise ValueError(f"{matrix.tolist()} does not map the pixel grid to itself")
-    flip = bool(np.linalg.det(exact) < 0)
-    rotation = exact @ np.diag([-1.0, 1.0]) if flip else exact
-    turns = [(1, 0), (0, 1), (-1, 0), (0, -1)].index((int(rotation[0, 0]), int(rotation[1, 0])))
-    return flip, turns
+    gspace = _GSPACES[name](gspaces)
+    return Group(name, gspace, _GSPACES[_SAMPLED[name]](gspaces) if name in _SAMPLED else gspace)

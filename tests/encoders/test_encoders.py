@@ -1,65 +1,78 @@
-import copy
 import json
-import pickle
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import torch
+from small_encoders import new, settings, trained_statistics
 
 from eqssl.encoders import create, load_encoder, module_of, names, save_encoder
-from eqssl.encoders.base import Encoder, flop_count, parameter_count
-from eqssl.params import EncoderSettings
+from eqssl.encoders.base import flop_count, parameter_count
+from eqssl.encoders.layers import Normalised
+from eqssl.nn.fourier import field_representation, field_size
 from eqssl.symmetry import act_on_regular, assert_equivariant, equivariance_error, group, group_names
 
 GROUPS = group_names()
+SIZES = [28, 32, 33, 64, 96, 224]
+WIDE = list(product(GROUPS, names(), SIZES, ["pool", "boxed"]))
+# every pair of group and encoder, every size, both ways of halving; the whole product is slow
+QUICK = [
+    (g, e, SIZES[(i + k) % 3], ["pool", "boxed"][(i + k) % 2])
+    for i, g in enumerate(GROUPS)
+    for k, e in enumerate(names())
+]
+QUICK += [("D4", "resnet18", 64, "boxed"), ("C4", "resnet50", 96, "boxed"), ("D2", "resnet18", 224, "pool")]
 
 
-def settings(**changes) -> EncoderSettings:
-    values = {"name": "cnn", "width": [4, 6, 8], "kernel": 3, "match": "params", "group_pooling": "mean"}
-    return EncoderSettings.read({**values, **changes})
+def check_every_stage(group_name: str, encoder_name: str, size: int, downsampling: str) -> None:
+    """Exact at the elements that map the grid to itself: all of them, in groups that are exact on pixels."""
+    G = group(group_name)
+    encoder = new(group_name, channels=3, size=size, name=encoder_name, downsampling=downsampling)
+    trained_statistics(encoder)
+    for dtype, tolerance in [(torch.float32, 1e-5), (torch.float64, 1e-6 if G.is_continuous else 1e-10)]:
+        images = torch.randn(2, 3, size, size, dtype=dtype)
+        encoder.to(dtype)
+        with torch.no_grad():
+            reference = [*encoder.stages(images), encoder.invariant(images)]
+            for g in G.grid_elements:
+                moved = [*encoder.stages(G.act(images, g)), encoder.invariant(G.act(images, g))]
+                expected = [act_on_regular(G, x, g) for x in reference[:-1]] + reference[-1:]
+                for found, right in zip(moved, expected, strict=True):
+                    assert float((found - right).norm() / right.norm()) < tolerance
 
 
-def new(group_name: str, channels: int = 1, size: int = 28, seed: int = 0, **changes) -> Encoder:
-    generator = torch.Generator().manual_seed(seed)
-    shape = (channels, size, size)
-    return create(settings(**changes), group_name, shape, [0.3] * channels, [0.4] * channels, generator)
+@pytest.mark.parametrize(("group_name", "encoder_name", "size", "downsampling"), QUICK)
+def test_every_stage_is_exactly_equivariant(group_name: str, encoder_name: str, size: int, downsampling: str):
+    check_every_stage(group_name, encoder_name, size, downsampling)
 
 
-def trained_statistics(encoder: Encoder) -> Encoder:
-    """An encoder whose batch norms have seen images, so that eval mode is no special case."""
-    encoder.train()
-    for _ in range(3):
-        encoder(torch.randn(8, *encoder.image_shape, dtype=next(encoder.parameters()).dtype))
-    return encoder.eval()
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("group_name", "encoder_name", "size", "downsampling"), sorted(set(WIDE) - set(QUICK))
+)
+def test_and_so_for_every_combination(group_name: str, encoder_name: str, size: int, downsampling: str):
+    check_every_stage(group_name, encoder_name, size, downsampling)
+
+
+@pytest.mark.parametrize("size", [28, 33, 10])
+@pytest.mark.parametrize("name", [name for name in GROUPS if group(name).is_exact])
+def test_the_assertion_that_users_have_holds_for_exact_groups(name: str, size: int):
+    encoder = trained_statistics(new(name))
+    assert_equivariant(encoder, group(name), torch.randn(2, 1, size, size))
 
 
 @pytest.mark.parametrize("encoder_name", names())
-@pytest.mark.parametrize("size", [28, 32, 33, 10])
-@pytest.mark.parametrize("name", GROUPS)
-def test_every_stage_is_exactly_equivariant(name: str, size: int, encoder_name: str):
-    G, encoder = group(name), trained_statistics(new(name, channels=3, name=encoder_name))
-    for dtype, tolerance in [(torch.float32, 1e-5), (torch.float64, 1e-10)]:
-        images = torch.randn(2, 3, size, size, dtype=dtype)
-        encoder.to(dtype)
-        for stage in range(len(encoder.shape.fields)):
-            assert_equivariant(lambda x, s=stage: encoder.stages(x)[s], G, images, tolerance)
-        assert_equivariant(encoder.invariant, G, images, tolerance, output="invariant")
-
-
 @pytest.mark.parametrize("name", [name for name in GROUPS if name != "trivial"])
-def test_training_mode_is_equivariant_when_only_part_of_a_batch_turns(name: str):
-    G, encoder = group(name), new(name).double()
-
-    def act_on_half(images, g):
-        return torch.cat([G.act(images[:2], g), images[2:]])
-
-    def act_on_half_of_features(features, g):
-        return torch.cat([act_on_regular(G, features[:2], g), features[2:]])
-
+def test_training_mode_is_equivariant_when_only_part_of_a_batch_turns(name: str, encoder_name: str):
+    G, encoder = group(name), new(name, name=encoder_name).double()
     images = torch.randn(4, 1, 28, 28, dtype=torch.float64)
-    error = equivariance_error(encoder, G, images, output=act_on_half_of_features, act=act_on_half)
-    assert error < 1e-10
+    with torch.no_grad():
+        reference = encoder(images)
+        for g in G.grid_elements:
+            found = encoder(torch.cat([G.act(images[:2], g), images[2:]]))
+            expected = torch.cat([act_on_regular(G, reference[:2], g), reference[2:]])
+            assert float((found - expected).norm() / expected.norm()) < (1e-6 if G.is_continuous else 1e-10)
 
 
 def test_a_plain_network_is_not_equivariant():
@@ -72,9 +85,69 @@ def test_a_plain_network_is_not_equivariant():
 def test_batch_norm_per_channel_breaks_the_symmetry():
     encoder = new("C4").double()
     for block in encoder.blocks:
-        block[2] = torch.nn.BatchNorm2d(4 * block[2].fields).double()
+        pair = next(layer for layer in block if isinstance(layer, Normalised))
+        pair[1] = torch.nn.BatchNorm2d(4 * pair[1].fields).double()
     trained_statistics(encoder)
     assert equivariance_error(encoder, group("C4"), torch.randn(2, 1, 28, 28, dtype=torch.float64)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "side", "nearest"),
+    [
+        ("cnn", 28, 28, "25 or 29"),
+        ("cnn", 31, 16, "29 or 33"),
+        ("resnet18", 32, 32, "25 or 33"),
+        ("resnet50", 224, 224, "195 or 225"),
+    ],
+)
+def test_strides_of_the_wrong_parity_are_refused_when_an_encoder_is_built(
+    name: str, size: int, side: int, nearest: str
+):
+    words = rf"layer \S+ of {name}: .* map of {side} x {side} pixels, .* {size} x {size}; .* work: {nearest}"
+    with pytest.raises(ValueError, match=words):
+        new("C4", size=size, name=name, downsampling="strided")
+    # the plain network has no symmetry to break
+    new("trivial", size=size, name=name, downsampling="strided")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("cnn", 29), ("resnet18", 33), ("resnet50", 225), ("wide_resnet16_8", 33)]
+)
+def test_strides_of_the_right_parity_are_exact(name: str, size: int):
+    encoder = trained_statistics(new("D4", size=size, name=name, downsampling="strided"))
+    assert_equivariant(encoder, group("D4"), torch.randn(2, 1, size, size))
+
+
+def test_the_first_stages_may_be_equivariant_and_the_others_plain():
+    G, encoder = group("D4"), trained_statistics(new("D4", equivariant_stages=1))
+    assert encoder.stage_groups == ["D4", "trivial", "trivial"]
+    assert encoder.group is group("trivial")
+    images = torch.randn(2, 1, 28, 28)
+    stages = encoder.stages(images)
+    assert [stage.shape[2] for stage in stages] == [8, 1, 1]
+    assert_equivariant(lambda x: encoder.stages(x)[0], G, images)
+    assert equivariance_error(encoder.invariant, G, images, output="invariant") > 1e-2
+    whole = parameter_count(new("trivial"))
+    assert parameter_count(encoder) == pytest.approx(whole, rel=0.1)
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS if name != "trivial"])
+def test_the_restriction_is_that_of_escnns_representations(name: str):
+    """Restricted to the trivial group, a field is as many trivial ones as it has channels, in any basis."""
+    G = group(name)
+    gspace, _, _ = G.gspace.restrict(_trivial_id(G))
+    restricted = field_representation(G).restrict(_trivial_id(G))
+    assert [gspace.fibergroup.irrep(*irrep).is_trivial() for irrep in restricted.irreps] == [
+        True
+    ] * field_size(G)
+    encoder = new(name, equivariant_stages=1)
+    assert encoder.incoming(1) == encoder.shape.fields[0] * field_size(G)
+    assert encoder.blocks[1][1][0].in_fields == encoder.incoming(1)
+
+
+def _trivial_id(G) -> object:
+    """Escnn's name of the trivial subgroup of a group."""
+    return {"O2": (None, 1), "SO2": 1}.get(G.name, (None, 1) if G.name in ("D2", "D4", "D8") else 1)
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -86,8 +159,9 @@ def test_groups_have_equal_parameters(name: str):
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_or_equal_channels(name: str):
-    encoder = new(name, match="channels", width=[8, 16])
-    assert [fields * group(name).order for fields in encoder.shape.fields] == [8, 16]
+    encoder = new(name, match="channels", width=[28, 56])
+    channels = [fields * encoder.shape.size for fields in encoder.shape.fields]
+    assert channels == pytest.approx([28, 56], abs=field_size(group(name)) / 2)
 
 
 def test_operations_are_counted_as_in_a_plain_network():
@@ -158,14 +232,6 @@ def test_wrong_images_are_refused():
         create(settings(), "C4", (1, 28, 32), [0.5], [0.5])
 
 
-def test_encoders_can_be_copied_and_pickled():
-    encoder, images = trained_statistics(new("D4")), torch.randn(2, 1, 28, 28)
-    with torch.no_grad():
-        expected = encoder(images)
-        assert torch.equal(copy.deepcopy(encoder)(images), expected)
-        assert torch.equal(pickle.loads(pickle.dumps(encoder))(images), expected)  # noqa: S301
-
-
 def test_bfloat16_is_as_equivariant_as_bfloat16_can_be():
     encoder = trained_statistics(new("D4"))
 
@@ -179,3 +245,10 @@ def test_bfloat16_is_as_equivariant_as_bfloat16_can_be():
 def test_an_unknown_encoder_is_named():
     with pytest.raises(ValueError, match="'vit', allowed: cnn"):
         module_of("vit")
+
+
+def test_settings_that_no_architecture_has_are_refused():
+    with pytest.raises(ValueError, match=r"encoder\.width: given \[4, 6\], allowed: 4 numbers, .* resnet18"):
+        new("C4", name="resnet18", width=[4, 6])
+    with pytest.raises(ValueError, match=r"encoder\.equivariant_stages: given 4, allowed: at most 3"):
+        new("C4", equivariant_stages=4)

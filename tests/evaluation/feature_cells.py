@@ -24,7 +24,7 @@ def information(**changes) -> FeatureInfo:
         "encoder": "e" * 64,
         "data": "d" * 64,
         "group": "C4",
-        "order": 4,
+        "orders": (4, 4),
         "fields": (5, 3),
         "classes": CLASSES,
         "code": "c" * 12,
@@ -140,6 +140,14 @@ class AveragingEncoder(nn.Module):
     @property
     def group(self):
         return group(self.group_name)
+
+    @property
+    def input_group(self):
+        return self.group
+
+    @property
+    def stage_groups(self):
+        return [self.group_name, self.group_name]
 
     def stages(self, images):
         G = self.group

@@ -4,8 +4,9 @@ import pytest
 import torch
 from feature_cells import AveragingEncoder
 
-from eqssl.data.views import cut_disc, normalise
+from eqssl.data.views import cut_disc, normalise, turn
 from eqssl.evaluation.equivariance import (
+    angle_errors,
     equivariance_errors,
     measure,
     pessimistic_ranks,
@@ -129,3 +130,45 @@ def test_a_feature_that_is_zero_everywhere_has_no_error():
     encoder.second.zero_()
     errors = equivariance_errors(encoder, images(8))
     assert (errors["stages"][-1], errors["invariant"]) == (0.0, 0.0)
+
+
+def test_errors_are_told_element_by_element_also_off_the_grid():
+    encoder = AveragingEncoder("C8")
+    errors = equivariance_errors(encoder, images())
+    assert [element["degrees"] for element in errors["elements"]] == [45.0 * i for i in range(8)]
+    for element in errors["elements"]:
+        assert element["on_grid"] == (element["degrees"] % 90 == 0)
+        # between the quarter turns pixels are interpolated, twice for the reference
+        assert (element["error"] < 1e-6) == element["on_grid"]
+    mirrored = equivariance_errors(AveragingEncoder("D4"), images())["elements"]
+    assert [element["mirrored"] for element in mirrored] == [False] * 4 + [True] * 4
+
+
+def test_a_plain_stage_after_equivariant_ones_promises_nothing():
+    class Restricted(AveragingEncoder):
+        @property
+        def stage_groups(self):
+            return ["C4", "trivial"]
+
+    encoder = Restricted("C4")
+    encoder.second.normal_()
+    errors = equivariance_errors(encoder, images())
+    assert errors["stages"][0] < 1e-6
+    assert errors["stages"][1] is None
+    assert errors["invariant"] is None
+    assert max(element["error"] for element in errors["elements"]) == errors["stages"][0]
+
+
+def test_the_change_with_the_angle_is_that_of_turned_images():
+    encoder, x = AveragingEncoder("C4"), images(9)
+    found = {entry["degrees"]: entry["error"] for entry in angle_errors(encoder, x)}
+    assert sorted(found) == [15.0 * i for i in range(1, 24)]
+
+    def invariant(values):
+        return encoder.pool(encoder.stages(normalise(cut_disc(values), encoder.mean, encoder.std))[-1])
+
+    reference = invariant(x)
+    for degrees in (30.0, 90.0, 225.0):
+        moved = invariant(turn(x.float() / 255, torch.full((9,), degrees)))
+        assert found[degrees] == pytest.approx(float((moved - reference).norm() / reference.norm()), abs=1e-5)
+    assert found[90.0] < 1e-3 < found[45.0]

@@ -81,7 +81,7 @@ def test_the_files_say_what_they_were_made_from(shards, tmp_path, params):
     info = table.info
     assert info.encoder == sha256(folder / "encoder.safetensors")
     assert info.data == load_split(shards, "test").index.digest
-    assert (info.group, info.order, info.classes) == ("C4", 4, CLASSES)
+    assert (info.group, info.orders, info.classes) == ("C4", (4,), CLASSES)
     assert len(info.fields) == 1
     assert (table.elements[table.views == "grid"] >= 0).all()
     assert (table.elements[table.views != "grid"] == -1).all()

@@ -77,7 +77,7 @@ def test_any_parquet_reader_finds_the_agreed_columns(tmp_path):
 @pytest.mark.parametrize(("count", "batch"), [(10_000, 512), (9_000, 9_000), (4096, 4096), (5, 2)])
 def test_row_groups_are_bounded_whatever_the_batches(tmp_path, count, batch):
     path = tmp_path / "test.parquet"
-    _, _, values = write(path, count, batch, information(fields=(1,)))
+    _, _, values = write(path, count, batch, information(fields=(1,), orders=(4,)))
     metadata = pq.ParquetFile(path).metadata
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     assert sizes == [ROW_GROUP] * (count // ROW_GROUP) + ([count % ROW_GROUP] if count % ROW_GROUP else [])

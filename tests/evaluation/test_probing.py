@@ -144,7 +144,7 @@ def test_the_same_inputs_give_the_same_bytes(cell, tmp_path):
 
 
 def test_the_trivial_group_s_features_are_probed_once(tmp_path):
-    write_cell(tmp_path, group="trivial", order=1, fields=(5,))
+    write_cell(tmp_path, group="trivial", orders=(1,), fields=(5,))
     metrics = run(tmp_path, shares=(100,))
     assert metrics["reg_acc_stored_100"] == metrics["acc_stored_100"]
     assert "acc_stored_1" not in metrics

@@ -5,7 +5,7 @@ from eqssl.nn.heads import equivariant_mlp, plain_mlp
 from eqssl.nn.linear import EquivariantLinear, pair_orbits
 from eqssl.symmetry import GSet, _escnn, act_on_regular, equivariance_error, grid_slots, group, group_names
 
-GROUPS = group_names()
+GROUPS = group_names(exact=True)
 OUTER = [(r, c) for r in range(3) for c in range(3) if (r, c) != (1, 1)]
 
 

@@ -6,7 +6,7 @@ from eqssl.params import Params
 from eqssl.pretexts.relative_location import CENTRE, SLOTS, standardised, without_colours
 from eqssl.symmetry import equivariance_error, group, group_names
 
-GROUPS = group_names()
+GROUPS = group_names(exact=True)
 # how far a head without symmetry must at least miss (B)
 BROKEN = 1e-2
 
@@ -173,3 +173,9 @@ def test_bad_settings_are_named(params: Params, change: dict, reason: str):
 
 def test_the_centre_is_the_middle_slot():
     assert SLOTS[CENTRE] == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["C8", "D8", "SO2", "O2"])
+def test_groups_off_the_grid_are_refused_with_a_reason(params: Params, name: str):
+    with pytest.raises(ValueError, match=rf"given '{name}' .* square cells .* allowed: trivial, C2, C4"):
+        task(params, "eq_labels", name)

@@ -5,7 +5,7 @@ from eqssl import pretexts
 from eqssl.params import Params
 from eqssl.symmetry import assert_equivariant, equivariance_error, group, group_names
 
-GROUPS = group_names()
+GROUPS = group_names(exact=True)
 
 
 def task(params: Params, name: str, group_name: str, **changes):

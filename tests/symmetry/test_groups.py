@@ -7,13 +7,17 @@ import torch
 
 from eqssl.symmetry import Group, act_on_regular, group, group_names
 
-GROUPS = group_names()
-ORDERS = {"trivial": 1, "C2": 2, "C4": 4, "D1": 2, "D2": 4, "D4": 8}
+EXACT = group_names(exact=True)
+OTHERS = [name for name in group_names() if name not in EXACT]
+FINITE = [name for name in group_names() if not group(name).is_continuous]
+ORDERS = {"trivial": 1, "C2": 2, "C4": 4, "D1": 2, "D2": 4, "D4": 8, "C8": 8, "D8": 16, "SO2": 8, "O2": 16}
 
 
 def test_the_groups_are_those_of_the_method():
-    assert {name: group(name).order for name in GROUPS} == ORDERS
-    assert all(group(name).is_exact for name in GROUPS)
+    assert {name: group(name).order for name in group_names()} == ORDERS
+    assert EXACT == ["trivial", "C2", "C4", "D1", "D2", "D4"]
+    assert [name for name in OTHERS if group(name).is_continuous] == ["SO2", "O2"]
+    assert {name: len(group(name).grid_elements) for name in OTHERS} == {"C8": 4, "D8": 8, "SO2": 4, "O2": 8}
 
 
 def test_an_unknown_group_is_named_with_those_that_are_known():
@@ -21,7 +25,7 @@ def test_an_unknown_group_is_named_with_those_that_are_known():
         group("C3")
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", EXACT)
 def test_the_action_is_that_of_the_group(name: str):
     G, images = group(name), torch.randn(2, 3, 6, 6)
     for g in G.elements:
@@ -31,7 +35,7 @@ def test_the_action_is_that_of_the_group(name: str):
     assert torch.equal(G.act(images, G.identity), images)
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", EXACT)
 def test_the_action_is_that_of_escnn(name: str):
     from eqssl.symmetry import _escnn
 
@@ -50,7 +54,7 @@ def test_a_rotation_is_counter_clockwise_and_a_reflection_swaps_left_and_right()
     np.testing.assert_array_equal(D1.act(image, D1.elements[1])[0, 0], np.fliplr(image[0, 0]))
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", EXACT)
 def test_each_image_can_be_moved_by_its_own_element(name: str):
     G, images = group(name), torch.randn(9, 2, 7, 7)
     indices = torch.arange(9) % G.order
@@ -64,7 +68,7 @@ def test_moving_each_image_needs_squares():
         group("C4").act_each(torch.zeros(1, 1, 4, 6), torch.zeros(1, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", group_names())
 def test_tables_agree_with_the_elements(name: str):
     G = group(name)
     for i, g in enumerate(G.elements):
@@ -73,7 +77,7 @@ def test_tables_agree_with_the_elements(name: str):
             assert G.elements[int(G.product[i, j])] == g @ h
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", EXACT)
 def test_displacements_move_as_pixels_do(name: str):
     G = group(name)
     for place in [(0, 1), (2, 0), (1, 4)]:
@@ -84,12 +88,50 @@ def test_displacements_move_as_pixels_do(name: str):
             assert G.act(image, g)[down, right] == 1
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", FINITE)
 def test_the_regular_representation_is_escnns(name: str):
     G, values = group(name), torch.randn(3, ORDERS[name], dtype=torch.float64)
     for g in G.elements:
         matrix = torch.as_tensor(np.asarray(G.gspace.regular_repr(g)), dtype=torch.float64)
         torch.testing.assert_close(act_on_regular(G, values, g), values @ matrix.t())
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_off_the_grid_a_turn_interpolates_and_on_it_none_does(name: str):
+    """Smooth blobs: the moved image has them where the element's matrix says."""
+    G, middle = group(name), 20
+    down, right = torch.meshgrid(*[torch.arange(41.0) - middle] * 2, indexing="ij")
+    # x to the right, y up
+    place = np.array([8.0, 5.0])
+    images = torch.exp(-((right - place[0]) ** 2 + (-down - place[1]) ** 2) / 18)
+    for g in G.elements:
+        x, y = G.matrix(g) @ place
+        expected = torch.exp(-((right - x) ** 2 + (-down - y) ** 2) / 18)
+        torch.testing.assert_close(G.act(images, g), expected, atol=0.03, rtol=0)
+    for g in G.grid_elements:
+        assert torch.equal(G.act(G.act(images, g), ~g), images)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_only_the_grid_allows_is_refused_off_the_grid(name: str):
+    G = group(name)
+    off = next(g for g in G.elements if g not in G.grid_elements)
+    with pytest.raises(ValueError, match="does not map the pixel grid to itself"):
+        G.act_on_vectors(torch.zeros(2, dtype=torch.int64), off)
+    with pytest.raises(ValueError, match=f"given group {name}, allowed: groups that are exact on pixels"):
+        G.act_each(torch.zeros(1, 1, 4, 4), torch.zeros(1, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"given torch\.uint8, allowed: floating point"):
+        G.act(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), off)
+
+
+@pytest.mark.parametrize("name", ["SO2", "O2"])
+def test_a_listed_element_stands_for_one_of_the_continuous_group(name: str):
+    G = group(name)
+    for g in G.elements:
+        matrix = np.asarray(G.gspace.basespace_action(G.continuous(g)))
+        np.testing.assert_allclose(matrix, G.matrix(g), atol=1e-12)
+    with pytest.raises(ValueError, match="given C8, allowed: SO2, O2"):
+        group("C8").continuous(group("C8").identity)
 
 
 def test_a_foreign_element_is_refused():

@@ -3,7 +3,7 @@ import torch
 
 from eqssl.symmetry import GSet, grid_slots, group, group_names
 
-GROUPS = group_names()
+GROUPS = group_names(exact=True)
 OUTER = [(r, c) for r in range(3) for c in range(3) if (r, c) != (1, 1)]
 
 

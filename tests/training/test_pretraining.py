@@ -91,9 +91,11 @@ def test_saved_encoder_is_the_trained_one(trained, job, tmp_path):
     )
     assert not last.training
     assert all(not torch.equal(a, b) for a, b in zip(first.parameters(), last.parameters(), strict=True))
-    assert int(
-        last.blocks[0][2].num_batches_tracked if hasattr(last.blocks[0][2], "num_batches_tracked") else 1
-    )
+    statistics = [
+        {name: x for name, x in encoder.named_buffers() if "running" in name} for encoder in (first, last)
+    ]
+    assert statistics[0]
+    assert all(not torch.equal(x, statistics[1][name]) for name, x in statistics[0].items())
     assert last(torch.zeros(2, 1, 12, 12)).shape == (2, last.fields, 4)
 
 

@@ -71,7 +71,10 @@ def test_a_path_of_other_settings_is_refused(project: Project) -> None:
 
 
 BAD = [
-    ({"group": "C5"}, ["group", "'C5'", "'trivial', 'C2', 'C4', 'D1', 'D2' or 'D4'"]),
+    (
+        {"group": "C5"},
+        ["group", "'C5'", "'trivial', 'C2', 'C4', 'C8', 'D1', 'D2', 'D4', 'D8', 'SO2' or 'O2'"],
+    ),
     ({"pretrain": {"epoch": 3}}, ["pretrain.epoch", "no such setting", "epochs"]),
     ({"pretexts": {"labels": {"haed": "plain"}}}, ["pretexts.labels.haed", "no such setting", "head"]),
 ]

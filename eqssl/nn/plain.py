@@ -1,0 +1,57 @@
+"""Layers of a released network, which knows nothing of groups any more."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqssl.nn.convolution import Down, boxed_filter
+
+
+class PlainConv2d(nn.Module):
+    """Torch's convolution, with the ways of halving a map that `GroupConv2d` has.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        kernel: side of the filter, odd.
+        down: see `GroupConv2d`.
+        bias: whether each channel gets a summand.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: Down, bias: bool) -> None:
+        super().__init__()
+        self.kernel, self.down = kernel, down
+        weight = torch.zeros(out_channels, in_channels, kernel, kernel)
+        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def extra_repr(self) -> str:
+        """Channels and kernel, for printing."""
+        out_channels, in_channels = self.weight.shape[:2]
+        return f"{in_channels}, {out_channels}, kernel={self.kernel}, down={self.down}"
+
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        """Convolve."""
+        boxed = self.down == "boxed" and x.shape[-1] % 2 == 0
+        weight = boxed_filter(self.weight) if boxed else self.weight
+        return F.conv2d(x, weight, self.bias, 1 if self.down == "no" else 2, self.kernel // 2)
+
+
+class ChannelAffine(nn.Module):
+    """`y = x * weight + bias` for each channel: a batch norm that no convolution comes before."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Scale and shift."""
+        return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])

@@ -1,0 +1,30 @@
+"""Small encoders for tests."""
+
+import torch
+
+from eqssl.encoders import create
+from eqssl.encoders.base import Encoder
+from eqssl.params import EncoderSettings
+
+WIDTHS = {"cnn": [4, 6, 8], "wide_resnet16_8": [4, 6, 8], "wide_resnet28_10": [4, 6, 8]}
+
+
+def settings(**changes) -> EncoderSettings:
+    name = changes.get("name", "cnn")
+    values = {"name": name, "kernel": 3, "match": "params", "group_pooling": "mean"}
+    return EncoderSettings.read({**values, "width": WIDTHS.get(name, [4, 6, 8, 8]), **changes})
+
+
+def new(group_name: str, channels: int = 1, size: int = 28, seed: int = 0, **changes) -> Encoder:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (channels, size, size)
+    return create(settings(**changes), group_name, shape, [0.3] * channels, [0.4] * channels, generator)
+
+
+def trained_statistics(encoder: Encoder) -> Encoder:
+    """An encoder whose batch norms have seen images, so that eval mode is no special case."""
+    encoder.train()
+    with torch.no_grad():
+        for _ in range(3):
+            encoder(torch.randn(8, *encoder.image_shape, dtype=next(encoder.parameters()).dtype))
+    return encoder.eval()
