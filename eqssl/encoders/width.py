@@ -67,7 +67,8 @@ def create(
         )
 
     fields = _fields(settings, group_name, architecture, width, shape)
-    encoder = architecture(
+    check_windows(architecture, shape(group_name, fields))
+    return architecture(
         shape(group_name, fields),
         EquivariantLayers(
             field_size(G),
@@ -78,8 +79,6 @@ def create(
         EquivariantLayers(1, None, partial(filter_basis, "trivial"), generator),
         sampling_matrix(G) if G.is_continuous else None,
     )
-    check_windows(encoder)
-    return encoder
 
 
 def _width(settings: EncoderSettings, architecture: type[Encoder]) -> tuple[int, ...]:
