@@ -103,7 +103,7 @@ def test_batch_norm_per_channel_breaks_the_symmetry():
 def test_strides_of_the_wrong_parity_are_refused_when_an_encoder_is_built(
     name: str, size: int, side: int, nearest: str
 ):
-    words = rf"layer \S+ of {name}: .* map of {side} x {side} pixels, for images of {size} pixels; .* work: {nearest}"
+    words = rf"layer \S+ of {name}: .* {side} x {side} pixels, for images of {size} pixels; .*: {nearest}"
     with pytest.raises(ValueError, match=words):
         new("C4", size=size, name=name, downsampling="strided")
     # the plain network has no symmetry to break
