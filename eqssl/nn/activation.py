@@ -26,7 +26,8 @@ class FourierELU(nn.Module):
 
     def __init__(self, matrix: Float[Tensor, "samples size"]) -> None:
         super().__init__()
-        self.register_buffer("matrix", matrix.float())
+        # a copy, since layers are given the same matrix, and safetensors refuses shared memory
+        self.register_buffer("matrix", matrix.float().clone())
 
     def extra_repr(self) -> str:
         """Samples and coefficients, for printing."""

@@ -69,7 +69,7 @@ class Sample(nn.Module):
 
     def __init__(self, matrix: Float[Tensor, "order size"]) -> None:
         super().__init__()
-        self.register_buffer("matrix", matrix.float())
+        self.register_buffer("matrix", matrix.float().clone())
 
     def forward(self, features: Float[Tensor, "batch fields size"]) -> Float[Tensor, "batch fields order"]:
         """Sample."""
