@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eqssl.symmetry.groups import Group
 
 # buffers that no training changes
-CONSTANTS = {"basis", "index", "inverse", "matrix", "constant"}
+CONSTANTS = {"basis", "index", "flat", "inverse", "matrix", "constant"}
 Downsampling = Literal["pool", "boxed", "strided"]
 
 

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+BLOCK = 1024
+"""Pixels that are worked on at a time on a CPU."""
+
 
 class FourierELU(nn.Module):
     """ELU of a band-limited function on the group: sample, apply, and go back to the coefficients.
@@ -41,25 +44,56 @@ class FourierELU(nn.Module):
 
 
 class _FourierELU(torch.autograd.Function):
-    """Keeps the samples after ELU alone: where they are negative, its derivative is one more than they."""
+    """Works on blocks of pixels, and computes their samples again in the backward pass.
+
+    A block's samples never leave a processor's cache; writing and reading all of them would take longer than
+    the arithmetic.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Tensor) -> Tensor:
-        samples = F.elu_(_mixed(x, matrix))
-        ctx.save_for_backward(samples, matrix)
-        return _mixed(samples, matrix.t() / len(matrix))
+        rows, sampling = _pixels(x), _of_all_fields(matrix, x.shape[1])
+        result = torch.empty_like(rows)
+        for block in _blocks(rows):
+            samples = F.elu_(rows[block] @ sampling.t())
+            result[block] = (samples @ sampling).div_(len(matrix))
+        ctx.save_for_backward(rows, sampling)
+        ctx.samples = len(matrix)
+        return _as_maps(result, x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        samples, matrix = ctx.saved_tensors
-        gradient = _mixed(gradient, matrix / len(matrix))
-        gradient = torch.ops.aten.elu_backward(gradient, 1, 1, 1, True, samples)
-        return _mixed(gradient, matrix.t()), None
+        rows, sampling = ctx.saved_tensors
+        arriving = _pixels(gradient)
+        result = torch.empty_like(rows)
+        for block in _blocks(rows):
+            samples = rows[block] @ sampling.t()
+            inside = torch.ops.aten.elu_backward(arriving[block] @ sampling.t(), 1, 1, 1, False, samples)
+            result[block] = (inside @ sampling).div_(ctx.samples)
+        return _as_maps(result, gradient), None
 
 
-def _mixed(x: Tensor, matrix: Tensor) -> Tensor:
-    """The matrix applied to the coefficients of every field at every place."""
-    fields = x.shape[1] // matrix.shape[1]
-    same = torch.eye(fields, dtype=x.dtype, device=x.device)
-    weight = (matrix[:, None, :, None] * same[:, None, :]).flatten(2).flatten(0, 1)
-    return F.conv2d(x, weight[:, :, None, None])
+def _blocks(rows: Tensor) -> list[slice]:
+    """All rows at once on devices that like large products, and in graphs, where loops would be unrolled."""
+    count = len(rows)
+    size = count if rows.is_cuda or torch.compiler.is_compiling() else BLOCK
+    return [slice(start, start + size) for start in range(0, count, max(size, 1))]
+
+
+def _of_all_fields(
+    matrix: Float[Tensor, "samples size"], channels: int
+) -> Float[Tensor, "all_samples channels"]:
+    """The matrix applied to every field at once, `channel = coefficient * fields + field`."""
+    fields = channels // matrix.shape[1]
+    same = torch.eye(fields, dtype=matrix.dtype, device=matrix.device)
+    return (matrix[:, None, :, None] * same[:, None, :]).flatten(2).flatten(0, 1)
+
+
+def _pixels(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "pixels channels"]:
+    """A row for each pixel; a view of maps that are channels_last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _as_maps(rows: Float[Tensor, "pixels channels"], like: Tensor) -> Tensor:
+    batch, _, height, width = like.shape
+    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.nn.exactness import check_window
-from eqssl.nn.filters import FilterBasis, PermutationGather, inverse_index
+from eqssl.nn.filters import FilterBasis, PermutationGather, flat_index, inverse_index
 
 Down = Literal["no", "boxed", "strided"]
 
@@ -37,6 +37,7 @@ class GroupConv2d(nn.Module):
 
     basis: Tensor
     index: Tensor
+    flat: Tensor
     inverse: Tensor
 
     def __init__(
@@ -54,7 +55,9 @@ class GroupConv2d(nn.Module):
         rows = basis.rows.float().clone()
         self.register_buffer("basis", rows)
         self.register_buffer("index", basis.index.to(torch.int32))
-        self.register_buffer("inverse", inverse_index(basis.index).to(torch.int32), persistent=False)
+        flat = flat_index(basis.index, out_fields)
+        self.register_buffer("flat", flat.to(torch.int32), persistent=False)
+        self.register_buffer("inverse", inverse_index(flat).to(torch.int32), persistent=False)
         coefficients = torch.randn(out_fields, rows.shape[0], in_fields, generator=generator)
         # the sum of a filter's squares over one output is in_fields * |row|^2 * variance; it shall be 2
         outputs = rows.shape[1] / self.index.shape[1]
@@ -67,8 +70,8 @@ class GroupConv2d(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self.inverse.copy_(inverse_index(self.index))
-        self._kept = None
+        self.flat.copy_(flat_index(self.index, self.out_fields))
+        self.inverse.copy_(inverse_index(self.flat))
 
     def extra_repr(self) -> str:
         """Fields and kernel, for printing."""
@@ -87,9 +90,8 @@ class GroupConv2d(nn.Module):
         # in full precision also under autocast: rounding the filter once keeps half of the error away
         with torch.autocast(self.weight.device.type, enabled=False):
             rows = torch.matmul(self.basis.t().to(self.weight.dtype), self.weight)
-            full = PermutationGather.apply(rows, self.index, self.inverse)
-            full = full.view(self.out_fields, -1, self.kernel, self.kernel, self.expanded_inputs)
-            return full.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2)
+            whole = PermutationGather.apply(rows.flatten(0, 1), self.flat, self.inverse)
+            return whole.view(-1, self.kernel, self.kernel, self.expanded_inputs).permute(0, 3, 1, 2)
 
     def _filter(self) -> Tensor:
         """The filter; on a CPU kept in eval mode for as long as the weights are equal to what they were.

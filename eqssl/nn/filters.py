@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -139,37 +140,41 @@ def _mixed(G: Group, sampled: Tensor, kind: Kind, kernel: int) -> FilterBasis:
     return FilterBasis(rows.flatten(1), torch.arange(outputs * entries).view(outputs, entries))
 
 
-def inverse_index(index: Int[Tensor, "outputs entries"]) -> Int[Tensor, "canonical share"]:
-    """For each entry of the canonical rows, the entries of the whole filter that equal it.
+def flat_index(index: Int[Tensor, "outputs entries"], out_fields: int) -> Int[Tensor, " whole"]:
+    """Where each entry of all filters stands among the canonical rows of all fields.
 
     Args:
         index: see `FilterBasis`.
+        out_fields: fields that go out; `rows[field, entry]` is flattened to `field * canonical + entry`.
 
     Returns:
-        Positions in the flattened table, shape (rows * entries, outputs / rows).
+        For the output, field and entry of a whole filter, flattened in that order, the canonical place.
     """
-    order = index.flatten().argsort(stable=True)
-    return order.view(int(index.max()) + 1, -1)
+    canonical = int(index.max()) + 1
+    fields = torch.arange(out_fields, device=index.device)[None, :, None]
+    return (fields * canonical + index.long()[:, None]).flatten()
+
+
+def inverse_index(flat: Int[Tensor, " whole"]) -> Int[Tensor, "canonical share"]:
+    """For each canonical place the entries of the whole filters that equal it, as many for each."""
+    return flat.argsort(stable=True).view(int(flat.max()) + 1, -1)
 
 
 class PermutationGather(torch.autograd.Function):
-    """`out[f, o, c, i] = rows[f, index[o, c], i]`, with permutations `index[o]` of one row's entries.
+    """`whole[e] = rows[flat[e]]`, where every row is met equally often.
 
-    The backward pass gathers with `inverse_index(index)` and sums: no scattered additions, so it gives the
-    same bits every time on every device.
+    The backward pass sums the gradients of the entries that equal a row, found with `inverse_index(flat)`: no
+    scattered additions, so it gives the same bits every time on every device.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, flat: Tensor, inverse: Tensor) -> Tensor:
         """Fill the whole filters from their canonical rows."""
         ctx.save_for_backward(inverse)
-        gathered = rows.index_select(1, index.flatten())
-        return gathered.view(rows.shape[0], *index.shape, rows.shape[2])
+        return rows.index_select(0, flat)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Sum what every output's row says of each canonical entry."""
+        """Sum what every copy says of each canonical entry."""
         (inverse,) = ctx.saved_tensors
-        flat = gradient.flatten(1, 2).index_select(1, inverse.t().flatten())
-        shares = flat.view(gradient.shape[0], inverse.shape[1], inverse.shape[0], gradient.shape[3])
-        return shares.sum(1), None, None
+        return F.embedding_bag(inverse, gradient.contiguous(), mode="sum"), None, None

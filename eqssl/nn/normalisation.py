@@ -87,6 +87,7 @@ class _NormaliseFields(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, constant: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
         channel_mean, channel_var = torch.batch_norm_update_stats(x, None, None, 0.0)
         # narrow inputs give narrow statistics on some devices
         e = constant.to(weight.dtype)[:, None]
@@ -94,18 +95,19 @@ class _NormaliseFields(torch.autograd.Function):
         variances = channel_var.to(weight.dtype).view(len(e), -1)
         share = e / e.square().sum()
         mean = (share * means).sum(0)
-        variance = (variances + (means - e * mean).square()).sum(0) / e.square().sum()
-        wide = _widened(e, weight, bias, mean, variance)
-        y: Tensor = torch.native_batch_norm(x, *wide, False, 0.0, eps)[0]
-        ctx.save_for_backward(x, weight, bias, mean, variance, e)
+        variance = torch.addcmul(variances, means - e * mean, means - e * mean).sum(0) * share[0]
+        wide = _widened(torch.stack([weight, variance, bias, mean]), e)
+        w, v, b, m = wide.unbind()
+        y: Tensor = torch.native_batch_norm(x, w, b, m, v, False, 0.0, eps)[0]
+        ctx.save_for_backward(x, wide, e)
         ctx.eps = eps
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, weight, bias, mean, variance, e = ctx.saved_tensors
-        wide_weight, _bias, wide_mean, wide_variance = _widened(e, weight, bias, mean, variance)
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, wide, e = ctx.saved_tensors
+        wide_weight, wide_variance, _bias, wide_mean = wide.unbind()
         _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
             gradient,
             x,
@@ -120,19 +122,19 @@ class _NormaliseFields(torch.autograd.Function):
         )
         grad_weight = channel_weight.view(len(e), -1).sum(0)
         grad_bias = (e * channel_bias.view(len(e), -1)).sum(0)
-        # dx = a g + b x + c e, constant coefficients per field
-        count = x.numel() // (len(weight) * len(e)) * e.square().sum()
+        # dx = a g + b x + c e, constant coefficients per field; e starts with 1
+        weight, variance, _bias, mean = wide[:, : len(grad_weight)].unbind()
+        count = x.numel() // (len(grad_weight) * len(e)) * e.square().sum()
         deviation = (variance + ctx.eps).rsqrt()
         a = weight * deviation
         b = -a * deviation * grad_weight / count
-        c = (e * (-a * grad_bias / count - b * mean)).flatten()
-        a, b, c = (t.view(1, -1, 1, 1).to(x.dtype) for t in (a.repeat(len(e)), b.repeat(len(e)), c))
+        c = -a * grad_bias / count - b * mean
+        a, b, c, _c = _widened(torch.stack([a, b, c, c]), e).to(x.dtype).view(4, 1, -1, 1, 1).unbind()
         return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias, None, None
 
 
-def _widened(
-    e: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weight, bias, mean and variance of each channel, from those of the fields."""
-    count = len(e)
-    return weight.repeat(count), (e * bias).flatten(), (e * mean).flatten(), variance.repeat(count)
+def _widened(rows: Float[Tensor, "4 fields"], e: Float[Tensor, "size 1"]) -> Float[Tensor, "4 channels"]:
+    """Numbers per field made numbers per channel: two factors of a field's channels, two multiples of e."""
+    wide = rows[:, None].expand(-1, len(e), -1).clone()
+    wide[2:] *= e
+    return wide.flatten(1)

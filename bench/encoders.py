@@ -1,0 +1,203 @@
+"""Our encoders against plain torch of the same convolution shapes and against escnn, in turns in one process.
+
+    python bench/encoders.py [--quick] [--json FILE] [--groups C4,D4] [--kernels 3,5] [--modes train,eval]
+                             [--dtypes float32,bfloat16] [--device auto] [--rounds N] [--compiled]
+
+A row compares three networks of one architecture: ours; plain torch in channels_last with as many channels
+(an ordinary convolution, BatchNorm2d, ReLU); and escnn's modules. In each round each runs once, and a ratio
+is the median over rounds of the ratios within a round, so that a busy machine slows all. Modes:
+
+    train               zero_grad, forward, backward and SGD step
+    eval                inference in eval mode; ours and escnn keep their filters
+    released            our exported network with batch norms folded, escnn's exported one, and plain torch
+    released_unfolded   the same with batch norms as a factor and a summand
+    stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
+
+On a CPU one thread is used and the process's own time is read; on a CUDA device the batch is 512, and each
+row counts how often a step of ours waits for the device. Without --quick, whole ResNets are measured too,
+and compiled networks, which take inductor about a minute each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from _construction import construction
+from _networks import Case
+from _rows import MODES, Job, measure
+from _tables import line, show
+
+from eqssl.provenance import record
+from eqssl.symmetry import group, group_names
+from eqssl.training.device import choose_device
+
+NARROW = (32, 64, 128, 256)
+"""Channels of the stages of the ResNet-18 that rows for every group and kernel use: all at least 32."""
+CUDA_BATCH = 512
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a few rows and rounds, in less than 50 s")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--groups", type=_words, help="names, with commas between them")
+    parser.add_argument("--kernels", type=_numbers, help="3, 5 or 3,5")
+    parser.add_argument("--modes", type=_words, help=f"some of {','.join(MODES)}")
+    parser.add_argument("--dtypes", type=_words, help="float32, bfloat16 or both")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, help="rounds that count")
+    parser.add_argument("--batch", type=int, help="images of a step of the rows for every group")
+    parser.add_argument("--compiled", action="store_true", help="compiled rows too, also of a quick run")
+    parser.add_argument("--eager", action="store_true", help="no compiled rows")
+    parser.add_argument("--rows-only", action="store_true", help="no whole ResNets, and no construction")
+    return parser
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _filled(options: argparse.Namespace) -> argparse.Namespace:
+    """Options that were not given get what the run and the device call for."""
+    quick = options.quick
+    options.device = choose_device(options.device)
+    on_cuda = options.device.type == "cuda"
+    everything = [name for name in group_names() if name != "trivial"]
+    options.groups = options.groups or (["D4", "SO2"] if quick else everything)
+    options.kernels = options.kernels or ([3] if quick else [3, 5])
+    options.modes = options.modes or (["train", "released", "stage"] if quick else list(MODES))
+    options.dtypes = options.dtypes or (["float32"] if quick else ["float32", "bfloat16"])
+    options.rounds = options.rounds or (3 if quick else 15 if on_cuda else 9)
+    options.batch = options.batch or (CUDA_BATCH if on_cuda else 32 if quick else 64)
+    options.compiled = (options.compiled or not quick) and not options.eager
+    return options
+
+
+def _jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Every row, the cheap ones first."""
+    yield from _rows_of(options, compiled=False)
+    if not options.quick and not options.rows_only:
+        yield from _whole(options)
+    if options.compiled and _compiler():
+        yield from _rows_of(options, compiled=True)
+
+
+def _rows_of(options: argparse.Namespace, compiled: bool) -> Iterator[Job]:
+    """Rows for every group, kernel, mode and type."""
+    for name in options.groups:
+        for kernel in options.kernels:
+            continuous = group(name).is_continuous
+            case = Case(
+                encoder="stage" if continuous else "resnet18",
+                group=name,
+                kernel=kernel,
+                width=(64,) if continuous else NARROW,
+                side=32,
+                batch=options.batch,
+            )
+            for mode in options.modes:
+                if (mode == "stage") == continuous:
+                    for dtype in options.dtypes:
+                        yield Job(case, mode, dtype, compiled, options.rounds)
+
+
+def _whole(options: argparse.Namespace) -> Iterator[Job]:
+    """ResNet-18 and ResNet-50 of the papers' widths, in training and exported."""
+    on_cuda = options.device.type == "cuda"
+    for encoder, side, batch in (("resnet18", 32, 64), ("resnet50", 224, 4)):
+        for name in options.groups:
+            case = Case(encoder, name, 3, None, side, CUDA_BATCH if on_cuda else batch)
+            if group(name).is_continuous:
+                continue
+            for mode in options.modes:
+                for dtype in options.dtypes:
+                    if mode in ("train", "released"):
+                        yield Job(case, mode, dtype, False, max(3, options.rounds // 2))
+
+
+def _compiler() -> str | None:
+    """The C++ compiler that inductor would use on a CPU."""
+    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+
+
+def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:
+    rows, started = [], time.monotonic()
+    jobs = list(_jobs(options))
+    for number, job in enumerate(jobs, 1):
+        print(f"[{time.monotonic() - started:5.0f} s] {number}/{len(jobs)} {job.name}", file=sys.stderr)
+        try:
+            rows.append(measure(job, options.device, notes))
+        except (RuntimeError, NotImplementedError) as error:
+            notes.append(f"{job.name}: {str(error).splitlines()[0]}")
+            print(f"    {notes[-1]}", file=sys.stderr)
+            continue
+        print(f"    {line(rows[-1])}", file=sys.stderr)
+    return rows
+
+
+def _constructions(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:
+    names = [] if options.rows_only else ["D4"] if options.quick else options.groups
+    found = []
+    for name in names:
+        print(f"construction of ResNet-18 for {name}, cold and warm", file=sys.stderr)
+        try:
+            found.append(construction(name))
+        except subprocess.CalledProcessError as error:
+            notes.append(f"construction for {name}: {(error.stderr or '?').strip().splitlines()[-1]}")
+    return found
+
+
+def _machine(options: argparse.Namespace) -> dict[str, Any]:
+    device = options.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    return record() | {"threads": torch.get_num_threads(), "device": name}
+
+
+def _column(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """Some values of the rows that have them, with what the rows are."""
+    named = ("encoder", "group", "kernel", "dtype", "compiled", "batch")
+    return [{key: row[key] for key in (*named, *keys)} for row in rows if all(key in row for key in keys)]
+
+
+def main() -> int:
+    """Measure, print tables, and write JSON where asked."""
+    options = _filled(_parser().parse_args())
+    torch.set_num_threads(options.threads)
+    notes: list[str] = []
+    if options.compiled and not _compiler():
+        notes.append("no C++ compiler was found, so nothing was compiled")
+    rows = _measured(options, notes)
+    result = {
+        "benchmark": "encoders",
+        "machine": _machine(options),
+        "rows": rows,
+        "expansion": _column(rows, "expansion_share"),
+        "memory": _column(rows, "plain_bytes", "ours_bytes", "escnn_bytes"),
+        "construction": _constructions(options, notes),
+        "notes": notes,
+    }
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
