@@ -89,6 +89,11 @@ def _add_user_commands(commands: Commands) -> None:
     schema.add_argument("--out", type=Path, help="file to write (default: print)")
     _add(commands, "guard", _guard).add_argument("pointers", type=Path, nargs="+", metavar="FILE.dvc")
     _add(commands, "adopt", _adopt).add_argument("experiments", nargs="+", metavar="EXPERIMENT")
+    export = _add(commands, "export", _export)
+    export.add_argument("--encoder", required=True, type=Path, help="folder of the trained encoder")
+    export.add_argument("--out", required=True, type=Path, help="folder of the released encoder")
+    export.add_argument("--no-fold", action="store_true", help="keep batch norms apart from convolutions")
+    export.add_argument("--onnx", action="store_true", help="write encoder.onnx too")
 
 
 def _add_job_commands(commands: Commands) -> None:
@@ -189,6 +194,15 @@ def _adopt(options: argparse.Namespace) -> None:
 
     for experiment in options.experiments:
         print(f"{experiment}: {adopt(experiment)} files adopted")
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write the released form of an encoder: a plain torch network that needs no escnn."""
+    with _processor(1):
+        from eqssl.encoders.exporting import export
+
+        difference = export(options.encoder, options.out, not options.no_fold, options.onnx)
+        print(f"{options.out}: outputs differ from the trained encoder's by {difference:.1e} at most")
 
 
 def _shard(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -177,13 +178,12 @@ def undo_table(G: Group) -> Int[Tensor, "eight order"]:
     f(d x)[d h] = f(x)[h], so row d holds the positions of d h, if d acts as an element of G; otherwise
     the positions as they are.
     """
-    # groups have elements of their own classes: recognise them by what they do to an image
-    pixels = torch.arange(9).view(1, 1, 3, 3)
+    # groups have elements of their own classes: recognise them by what they do to the plane
     D4 = group("D4")
     table = torch.arange(G.order).repeat(D4.order, 1)
     for row, d in enumerate(D4.elements):
         for position, g in enumerate(G.elements):
-            if torch.equal(D4.act(pixels, d), G.act(pixels, g)):
+            if np.allclose(D4.matrix(d), G.matrix(g)):
                 table[row] = G.product[position]
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,31 +54,38 @@ class _FourierELU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Tensor) -> Tensor:
         rows, sampling = _pixels(x), _of_all_fields(matrix, x.shape[1])
-        result = torch.empty_like(rows)
-        for block in _blocks(rows):
-            samples = F.elu_(rows[block] @ sampling.t())
-            result[block] = (samples @ sampling).div_(len(matrix))
         ctx.save_for_backward(rows, sampling)
-        ctx.samples = len(matrix)
-        return _as_maps(result, x)
+        ctx.samples = matrix.shape[0]
+
+        def activated(rows: Tensor) -> Tensor:
+            return (F.elu_(rows @ sampling.t()) @ sampling).div_(ctx.samples)
+
+        return _as_maps(_by_blocks(activated, rows), x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         rows, sampling = ctx.saved_tensors
-        arriving = _pixels(gradient)
-        result = torch.empty_like(rows)
-        for block in _blocks(rows):
-            samples = rows[block] @ sampling.t()
-            inside = torch.ops.aten.elu_backward(arriving[block] @ sampling.t(), 1, 1, 1, False, samples)
-            result[block] = (inside @ sampling).div_(ctx.samples)
-        return _as_maps(result, gradient), None
+
+        def passed_on(rows: Tensor, gradient: Tensor) -> Tensor:
+            samples, arriving = rows @ sampling.t(), gradient @ sampling.t()
+            inside = torch.ops.aten.elu_backward(arriving, 1, 1, 1, False, samples)
+            return (inside @ sampling).div_(ctx.samples)
+
+        return _as_maps(_by_blocks(passed_on, rows, _pixels(gradient)), gradient), None
 
 
-def _blocks(rows: Tensor) -> list[slice]:
-    """All rows at once on devices that like large products, and in graphs, where loops would be unrolled."""
-    count = len(rows)
-    size = count if rows.is_cuda or torch.compiler.is_compiling() else BLOCK
-    return [slice(start, start + size) for start in range(0, count, max(size, 1))]
+def _by_blocks(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """Apply a function of rows to blocks of them.
+
+    Devices that like large products get all rows at once, and so do graphs, where a loop would be unrolled.
+    """
+    if rows[0].is_cuda or torch.compiler.is_compiling():
+        return function(*rows)
+    result = torch.empty_like(rows[0])
+    for start in range(0, len(result), BLOCK):
+        block = slice(start, start + BLOCK)
+        result[block] = function(*(values[block] for values in rows))
+    return result
 
 
 def _of_all_fields(

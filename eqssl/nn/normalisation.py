@@ -96,45 +96,41 @@ class _NormaliseFields(torch.autograd.Function):
         share = e / e.square().sum()
         mean = (share * means).sum(0)
         variance = torch.addcmul(variances, means - e * mean, means - e * mean).sum(0) * share[0]
-        wide = _widened(torch.stack([weight, variance, bias, mean]), e)
-        w, v, b, m = wide.unbind()
-        y: Tensor = torch.native_batch_norm(x, w, b, m, v, False, 0.0, eps)[0]
-        ctx.save_for_backward(x, wide, e)
+        wide_weight, wide_variance = weight.repeat(len(e)), variance.repeat(len(e))
+        wide_bias, wide_mean = (e * bias).flatten(), (e * mean).flatten()
+        y: Tensor = torch.native_batch_norm(
+            x, wide_weight, wide_bias, wide_mean, wide_variance, False, 0.0, eps
+        )[0]
+        ctx.save_for_backward(x, weight, mean, variance, e)
         ctx.eps = eps
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, wide, e = ctx.saved_tensors
-        wide_weight, wide_variance, _bias, wide_mean = wide.unbind()
+        x, weight, mean, variance, e = ctx.saved_tensors
+        size = len(e)
         _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
             gradient,
             x,
-            wide_weight,
-            wide_mean,
-            wide_variance,
+            weight.repeat(size),
+            (e * mean).flatten(),
+            variance.repeat(size),
             None,
             None,
             False,
             ctx.eps,
             [False, True, True],
         )
-        grad_weight = channel_weight.view(len(e), -1).sum(0)
-        grad_bias = (e * channel_bias.view(len(e), -1)).sum(0)
-        # dx = a g + b x + c e, constant coefficients per field; e starts with 1
-        weight, variance, _bias, mean = wide[:, : len(grad_weight)].unbind()
-        count = x.numel() // (len(grad_weight) * len(e)) * e.square().sum()
+        grad_weight = channel_weight.view(size, -1).sum(0)
+        grad_bias = (e * channel_bias.view(size, -1)).sum(0)
+        # dx = a g + b x + c e, constant coefficients per field
+        count = x.numel() // (len(weight) * size) * e.square().sum()
         deviation = (variance + ctx.eps).rsqrt()
         a = weight * deviation
         b = -a * deviation * grad_weight / count
         c = -a * grad_bias / count - b * mean
-        a, b, c, _c = _widened(torch.stack([a, b, c, c]), e).to(x.dtype).view(4, 1, -1, 1, 1).unbind()
+        a, b, c = (
+            t.view(1, -1, 1, 1).to(x.dtype) for t in (a.repeat(size), b.repeat(size), (e * c).flatten())
+        )
         return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias, None, None
-
-
-def _widened(rows: Float[Tensor, "4 fields"], e: Float[Tensor, "size 1"]) -> Float[Tensor, "4 channels"]:
-    """Numbers per field made numbers per channel: two factors of a field's channels, two multiples of e."""
-    wide = rows[:, None].expand(-1, len(e), -1).clone()
-    wide[2:] *= e
-    return wide.flatten(1)

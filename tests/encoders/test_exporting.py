@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ EXTRA = {
     "versions": {"torch": "x"},
 }
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _own_processor_slots(tmp_path_factory, monkeypatch) -> None:
+    """Slots of this test's own: it shall not wait for what else runs on the machine."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("slots")))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name in cli.THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")
 
 
 def saved(folder: Path, group_name: str = "D4", **changes) -> Encoder:
@@ -53,7 +63,7 @@ def test_the_command_writes_an_encoder_that_loads_and_computes_the_same(
     assert files(out) == ["encoder.json", "encoder.safetensors"]
     loaded, images = load_encoder(out), torch.randn(3, 1, 28, 28)
     assert loaded.is_released
-    expected = encoder.invariant(images)
+    expected = encoder.invariant(images).detach()
     assert float((loaded.invariant(images) - expected).norm() / expected.norm()) < 1e-5
     described = json.loads((out / "encoder.json").read_text())
     assert described["form"] == ("released, not folded" if arguments else "released")
@@ -123,9 +133,7 @@ def test_outputs_that_differ_are_refused():
     encoder = trained_statistics(new("D4"))
     assert checked_difference(encoder, release(encoder)) < 1e-5
     other = trained_statistics(new("D4", seed=1))
-    with pytest.raises(
-        ValueError, match="differs from the trained encoder: relative error .* allowed: 1e-05"
-    ):
+    with pytest.raises(ValueError, match=r"relative error .*, allowed: 1e-05"):
         checked_difference(encoder, release(other))
 
 
@@ -162,9 +170,10 @@ def test_onnxruntime_computes_what_torch_does_for_any_batch(
     for batch in (1, 2, 5):
         images = torch.randn(batch, *encoder.image_shape)
         found = session.run(None, {"images": images.numpy()})
-        for values, expected in zip(found, [encoder(images), encoder.invariant(images)], strict=True):
+        with torch.no_grad():
+            right = [encoder(images), encoder.invariant(images)]
+        for values, expected in zip(found, right, strict=True):
             assert values.shape == tuple(expected.shape)
-            expected = expected.detach()
             assert float((torch.from_numpy(values) - expected).norm() / expected.norm()) < 1e-5
     described = json.loads((tmp_path / "released/encoder.json").read_text())
     assert described["onnx_sha256"] == sha256(path)
@@ -179,9 +188,7 @@ def test_an_onnx_file_tells_nothing_of_the_machine_that_wrote_it():
 
 def test_weights_that_one_file_cannot_hold_are_refused():
     pytest.importorskip("onnx")
-    with pytest.raises(
-        ValueError, match="--onnx: the weights take .* bytes, allowed: at most 1000 in one file"
-    ):
+    with pytest.raises(ValueError, match=r"--onnx: the weights take \d+ bytes, allowed: at most 1000"):
         onnx_model(release(new("D4")), largest=1000)
 
 

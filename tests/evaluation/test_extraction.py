@@ -92,6 +92,31 @@ def test_the_files_say_what_they_were_made_from(shards, tmp_path, params):
     assert equivariance["images"] == equivariance["retrieval"]["queries"] == 20
 
 
+@pytest.mark.parametrize("name", ["D1", "C8", "D8", "SO2", "O2"])
+def test_features_of_every_kind_of_group_are_extracted(shards, tmp_path, params, name):
+    folder = make_encoder(tmp_path / "cell", params, name)
+    extract(job(views=("stored", "angle")), shards, folder, tmp_path / "out", "cpu")
+    info = read_features(tmp_path / "out/features/test.parquet", ["regular_2"]).info
+    order = group(name).order
+    assert (info.group, info.orders) == (name, (order, order))
+    equivariance = json.loads((tmp_path / "out/equivariance.json").read_text())
+    assert equivariance["exact"] == group(name).is_exact
+    on_grid = [element["error"] for element in equivariance["elements"] if element["on_grid"]]
+    assert len(on_grid) == len(group(name).grid_elements)
+    assert max(on_grid) < 1e-5
+
+
+def test_a_restricted_encoder_has_stages_of_two_kinds(shards, tmp_path, params):
+    changed = params.encoder.model_copy(update={"equivariant_stages": 1})
+    folder = make_encoder(tmp_path / "cell", params.model_copy(update={"encoder": changed}))
+    extract(job(views=("stored",)), shards, folder, tmp_path / "out", "cpu")
+    table = read_features(tmp_path / "out/features/test.parquet", ["regular", "regular_2"])
+    assert table.info.orders == (1, 4)
+    equivariance = json.loads((tmp_path / "out/equivariance.json").read_text())
+    assert equivariance["stages"][0] < 1e-5
+    assert (equivariance["stages"][1], equivariance["invariant"]) == (None, None)
+
+
 def test_extraction_is_reproducible_and_leaves_torch_as_it_was(shards, tmp_path, params):
     folder = make_encoder(tmp_path / "cell", params)
     threads = torch.get_num_threads()

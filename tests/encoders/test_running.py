@@ -1,0 +1,411 @@
+"""Encoders under compilation, autocast, copying, averaging, many processes and CUDA graphs."""
+
+import copy
+import io
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_encoders import new, trained_statistics
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from eqssl.encoders import release
+from eqssl.encoders.base import Encoder
+from eqssl.nn.convolution import GroupConv2d
+
+GROUPS = ["D4", "C8", "SO2"]
+HERE = Path(__file__).parent
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found.detach() - expected.detach()).norm() / expected.detach().norm())
+
+
+def gradients(encoder: nn.Module) -> Tensor:
+    """All in one vector: a batch norm makes some of them zero, which nothing is small against."""
+    return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters()])
+
+
+def statistics(encoder: nn.Module) -> Tensor:
+    named = encoder.named_buffers()
+    return torch.cat([value.flatten() for name, value in named if ".running_" in f".{name}"])
+
+
+def equal_states(one: nn.Module, other: nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def train_step(encoder: nn.Module, images: Tensor, rate: float = 0.05) -> None:
+    encoder.zero_grad()
+    encoder(images).square().mean().backward()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter -= rate * parameter.grad
+
+
+# ---- torch.compile
+
+
+def check_compiled(backend: str, group_name: str, encoder_name: str, training: bool) -> None:
+    torch._dynamo.reset()
+    eager = trained_statistics(new(group_name, name=encoder_name, size=14)).train(training)
+    copied = copy.deepcopy(eager)
+    compiled = torch.compile(copied, fullgraph=True, backend=backend)
+    images = torch.randn(4, 1, 14, 14)
+    expected, found = eager(images), compiled(images)
+    assert relative(found, expected) < 1e-5
+    weights = torch.randn_like(expected)
+    (expected * weights).sum().backward()
+    (found * weights).sum().backward()
+    assert relative(gradients(copied), gradients(eager)) < 1e-5
+    assert relative(statistics(copied), statistics(eager)) < 1e-5
+    if not training:
+        with torch.no_grad():
+            assert relative(compiled(images), eager(images)) < 1e-5
+            # the compiled network keeps no filter of earlier weights
+            for network in (eager, copied):
+                for parameter in network.parameters():
+                    parameter.mul_(1.5)
+            assert relative(compiled(images), eager(images)) < 1e-5
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("group_name", GROUPS)
+@pytest.mark.parametrize(
+    ("backend", "encoder_name"), [("eager", "cnn"), ("aot_eager", "cnn"), ("eager", "resnet18")]
+)
+def test_a_compiled_encoder_is_one_graph_and_computes_the_same(
+    backend: str, encoder_name: str, group_name: str, training: bool
+):
+    check_compiled(backend, group_name, encoder_name, training)
+
+
+def test_and_so_with_the_backward_pass_of_a_resnet_traced_ahead():
+    check_compiled("aot_eager", "D4", "resnet18", training=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("group_name", GROUPS)
+@pytest.mark.parametrize(
+    ("backend", "encoder_name"), [("aot_eager", "resnet18"), ("inductor", "cnn"), ("inductor", "resnet18")]
+)
+def test_and_so_with_generated_code(backend: str, encoder_name: str, group_name: str, training: bool):
+    if backend == "inductor" and shutil.which("g++") is None:
+        pytest.skip("inductor needs a compiler")
+    check_compiled(backend, group_name, encoder_name, training)
+
+
+def test_no_part_of_an_encoder_breaks_the_graph():
+    for training in (True, False):
+        torch._dynamo.reset()
+        encoder = trained_statistics(new("D4", name="wide_resnet16_8", downsampling="boxed")).train(training)
+        explained = torch._dynamo.explain(encoder)(torch.randn(2, 1, 28, 28))
+        assert (explained.graph_count, explained.graph_break_count) == (1, 0)
+
+
+def test_a_released_network_compiles_too():
+    torch._dynamo.reset()
+    released, images = release(trained_statistics(new("SO2"))), torch.randn(2, 1, 28, 28)
+    compiled = torch.compile(released, fullgraph=True, backend="aot_eager")
+    assert relative(compiled(images), released(images)) < 1e-5
+
+
+# ---- autocast
+
+
+@pytest.mark.parametrize("encoder_name", ["cnn", "resnet18"])
+@pytest.mark.parametrize("group_name", GROUPS)
+@pytest.mark.parametrize("training", [True, False])
+def test_bfloat16_autocast_is_near_float32(group_name: str, encoder_name: str, training: bool):
+    encoder = trained_statistics(new(group_name, name=encoder_name)).train(training)
+    images = torch.randn(4, 1, 28, 28)
+    expected = encoder(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = encoder(images)
+    assert bool(found.isfinite().all())
+    assert relative(found.float(), expected) < 2e-2
+    found.float().square().mean().backward()
+    assert bool(gradients(encoder).isfinite().all())
+    assert all(parameter.grad.dtype == torch.float32 for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_filters_are_expanded_in_full_precision_under_autocast(group_name: str):
+    layers = [layer for layer in new(group_name).modules() if isinstance(layer, GroupConv2d)]
+    for layer in layers:
+        expected = layer.expand()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer.expand()
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
+# ---- copies
+
+
+def pickled(encoder: Encoder) -> Encoder:
+    return pickle.loads(pickle.dumps(encoder))  # noqa: S301 - its own bytes
+
+
+def saved_by_torch(encoder: Encoder) -> Encoder:
+    file = io.BytesIO()
+    torch.save(encoder, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled, saved_by_torch])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_copies_are_equal_to_the_bit(copied, training: bool, group_name: str):
+    encoder, images = trained_statistics(new(group_name, name="resnet18")), torch.randn(4, 1, 28, 28)
+    with torch.no_grad():
+        encoder(images)  # a filter may be kept now, which no copy shall share
+    found = copied(encoder.train(training))
+    assert found.training == training
+    assert torch.equal(found(images), encoder(images))
+    assert equal_states(found, encoder)
+    before = encoder.state_dict()["stem.0.0.weight"].clone()
+    train_step(found.train(), images)
+    assert torch.equal(encoder.state_dict()["stem.0.0.weight"], before)
+    with torch.no_grad():
+        assert not torch.equal(found.eval()(images), encoder.eval()(images))
+
+
+def test_a_copy_of_a_compiled_encoders_module_is_an_encoder():
+    encoder = trained_statistics(new("D4"))
+    compiled = torch.compile(encoder, backend="eager")
+    assert equal_states(copy.deepcopy(compiled._orig_mod), encoder)
+
+
+# ---- averages of weights
+
+
+def fresh_with_state(group_name: str, state: dict[str, Tensor]) -> Encoder:
+    """An encoder that never saw other weights."""
+    encoder = new(group_name, seed=5)
+    encoder.load_state_dict(state)
+    return encoder.eval()
+
+
+def multiplied_in_place(average: Encoder, encoder: Encoder) -> None:
+    for own, other in zip(average.parameters(), encoder.parameters(), strict=True):
+        own.data.mul_(0.9).add_(other.data, alpha=0.1)
+
+
+def assigned(average: Encoder, encoder: Encoder) -> None:
+    for own, other in zip(average.parameters(), encoder.parameters(), strict=True):
+        own.data = 0.9 * own.data + 0.1 * other.data
+
+
+def interpolated(average: Encoder, encoder: Encoder) -> None:
+    own = [parameter.detach() for parameter in average.parameters()]
+    torch._foreach_lerp_(own, [parameter.detach() for parameter in encoder.parameters()], 0.1)
+
+
+def loaded(average: Encoder, encoder: Encoder) -> None:
+    old, new_state = average.state_dict(), encoder.state_dict()
+    mixed = {
+        name: 0.9 * value + 0.1 * new_state[name] if name.endswith("weight") else value
+        for name, value in old.items()
+    }
+    average.load_state_dict(mixed)
+
+
+@pytest.mark.parametrize("update", [multiplied_in_place, assigned, interpolated, loaded])
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_an_average_computes_with_the_weights_it_has_now(update, group_name: str):
+    encoder, images = trained_statistics(new(group_name)).train(), torch.randn(4, 1, 28, 28)
+    average, seen = copy.deepcopy(encoder).eval(), []
+    for _ in range(3):
+        train_step(encoder, images)
+        with torch.no_grad():
+            update(average, encoder)
+            found = average(images)
+            assert torch.equal(found, fresh_with_state(group_name, average.state_dict())(images))
+            assert torch.equal(found, average(images))
+        seen.append(found)
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+
+
+@pytest.mark.parametrize("options", [{}, {"multi_avg_fn": get_ema_multi_avg_fn(0.9)}])
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_and_so_for_torchs_averaged_model(options: dict, group_name: str):
+    encoder, images = trained_statistics(new(group_name)).train(), torch.randn(4, 1, 28, 28)
+    average = AveragedModel(encoder, **options).eval()
+    for step in range(3):
+        train_step(encoder, images)
+        average.update_parameters(encoder)
+        with torch.no_grad():
+            found = average(images)
+            assert torch.equal(found, fresh_with_state(group_name, average.module.state_dict())(images))
+            # the first update is a copy
+            assert torch.equal(found, encoder.eval()(images)) == (step == 0)
+        encoder.train()
+
+
+def test_in_inference_mode_too():
+    encoder, images = trained_statistics(new("D4")), torch.randn(4, 1, 28, 28)
+    average = copy.deepcopy(encoder)
+    with torch.inference_mode():
+        average(images)
+    with torch.no_grad():
+        for parameter in average.parameters():
+            parameter.data.mul_(1.1)
+    with torch.inference_mode():
+        found = average(images)
+    with torch.no_grad():
+        assert torch.equal(found, fresh_with_state("D4", average.state_dict())(images))
+    # what inference mode kept does no harm where gradients are wanted again
+    average(images).sum().backward()
+
+
+# ---- many processes
+
+TRAIN = """
+import sys, torch
+torch.set_num_threads(1)
+import torch.distributed as dist
+from test_running import shard_gradients, two_steps
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+results = {**two_steps(sys.argv[3], rank), "alone": shard_gradients(sys.argv[3], rank)}
+torch.save(results, f"{folder}/rank{rank}")
+dist.destroy_process_group()
+"""
+CONSTANT_NAMES = ("basis", "index", "flat", "inverse", "matrix", "constant")
+
+
+def shard(rank: int, step: int = 0) -> Tensor:
+    return torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(10 * step + rank))
+
+
+def two_steps(group_name: str, rank: int) -> dict:
+    """What a process has after two steps, and what DDP sends around."""
+    # other first weights in each process, which DDP replaces by those of the first
+    encoder = new(group_name, seed=rank)
+    parallel = DistributedDataParallel(encoder)
+    sent = [
+        name for name, value in encoder.named_buffers() if any(value is b for b in parallel.modules_buffers)
+    ]
+    optimiser, kept = torch.optim.SGD(parallel.parameters(), 0.05), []
+    for step in range(2):
+        optimiser.zero_grad()
+        parallel(shard(rank, step)).square().mean().backward()
+        kept.append([parameter.grad.clone() for parameter in parallel.parameters()])
+        optimiser.step()
+    return {"sent": sent, "gradients": kept, "state": encoder.state_dict()}
+
+
+def shard_gradients(group_name: str, rank: int) -> list[Tensor]:
+    """Of the first step, without DDP."""
+    encoder = new(group_name, seed=0)
+    encoder(shard(rank)).square().mean().backward()
+    return [parameter.grad for parameter in encoder.parameters()]
+
+
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_two_processes_train_one_encoder_and_send_no_filters(group_name: str, tmp_path):
+    commands = [[sys.executable, "-c", TRAIN, str(rank), str(tmp_path), group_name] for rank in (0, 1)]
+    started = [
+        subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    try:
+        for process in started:
+            _, text = process.communicate(timeout=240)
+            assert process.returncode == 0, text
+    finally:
+        for process in started:
+            process.kill()
+    first, second = [torch.load(tmp_path / f"rank{rank}") for rank in (0, 1)]
+    for name, value in first["state"].items():
+        # each process keeps the statistics of its own last batch until the next step begins
+        if ".running_" not in name:
+            assert torch.equal(second["state"][name], value)
+    for one, two in zip(first["gradients"], second["gradients"], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    means = [(a + b) / 2 for a, b in zip(first["alone"], second["alone"], strict=True)]
+    found, expected = [torch.cat([g.flatten() for g in each]) for each in (first["gradients"][0], means)]
+    assert relative(found, expected) < 1e-5
+    assert first["sent"]
+    assert not [name for name in first["sent"] if name.rpartition(".")[2] in CONSTANT_NAMES]
+    assert all(".running_" in name for name in first["sent"])
+
+
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_a_state_holds_coefficients_and_no_expanded_filter(group_name: str):
+    encoder = trained_statistics(new(group_name, name="resnet18"))
+    with torch.no_grad():
+        encoder(torch.randn(1, 1, 28, 28))
+    kinds = {name.rpartition(".")[2] for name in encoder.state_dict()}
+    constants = {"basis", "index"} | ({"matrix"} if group_name == "SO2" else set())
+    assert kinds == {"weight", "bias", "running_mean", "running_var"} | constants
+    expanded = {tuple(layer.expand().shape) for layer in encoder.modules() if isinstance(layer, GroupConv2d)}
+    assert not expanded & {tuple(value.shape) for value in encoder.state_dict().values()}
+
+
+# ---- CUDA graphs
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def captured_step(encoder: Encoder, images: Tensor) -> torch.cuda.CUDAGraph:
+    """A graph of a forward and a backward pass; gradients are added to those that are there."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            encoder(images).square().mean().backward()
+    torch.cuda.current_stream().wait_stream(stream)
+    encoder.zero_grad(set_to_none=False)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        encoder(images).square().mean().backward()
+    return graph
+
+
+@needs_cuda
+@pytest.mark.parametrize("encoder_name", ["cnn", "resnet18"])
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_a_training_step_runs_as_a_cuda_graph(group_name: str, encoder_name: str):
+    encoder = trained_statistics(new(group_name, name=encoder_name)).cuda().train()
+    images = torch.randn(4, 1, 28, 28, device="cuda")
+    graph = captured_step(encoder, images)
+    for seed in (0, 1):
+        with torch.no_grad():
+            images.copy_(torch.randn(images.shape, generator=torch.Generator().manual_seed(seed)))
+            for parameter in encoder.parameters():
+                parameter.mul_(1.1)
+        encoder.zero_grad(set_to_none=False)
+        eager = copy.deepcopy(encoder)
+        graph.replay()
+        eager(images).square().mean().backward()
+        assert relative(gradients(encoder), gradients(eager)) < 1e-4
+        assert relative(statistics(encoder), statistics(eager)) < 1e-5
+
+
+@needs_cuda
+@pytest.mark.parametrize("group_name", GROUPS)
+def test_an_evaluation_runs_as_a_cuda_graph_with_the_weights_of_its_replay(group_name: str):
+    encoder = trained_statistics(new(group_name)).cuda()
+    images = torch.randn(4, 1, 28, 28, device="cuda")
+    with torch.no_grad():
+        for _ in range(3):
+            encoder(images)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            features = encoder(images)
+        for parameter in encoder.parameters():
+            parameter.data.mul_(1.2)
+        graph.replay()
+        assert relative(features, encoder(images)) < 1e-5
