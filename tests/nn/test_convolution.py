@@ -1,10 +1,10 @@
 import copy
 import pickle
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from moving import act_on_map, relative_error
 
 from eqssl.nn.convolution import GroupConv2d
 from eqssl.nn.filters import filter_basis
@@ -19,18 +19,6 @@ def layer(
 ) -> GroupConv2d:
     generator = torch.Generator().manual_seed(0)
     return GroupConv2d(filter_basis(name, kind, kernel), *fields, kernel, down, generator)
-
-
-def act_on_map(G, maps: torch.Tensor, g) -> torch.Tensor:
-    """Fields over the plane: pixels move, and each field's channels by escnn's representation."""
-    representation = field_representation(G)
-    matrix = torch.from_numpy(np.asarray(representation(G.continuous(g) if G.is_continuous else g)))
-    moved = G.act(maps, g).unflatten(1, (len(matrix), -1))
-    return torch.einsum("pc,bcfhw->bpfhw", matrix.to(maps.dtype), moved).flatten(1, 2)
-
-
-def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float(((found - expected).norm() / expected.norm()).detach())
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
