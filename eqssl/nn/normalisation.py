@@ -88,7 +88,11 @@ class _NormaliseFields(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, constant: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        channel_mean, channel_var = torch.batch_norm_update_stats(x, None, None, 0.0)
+        if torch.compiler.is_compiling():
+            # the faster function below cannot be traced for a batch of any size
+            channel_var, channel_mean = torch.var_mean(x.to(weight.dtype), (0, 2, 3), correction=0)
+        else:
+            channel_mean, channel_var = torch.batch_norm_update_stats(x, None, None, 0.0)
         # narrow inputs give narrow statistics on some devices
         e = constant.to(weight.dtype)[:, None]
         means = channel_mean.to(weight.dtype).view(len(e), -1)
