@@ -60,8 +60,13 @@ class Shape:
 
     @property
     def down(self) -> Down:
-        """What a convolution that halves the map does; with `pool` the halving comes before it."""
-        return "no" if self.downsampling == "pool" else self.downsampling
+        """See `down_of`."""
+        return down_of(self.downsampling)
+
+
+def down_of(downsampling: Downsampling | None) -> Down:
+    """What a convolution does where a map is halved (None: kept); with `pool` the halving comes before it."""
+    return "no" if downsampling is None or downsampling == "pool" else downsampling
 
 
 class Encoder(nn.Module):

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.encoders.base import Downsampling, Encoder
+from eqssl.encoders.base import Downsampling, Encoder, down_of
 from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve, HalveByMaximum
@@ -37,7 +37,7 @@ class Residual(nn.Module):
     ) -> None:
         super().__init__()
         incoming, _, fields = widths
-        down: Down = "no" if downsampling in (None, "pool") else downsampling  # type: ignore[assignment]
+        down = down_of(downsampling)
         self.before = Halve() if downsampling == "pool" else nn.Identity()
         self.branch = self.build(layers, widths, kernel, down)
         shortcut: list[nn.Module] = []

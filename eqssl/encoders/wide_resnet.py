@@ -11,7 +11,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.encoders.base import Downsampling, Encoder
+from eqssl.encoders.base import Downsampling, Encoder, down_of
 from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve
@@ -32,7 +32,7 @@ class WideBlock(nn.Module):
         self, layers: Layers, incoming: int, fields: int, kernel: int, downsampling: Downsampling | None
     ) -> None:
         super().__init__()
-        down: Down = "no" if downsampling in (None, "pool") else downsampling  # type: ignore[assignment]
+        down = down_of(downsampling)
         halve = [Halve()] if downsampling == "pool" else []
         self.before = nn.Sequential(layers.norm(incoming), layers.activation(), *halve)
         self.branch = nn.Sequential(
@@ -66,7 +66,7 @@ class WideResNet(Encoder):
         """Create the first convolution and the stages."""
         shape = self.shape
         self.stem = layers[0].lift(shape.image[0], shape.fields[0], shape.kernel)
-        stages, norms = [], []
+        stages = []
         for i, fields in enumerate(shape.fields):
             incoming = self.incoming(i) if i else fields
             found = []
@@ -75,10 +75,8 @@ class WideResNet(Encoder):
                 found.append(WideBlock(layers[i], incoming, fields, shape.kernel, down))
                 incoming = fields
             stages.append(nn.Sequential(*found))
-            norms.append(nn.Sequential(layers[i].norm(fields), layers[i].activation()))
         self.residual = nn.ModuleList(stages)
-        # the paper's last norm and activation; earlier stages are looked at through ones of their own
-        self.final = norms[-1]
+        self.final = nn.Sequential(layers[-1].norm(shape.fields[-1]), layers[-1].activation())
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage; the last after its normalisation and activation."""

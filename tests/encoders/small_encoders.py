@@ -1,6 +1,7 @@
 """Small encoders for tests."""
 
 import torch
+from torch import Tensor, nn
 
 from eqssl.encoders import create
 from eqssl.encoders.base import Encoder
@@ -28,3 +29,17 @@ def trained_statistics(encoder: Encoder) -> Encoder:
         for _ in range(3):
             encoder(torch.randn(8, *encoder.image_shape, dtype=next(encoder.parameters()).dtype))
     return encoder.eval()
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found.detach() - expected.detach()).norm() / expected.detach().norm())
+
+
+def gradients(encoder: nn.Module) -> Tensor:
+    """All in one vector: a batch norm makes some of them zero, which nothing is small against."""
+    return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters()])
+
+
+def statistics(encoder: nn.Module) -> Tensor:
+    named = encoder.named_buffers()
+    return torch.cat([value.flatten() for name, value in named if ".running_" in f".{name}"])

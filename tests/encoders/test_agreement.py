@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_encoders import new
+from small_encoders import new, relative
 
 from eqssl.encoders.base import Encoder
 from eqssl.nn.convolution import GroupConv2d
@@ -118,7 +118,3 @@ def test_outputs_and_gradients_are_escnns(
     for output in (found, expected):
         (output * cotangent).sum().backward()
     assert relative(our_gradient(encoder), their_gradient(theirs)) < tolerance
-
-
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float(((found - expected).norm() / expected.norm()).detach())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_encoders import new, trained_statistics
+from small_encoders import gradients, new, relative, statistics, trained_statistics
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -18,20 +18,6 @@ from eqssl.nn.convolution import GroupConv2d
 
 GROUPS = ["D4", "C8", "SO2"]
 HERE = Path(__file__).parent
-
-
-def relative(found: Tensor, expected: Tensor) -> float:
-    return float((found.detach() - expected.detach()).norm() / expected.detach().norm())
-
-
-def gradients(encoder: nn.Module) -> Tensor:
-    """All in one vector: a batch norm makes some of them zero, which nothing is small against."""
-    return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters()])
-
-
-def statistics(encoder: nn.Module) -> Tensor:
-    named = encoder.named_buffers()
-    return torch.cat([value.flatten() for name, value in named if ".running_" in f".{name}"])
 
 
 def equal_states(one: nn.Module, other: nn.Module) -> bool:
