@@ -13,15 +13,15 @@ is the median over rounds of the ratios within a round, so that a busy machine s
     released_unfolded   the same with batch norms as a factor and a summand
     stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
 
-On a CPU one thread is used and the process's own time is read; on a CUDA device the batch is 512, and each
-row counts how often a step of ours waits for the device. Without --quick, whole ResNets are measured too,
-and compiled networks, which take inductor about a minute each.
+On a CPU one thread is used and the process's own time is read; the ResNet-18 of the rows for every group is
+narrow. On a CUDA device it has the papers' widths, the batch is 512, compiled networks run as CUDA graphs,
+and each row counts how often a step of ours waits for the device. Without --quick, whole ResNets are measured
+too, and compiled networks, which take inductor about a minute each. The JSON is written after every row.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -37,6 +37,7 @@ from _networks import Case
 from _rows import MODES, Job, measure
 from _tables import line, show
 
+from eqssl.files import write_json
 from eqssl.provenance import record
 from eqssl.symmetry import group, group_names
 from eqssl.training.device import choose_device
@@ -108,7 +109,7 @@ def _rows_of(options: argparse.Namespace, compiled: bool) -> Iterator[Job]:
                 encoder="stage" if continuous else "resnet18",
                 group=name,
                 kernel=kernel,
-                width=(64,) if continuous else NARROW,
+                width=(64,) if continuous else None if options.device.type == "cuda" else NARROW,
                 side=32,
                 batch=options.batch,
             )
@@ -138,7 +139,8 @@ def _compiler() -> str | None:
 
 
 def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:
-    rows, started = [], time.monotonic()
+    rows: list[dict[str, Any]] = []
+    started = time.monotonic()
     jobs = list(_jobs(options))
     for number, job in enumerate(jobs, 1):
         print(f"[{time.monotonic() - started:5.0f} s] {number}/{len(jobs)} {job.name}", file=sys.stderr)
@@ -149,7 +151,30 @@ def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, A
             print(f"    {notes[-1]}", file=sys.stderr)
             continue
         print(f"    {line(rows[-1])}", file=sys.stderr)
+        _write(options, _result(options, rows, [], notes))
     return rows
+
+
+def _result(
+    options: argparse.Namespace,
+    rows: list[dict[str, Any]],
+    construction: list[dict[str, Any]],
+    notes: list[str],
+) -> dict[str, Any]:
+    return {
+        "benchmark": "encoders",
+        "machine": _machine(options),
+        "rows": rows,
+        "expansion": _column(rows, "expansion_share"),
+        "memory": _column(rows, "plain_bytes", "ours_bytes", "escnn_bytes"),
+        "construction": construction,
+        "notes": notes,
+    }
+
+
+def _write(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    if options.json:
+        write_json(options.json, result)
 
 
 def _constructions(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:
@@ -184,18 +209,9 @@ def main() -> int:
     if options.compiled and not _compiler():
         notes.append("no C++ compiler was found, so nothing was compiled")
     rows = _measured(options, notes)
-    result = {
-        "benchmark": "encoders",
-        "machine": _machine(options),
-        "rows": rows,
-        "expansion": _column(rows, "expansion_share"),
-        "memory": _column(rows, "plain_bytes", "ours_bytes", "escnn_bytes"),
-        "construction": _constructions(options, notes),
-        "notes": notes,
-    }
+    result = _result(options, rows, _constructions(options, notes), notes)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    _write(options, result)
     return 0
 
 

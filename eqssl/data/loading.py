@@ -96,7 +96,8 @@ class Batches:
             )
         self._total, self._rank, self._world = len(split), rank, world
         self._batch_size, self._seed, self._drop_last = batch_size, seed, drop_last
-        self._device = torch.device(device)
+        # with its number: `cuda` alone equals no tensor's device
+        self._device = torch.empty(0, device=device).device
         resident = self._device.type != "cpu" and split.images.nbytes <= _RESIDENT_BYTES
         store = self._device if resident else torch.device("cpu")
         self._images = _shared(split.images).to(store)

@@ -19,8 +19,6 @@ from eqssl.nn.pooling import Sample, as_channels_last, pool_group, pool_space
 if TYPE_CHECKING:
     from eqssl.symmetry.groups import Group
 
-# buffers that no training changes
-CONSTANTS = {"basis", "index", "flat", "inverse", "matrix", "constant"}
 Downsampling = Literal["pool", "boxed", "strided"]
 
 
@@ -101,10 +99,6 @@ class Encoder(nn.Module):
         self._size = [layers.size if self._keeps(i) else 1 for i in range(len(shape.fields))]
         self.sample = None if sampling is None else Sample(sampling)
         self.build([layers if self._keeps(i) else restricted for i in range(len(shape.fields))])
-        # constant on all processes: nothing to send around in every step
-        self._ddp_params_and_buffers_to_ignore = [
-            name for name, _ in self.named_buffers() if name.rpartition(".")[2] in CONSTANTS
-        ]
 
     @abstractmethod
     def build(self, layers: Sequence[Layers]) -> None:

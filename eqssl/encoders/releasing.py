@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape
 from eqssl.encoders.layers import Normalised, PlainLayers
+from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.convolution import GroupConv2d
 from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.nn.plain import ChannelAffine, PlainConv2d
@@ -64,8 +65,9 @@ def _fill(target: nn.Module, source: nn.Module) -> None:
         target.weight.copy_(weight)
         target.bias.copy_(bias)
     else:
-        for name, buffer in target.named_buffers(recurse=False):
-            buffer.copy_(source.get_buffer(name))
+        if isinstance(target, ModuleWithConstants):
+            for name, tensor in target.named_constants():
+                tensor.copy_(getattr(source, name))
         for name, child in target.named_children():
             _fill(child, source.get_submodule(name))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.symmetry.groups import Group
+from eqssl.symmetry.groups import Group, group
 
 Kind = Literal["max", "softmax", "pool"]
 
@@ -42,7 +44,7 @@ def correlation(
     _check_shapes(a, b, G)
     n, m = len(a), len(b)
     # <a, rho(g) b> = sum over f, h of a[f, g h] b[f, h]
-    turned = a[:, :, G.product.to(a.device)]
+    turned = a[:, :, _product_on(G.name, a.device)]
     stacked = turned.permute(2, 0, 1, 3).reshape(G.order * n, -1)
     return (stacked @ b.flatten(1).t()).view(G.order, n, m)
 
@@ -95,7 +97,13 @@ def absorbed_similarity(
     products = correlation(unit(a), unit(b), G)
     if kind == "max":
         return products.amax(0)
-    return temperature * (torch.logsumexp(products / temperature, 0) - float(torch.tensor(G.order).log()))
+    return temperature * (torch.logsumexp(products / temperature, 0) - math.log(G.order))
+
+
+@cache
+def _product_on(group_name: str, device: torch.device) -> Int[Tensor, "order order"]:
+    """The multiplication table on a device, copied there once: a copy in every step would wait for it."""
+    return group(group_name).product.to(device)
 
 
 def _check_shapes(a: Tensor, b: Tensor, G: Group) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from eqssl.nn.constants import ModuleWithConstants
 
 BLOCK = 1024
 """Pixels that are worked on at a time on a CPU."""
 
 
-class FourierELU(nn.Module):
+class FourierELU(ModuleWithConstants):
     """ELU of a band-limited function on the group: sample, apply, and go back to the coefficients.
 
         y = A' elu(A x) / samples,        A the sampling matrix
@@ -31,7 +33,7 @@ class FourierELU(nn.Module):
     def __init__(self, matrix: Float[Tensor, "samples size"]) -> None:
         super().__init__()
         # a copy, since layers are given the same matrix, and safetensors refuses shared memory
-        self.register_buffer("matrix", matrix.float().clone())
+        self.register_constant("matrix", matrix.float().clone(), saved=True)
 
     def extra_repr(self) -> str:
         """Samples and coefficients, for printing."""

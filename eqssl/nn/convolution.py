@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.exactness import check_window
 from eqssl.nn.filters import FilterBasis, PermutationGather, flat_index, inverse_index
 
 Down = Literal["no", "boxed", "strided"]
 
 
-class GroupConv2d(nn.Module):
+class GroupConv2d(ModuleWithConstants):
     """Convolution from images or fields to fields, equivariant to the bit on the pixel grid.
 
     The parameters are the coefficients of each pair of fields in the filter basis; the layer owns the basis,
@@ -53,11 +54,11 @@ class GroupConv2d(nn.Module):
         self.kernel, self.down, self.padding = kernel, down, kernel // 2
         self.in_fields, self.out_fields = in_fields, out_fields
         rows = basis.rows.float().clone()
-        self.register_buffer("basis", rows)
-        self.register_buffer("index", basis.index.to(torch.int32))
+        self.register_constant("basis", rows, saved=True)
+        self.register_constant("index", basis.index.to(torch.int32), saved=True)
         flat = flat_index(basis.index, out_fields)
-        self.register_buffer("flat", flat.to(torch.int32), persistent=False)
-        self.register_buffer("inverse", inverse_index(flat).to(torch.int32), persistent=False)
+        self.register_constant("flat", flat.to(torch.int32))
+        self.register_constant("inverse", inverse_index(flat).to(torch.int32))
         coefficients = torch.randn(out_fields, rows.shape[0], in_fields, generator=generator)
         # the sum of a filter's squares over one output is in_fields * |row|^2 * variance; it shall be 2
         outputs = rows.shape[1] / self.index.shape[1]

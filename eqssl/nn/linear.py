@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from eqssl.nn.constants import ModuleWithConstants
 from eqssl.symmetry.gsets import GSet
 
 
@@ -18,7 +19,7 @@ def pair_orbits(source: GSet, target: GSet) -> Int[Tensor, "target source"]:
     return target.product(source).orbit_of.view(target.size, source.size)
 
 
-class EquivariantLinear(nn.Module):
+class EquivariantLinear(ModuleWithConstants):
     """Linear map from fields over one G-set to fields over another.
 
         out[b, o, y] = sum over i, x of weight[o, i, orbit(y, x)] in[b, i, x]  +  bias[o, orbit(y)]
@@ -56,8 +57,8 @@ class EquivariantLinear(nn.Module):
             )
         self.in_fields, self.out_fields = in_fields, out_fields
         pairs = pair_orbits(source, target)
-        self.register_buffer("pairs", pairs, persistent=False)
-        self.register_buffer("points", target.orbit_of, persistent=False)
+        self.register_constant("pairs", pairs)
+        self.register_constant("points", target.orbit_of)
         bound = (in_fields * source.size) ** -0.5
         free = torch.rand(out_fields, in_fields, int(pairs.max()) + 1, generator=generator)
         self.weight = nn.Parameter((2 * free - 1) * bound)

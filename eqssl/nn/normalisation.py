@@ -8,8 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.nn.constants import ModuleWithConstants
+from eqssl.nn.wide_normalisation import normalise_as_wide
 
-class FieldBatchNorm(nn.Module):
+
+class FieldBatchNorm(ModuleWithConstants):
     """Normalise each field over the batch, the plane and the group (Ioffe & Szegedy 2015).
 
         y = (x - mean_field e) / sqrt(var_field + eps) * weight_field + bias_field e
@@ -39,7 +42,7 @@ class FieldBatchNorm(nn.Module):
         self.fields, self.size, self.fourier, self.eps, self.momentum = fields, size, fourier, eps, momentum
         constant = torch.zeros(size) if fourier else torch.ones(size)
         constant[0] = 1
-        self.register_buffer("constant", constant, persistent=False)
+        self.register_constant("constant", constant)
         self.weight = nn.Parameter(torch.ones(fields))
         self.bias = nn.Parameter(torch.zeros(fields))
         self.register_buffer("running_mean", torch.zeros(fields))
@@ -59,6 +62,17 @@ class FieldBatchNorm(nn.Module):
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Normalise; in training mode by the batch's statistics, else by the running ones."""
+        if x.is_cuda and not self.fourier:
+            return normalise_as_wide(
+                x,
+                self.weight,
+                self.bias,
+                self.running_mean,
+                self.running_var,
+                self.training,
+                self.momentum,
+                self.eps,
+            )
         if self.training:
             y, mean, variance = _NormaliseFields.apply(x, self.weight, self.bias, self.constant, self.eps)
             self._remember(mean, variance, x.numel() // self.fields)
@@ -113,28 +127,68 @@ class _NormaliseFields(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, mean, variance, e = ctx.saved_tensors
-        size = len(e)
-        _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient,
-            x,
-            weight.repeat(size),
-            (e * mean).flatten(),
-            variance.repeat(size),
-            None,
-            None,
-            False,
-            ctx.eps,
-            [False, True, True],
-        )
-        grad_weight = channel_weight.view(size, -1).sum(0)
-        grad_bias = (e * channel_bias.view(size, -1)).sum(0)
-        # dx = a g + b x + c e, constant coefficients per field
-        count = x.numel() // (len(weight) * size) * e.square().sum()
-        deviation = (variance + ctx.eps).rsqrt()
-        a = weight * deviation
-        b = -a * deviation * grad_weight / count
-        c = -a * grad_bias / count - b * mean
-        a, b, c = (
-            t.view(1, -1, 1, 1).to(x.dtype) for t in (a.repeat(size), b.repeat(size), (e * c).flatten())
-        )
-        return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias, None, None
+        if gradient.is_cuda and not torch.compiler.is_compiling():
+            return *_gradients_on_cuda(gradient, x, weight, mean, variance, e, ctx.eps), None, None
+        return *_gradients(gradient, x, weight, mean, variance, e, ctx.eps), None, None
+
+
+def _gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, e: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the input, the weights and the biases."""
+    size = len(e)
+    _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
+        gradient,
+        x,
+        weight.repeat(size),
+        (e * mean).flatten(),
+        variance.repeat(size),
+        None,
+        None,
+        False,
+        eps,
+        [False, True, True],
+    )
+    grad_weight = channel_weight.view(size, -1).sum(0)
+    grad_bias = (e * channel_bias.view(size, -1)).sum(0)
+    # dx = a g + b x + c e, constant coefficients per field
+    count = x.numel() // (len(weight) * size) * e.square().sum()
+    deviation = (variance + eps).rsqrt()
+    a = weight * deviation
+    b = -a * deviation * grad_weight / count
+    c = -a * grad_bias / count - b * mean
+    a, b, c = (t.view(1, -1, 1, 1).to(x.dtype) for t in (a.repeat(size), b.repeat(size), (e * c).flatten()))
+    return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias
+
+
+def _gradients_on_cuda(
+    gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, e: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same with the kernels that torch has there for batch norm over many devices.
+
+    They take a channel's sums from outside, and so also the sums over the channels of a field; the function
+    above does not run there, as torch's gradient wants a mean that only training leaves behind.
+    """
+    size, deviation = len(e), (variance + eps).rsqrt()
+    if x.is_contiguous(memory_format=torch.channels_last):
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+    wide_mean, wide_deviation = (e * mean).flatten(), deviation.repeat(size)
+    channel_bias, channel_weight, _, _ = torch.batch_norm_backward_reduce(
+        gradient, x, wide_mean, wide_deviation, None, True, False, False
+    )
+    grad_bias = (e * channel_bias.view(size, -1)).sum(0)
+    grad_centred = channel_weight.view(size, -1).sum(0)
+    # a field has |e|^2 numbers for each place that count: all channels of a regular one, one of a Fourier one
+    places = x.numel() // (len(weight) * size)
+    count = (e.square().sum() * places).to(torch.int32).view(1)
+    grad_x: Tensor = torch.batch_norm_backward_elemt(
+        gradient,
+        x,
+        wide_mean,
+        wide_deviation,
+        weight.repeat(size),
+        (e * grad_bias).flatten(),
+        grad_centred.repeat(size),
+        count,
+    )
+    return grad_x, grad_centred * deviation, grad_bias

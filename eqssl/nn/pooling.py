@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.exactness import check_window
 
 
@@ -19,7 +20,19 @@ def halve(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch c
     (28-14-7-4, 32-16-8-4). Pixels outside of the map do not count in the mean.
     """
     kernel, padding = _window(x.shape[-1], "halve")
+    if x.is_cuda and padding:
+        return _mean_of_padded(x, kernel, padding)
     return F.avg_pool2d(x, kernel, 2, padding, count_include_pad=False)
+
+
+def _mean_of_padded(x: Tensor, kernel: int, padding: int) -> Tensor:
+    """The same where torch pads nothing itself.
+
+    Its gradient of avg_pool2d is wrong for padded channels_last maps on CUDA devices (pytorch issue 188344,
+    in torch 2.13 still), without any message.
+    """
+    padded, inside = (F.pad(t, (padding,) * 4) for t in (x, torch.ones_like(x[:1, :1])))
+    return F.avg_pool2d(padded, kernel, 2) / F.avg_pool2d(inside, kernel, 2)
 
 
 def halve_by_maximum(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch channel half half"]:
@@ -58,7 +71,7 @@ def pool_space(
     return x.mean((2, 3)).unflatten(1, (size, -1)).transpose(1, 2)
 
 
-class Sample(nn.Module):
+class Sample(ModuleWithConstants):
     """The values of band-limited fields at the listed elements of a continuous group.
 
     Args:
@@ -69,7 +82,7 @@ class Sample(nn.Module):
 
     def __init__(self, matrix: Float[Tensor, "order size"]) -> None:
         super().__init__()
-        self.register_buffer("matrix", matrix.float().clone())
+        self.register_constant("matrix", matrix.float().clone(), saved=True)
 
     def forward(self, features: Float[Tensor, "batch fields size"]) -> Float[Tensor, "batch fields order"]:
         """Sample."""

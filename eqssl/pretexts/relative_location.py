@@ -126,7 +126,9 @@ class Task(Pretext):
         """All nine patches of each image, row by row, each with mean 0 and variance 1."""
         grid = self.resized(images)
         size, cell = self.settings.patch, self.settings.cell
-        corners = torch.tensor(SLOTS, device=grid.device) * cell + (cell - size) // 2 + shifts
+        # made there: tensors of Python numbers would be copied to the device, which waits for it
+        place = torch.arange(SIDE, device=grid.device)
+        corners = torch.cartesian_prod(place, place) * cell + (cell - size) // 2 + shifts
         inside = torch.arange(size, device=grid.device)
         rows = corners[:, :, 0, None, None, None] + inside[:, None]
         columns = corners[:, :, 1, None, None, None] + inside
