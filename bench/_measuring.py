@@ -116,6 +116,8 @@ def device_peak_bytes(step: Step, device: torch.device) -> int:
 
 def synchronisations(step: Step) -> int:
     """How often a step waits for the CUDA device."""
+    # the first use of the debug mode in a process counts one that is not the step's
+    torch.cuda.set_sync_debug_mode("warn")
     step()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

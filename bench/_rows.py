@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -40,6 +42,7 @@ class Job:
         dtype: `float32` or `bfloat16` (autocast).
         compiled: whether the networks go through torch.compile.
         rounds: rounds that count.
+        graph: whether steps are CUDA graphs, which a device runs without waiting for the host's launches.
     """
 
     case: Case
@@ -47,6 +50,7 @@ class Job:
     dtype: str
     compiled: bool
     rounds: int
+    graph: bool = False
 
     @property
     def trains(self) -> bool:
@@ -57,7 +61,7 @@ class Job:
     def name(self) -> str:
         """For messages."""
         case = self.case
-        form = "compiled" if self.compiled else "eager"
+        form = ("compiled" if self.compiled else "eager") + (", CUDA graph" if self.graph else "")
         return f"{case.encoder} {case.group} {case.kernel}x{case.kernel} {self.mode} {self.dtype} {form}"
 
 
@@ -69,6 +73,8 @@ def target(job: Job) -> float | None:
         return 0.88
     if job.mode == "released_unfolded":
         return 1.03
+    if job.mode == "train" and job.graph:
+        return 1.05
     if job.mode == "train":
         return 1.12 if job.case.group in _SMALL or job.case.kernel == 5 else 1.08
     return None
@@ -88,17 +94,18 @@ def measure(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
         _settle(network, images["ours"])
     networks = {name: _in_mode(network, name, job.mode) for name, network in networks.items()}
     runs = _compiled(networks, images, job, device, notes) if job.compiled else dict(networks)
-    steps = {name: _step(runs[name], networks[name], images[name], job, device) for name in networks}
+    raw = {name: _step(runs[name], networks[name], images[name], job, device) for name in networks}
+    steps = {name: _captured(step, name, job, notes) for name, step in raw.items()} if job.graph else raw
     clock = Clock(device)
     times = interleaved(clock, steps, job.rounds, warm_up=1 if job.rounds < 5 else 2)
     row = {**_described(job), **_compared(times), "target": target(job)}
-    if job.trains:
+    if job.trains and not job.graph:
         row |= _memory(networks, steps, images, job, device)
-    if job.trains and not job.compiled:
+    if job.trains and not job.compiled and not job.graph:
         share = expansion_seconds(clock, networks["ours"], 3) * 1000 / row["ours_ms"]
         row["expansion_share"] = round(share, 4)
     if device.type == "cuda":
-        row["synchronisations"] = synchronisations(steps["ours"])
+        row |= {f"{name}_synchronisations": synchronisations(step) for name, step in raw.items()}
     gc.collect()
     return row
 
@@ -108,7 +115,7 @@ _MAKERS: dict[str, Callable[[Case], nn.Module]] = {"plain": plain, "ours": ours,
 
 def _described(job: Job) -> dict[str, Any]:
     values = asdict(job.case) | {"mode": job.mode, "dtype": job.dtype, "compiled": job.compiled}
-    return values | {"rounds": job.rounds, "channels_in": job.case.channels}
+    return values | {"rounds": job.rounds, "channels_in": job.case.channels, "cuda_graph": job.graph}
 
 
 def _compared(times: dict[str, list[float]]) -> dict[str, Any]:
@@ -197,21 +204,37 @@ def _compiled(
     # once for a row: it would also drop what has been compiled for the row's other networks
     torch._dynamo.reset()
     for name, network in networks.items():
-        # kernels of a small map take less time than their launch, which a CUDA graph saves
-        run = torch.compile(
-            network, fullgraph=True, mode="reduce-overhead" if device.type == "cuda" else None
-        )
+        run = torch.compile(network, fullgraph=True)
+        started = time.monotonic()
         try:
-            for _ in range(3 if device.type == "cuda" else 1):
-                _step(run, network, images[name], job, device)()
+            _step(run, network, images[name], job, device)()
         except Exception as error:
             reason = str(error).strip().splitlines()[0][:120]
             if name != "escnn":
                 raise RuntimeError(f"{name} does not compile: {reason}") from error
             notes.append(f"{job.name}: escnn does not compile as one graph and runs eagerly ({reason})")
             run = network
+        print(f"    {name}: {time.monotonic() - started:.0f} s in the compiler", file=sys.stderr)
         found[name] = run
     return found
+
+
+def _captured(step: Step, name: str, job: Job, notes: list[str]) -> Step:
+    """The step as one CUDA graph, or itself if it waits for the device, which no graph can do."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+        waits = synchronisations(step)
+    torch.cuda.current_stream().wait_stream(stream)
+    if waits:
+        notes.append(f"{job.name}: {name} waits for the device {waits} times a step and is no graph")
+        return step
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def _memory(

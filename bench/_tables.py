@@ -32,7 +32,7 @@ def line(row: Mapping[str, Any]) -> str:
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title="Time of a step, relative to plain torch in channels_last: median (quartiles)")
-    for heading in ("encoder", "group", "kernel", "mode", "dtype", "compiled", "batch"):
+    for heading in ("encoder", "group", "kernel", "mode", "dtype", "compiled", "graph", "batch"):
         table.add_column(heading)
     headings = ("ours / plain", "wanted", "escnn / plain", "ours / escnn", "plain, ms", "expansion")
     for heading in headings:
@@ -42,6 +42,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             *[str(row[key]) for key in ("encoder", "group", "kernel", "mode", "dtype")],
             "yes" if row["compiled"] else "no",
+            "yes" if row["cuda_graph"] else "no",
             str(row["batch"]),
             _ratio(row, "ours_vs_plain", row["target"]),
             "" if row["target"] is None else f"{row['target']:.2f}",

@@ -1,7 +1,7 @@
 """Our encoders against plain torch of the same convolution shapes and against escnn, in turns in one process.
 
     python bench/encoders.py [--quick] [--json FILE] [--groups C4,D4] [--kernels 3,5] [--modes train,eval]
-                             [--dtypes float32,bfloat16] [--device auto] [--rounds N] [--compiled]
+                             [--dtypes float32,bfloat16] [--device auto] [--rounds N] [--forms eager,compiled]
 
 A row compares three networks of one architecture: ours; plain torch in channels_last with as many channels
 (an ordinary convolution, BatchNorm2d, ReLU); and escnn's modules. In each round each runs once, and a ratio
@@ -14,9 +14,10 @@ is the median over rounds of the ratios within a round, so that a busy machine s
     stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
 
 On a CPU one thread is used and the process's own time is read; the ResNet-18 of the rows for every group is
-narrow. On a CUDA device it has the papers' widths, the batch is 512, compiled networks run as CUDA graphs,
-and each row counts how often a step of ours waits for the device. Without --quick, whole ResNets are measured
-too, and compiled networks, which take inductor about a minute each. The JSON is written after every row.
+narrow. On a CUDA device it has the papers' widths, the batch is 512, and each row counts how often a step
+waits for the device; rows come eager, as CUDA graphs (which take away the time of launches, if the step waits
+for nothing), and compiled as CUDA graphs. Without --quick, whole ResNets are measured too, and compiled
+networks, which take inductor about a minute each. The JSON is written after every row.
 """
 
 from __future__ import annotations
@@ -61,8 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, help="rounds that count")
     parser.add_argument("--batch", type=int, help="images of a step of the rows for every group")
-    parser.add_argument("--compiled", action="store_true", help="compiled rows too, also of a quick run")
-    parser.add_argument("--eager", action="store_true", help="no compiled rows")
+    parser.add_argument("--forms", type=_words, help="some of eager, graph (on a CUDA device), compiled")
     parser.add_argument("--rows-only", action="store_true", help="no whole ResNets, and no construction")
     return parser
 
@@ -87,20 +87,25 @@ def _filled(options: argparse.Namespace) -> argparse.Namespace:
     options.dtypes = options.dtypes or (["float32"] if quick else ["float32", "bfloat16"])
     options.rounds = options.rounds or (3 if quick else 15 if on_cuda else 9)
     options.batch = options.batch or (CUDA_BATCH if on_cuda else 32 if quick else 64)
-    options.compiled = (options.compiled or not quick) and not options.eager
+    every = ["eager", *(["graph"] if on_cuda else []), "compiled"]
+    options.forms = options.forms or (["eager"] if quick else every)
     return options
 
 
 def _jobs(options: argparse.Namespace) -> Iterator[Job]:
     """Every row, the cheap ones first."""
-    yield from _rows_of(options, compiled=False)
+    on_cuda = options.device.type == "cuda"
+    if "eager" in options.forms:
+        yield from _rows_of(options, compiled=False)
+    if "graph" in options.forms:
+        yield from _rows_of(options, compiled=False, graph=True)
     if not options.quick and not options.rows_only:
         yield from _whole(options)
-    if options.compiled and _compiler():
-        yield from _rows_of(options, compiled=True)
+    if "compiled" in options.forms and (on_cuda or _compiler()):
+        yield from _rows_of(options, compiled=True, graph=on_cuda)
 
 
-def _rows_of(options: argparse.Namespace, compiled: bool) -> Iterator[Job]:
+def _rows_of(options: argparse.Namespace, compiled: bool, graph: bool = False) -> Iterator[Job]:
     """Rows for every group, kernel, mode and type."""
     for name in options.groups:
         for kernel in options.kernels:
@@ -116,7 +121,7 @@ def _rows_of(options: argparse.Namespace, compiled: bool) -> Iterator[Job]:
             for mode in options.modes:
                 if (mode == "stage") == continuous:
                     for dtype in options.dtypes:
-                        yield Job(case, mode, dtype, compiled, options.rounds)
+                        yield Job(case, mode, dtype, compiled, options.rounds, graph)
 
 
 def _whole(options: argparse.Namespace) -> Iterator[Job]:
@@ -197,7 +202,7 @@ def _machine(options: argparse.Namespace) -> dict[str, Any]:
 
 def _column(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
     """Some values of the rows that have them, with what the rows are."""
-    named = ("encoder", "group", "kernel", "dtype", "compiled", "batch")
+    named = ("encoder", "group", "kernel", "dtype", "compiled", "cuda_graph", "batch")
     return [{key: row[key] for key in (*named, *keys)} for row in rows if all(key in row for key in keys)]
 
 
@@ -206,7 +211,7 @@ def main() -> int:
     options = _filled(_parser().parse_args())
     torch.set_num_threads(options.threads)
     notes: list[str] = []
-    if options.compiled and not _compiler():
+    if "compiled" in options.forms and options.device.type == "cpu" and not _compiler():
         notes.append("no C++ compiler was found, so nothing was compiled")
     rows = _measured(options, notes)
     result = _result(options, rows, _constructions(options, notes), notes)

@@ -86,13 +86,29 @@ class GroupConv2d(ModuleWithConstants):
         """Channels that the expanded filter takes."""
         return self.in_fields * self.index.shape[1] // self.kernel**2
 
-    def expand(self) -> Float[Tensor, "out_channels in_channels kernel kernel"]:
-        """The whole filter, group-major on both sides, stored channels_last."""
+    def expand(
+        self, dtype: torch.dtype | None = None
+    ) -> Float[Tensor, "out_channels in_channels kernel kernel"]:
+        """The whole filter, group-major on both sides, stored channels_last.
+
+        Args:
+            dtype: what it is rounded to in the end; None for that of the weights.
+        """
         # in full precision also under autocast: rounding the filter once keeps half of the error away
         with torch.autocast(self.weight.device.type, enabled=False):
             rows = torch.matmul(self.basis.t().to(self.weight.dtype), self.weight)
-            whole = PermutationGather.apply(rows.flatten(0, 1), self.flat, self.inverse)
+            whole = PermutationGather.apply(
+                rows.flatten(0, 1), self.flat, self.inverse, dtype or self.weight.dtype
+            )
             return whole.view(-1, self.kernel, self.kernel, self.expanded_inputs).permute(0, 3, 1, 2)
+
+    def _precision(self) -> torch.dtype:
+        """What the convolution will round the filter to."""
+        place, own = self.weight.device.type, self.weight.dtype
+        # autocast narrows float32 alone, and the mean of boxed filters comes before the rounding
+        if own != torch.float32 or self.down == "boxed" or not torch.is_autocast_enabled(place):
+            return own
+        return torch.get_autocast_dtype(place)
 
     def _filter(self) -> Tensor:
         """The filter; on a CPU kept in eval mode for as long as the weights are equal to what they were.
@@ -101,10 +117,15 @@ class GroupConv2d(ModuleWithConstants):
         On other devices a comparison would wait for the device, so the filter is made anew.
         """
         if self.training or torch.is_grad_enabled() or self.weight.is_cuda or torch.compiler.is_compiling():
-            return self.expand()
-        kept = self._kept
-        if kept is None or kept[0].dtype != self.weight.dtype or not torch.equal(kept[0], self.weight):
-            kept = self._kept = (self.weight.detach().clone(), self.expand())
+            return self.expand(self._precision())
+        kept, dtype = self._kept, self._precision()
+        if (
+            kept is None
+            or kept[0].dtype != self.weight.dtype
+            or kept[1].dtype != dtype
+            or not torch.equal(kept[0], self.weight)
+        ):
+            kept = self._kept = (self.weight.detach().clone(), self.expand(dtype))
         return kept[1]
 
     def check(self, size: int) -> None:

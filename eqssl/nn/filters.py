@@ -168,16 +168,20 @@ class PermutationGather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, flat: Tensor, inverse: Tensor) -> Tensor:
-        """Fill the whole filters from their canonical rows."""
+    def forward(ctx: Any, rows: Tensor, flat: Tensor, inverse: Tensor, dtype: torch.dtype) -> Tensor:
+        """Fill the whole filters, of that dtype, from their canonical rows."""
         ctx.save_for_backward(inverse)
-        return rows.index_select(0, flat)
+        ctx.dtype = rows.dtype
+        # equal numbers are rounded to equal ones, and there are fewer of them before the gather
+        return rows.to(dtype).index_select(0, flat)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Sum what every copy says of each canonical entry."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        """Sum what every copy says of each canonical entry, in the precision of the rows."""
         (inverse,) = ctx.saved_tensors
         if gradient.is_cuda or torch.compiler.is_compiling():
             # fewer and smaller kernels there, and one when compiled
-            return gradient.index_select(0, inverse.flatten()).unflatten(0, inverse.shape).sum(1), None, None
-        return F.embedding_bag(inverse, gradient.contiguous(), mode="sum"), None, None
+            copies = gradient.index_select(0, inverse.flatten()).unflatten(0, inverse.shape)
+            return copies.sum(1, dtype=ctx.dtype), None, None, None
+        copied = gradient.to(ctx.dtype).contiguous()
+        return F.embedding_bag(inverse, copied, mode="sum"), None, None, None

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.nn.constants import ModuleWithConstants
-from eqssl.nn.wide_normalisation import normalise_as_wide
+from eqssl.nn.normalisation_on_cuda import NormaliseOnCuda
 
 
 class FieldBatchNorm(ModuleWithConstants):
@@ -62,17 +62,9 @@ class FieldBatchNorm(ModuleWithConstants):
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Normalise; in training mode by the batch's statistics, else by the running ones."""
-        if x.is_cuda and not self.fourier:
-            return normalise_as_wide(
-                x,
-                self.weight,
-                self.bias,
-                self.running_mean,
-                self.running_var,
-                self.training,
-                self.momentum,
-                self.eps,
-            )
+        if self.training and x.is_cuda and not self.fourier and not torch.compiler.is_compiling():
+            statistics = self.running_mean, self.running_var
+            return NormaliseOnCuda.apply(x, self.weight, self.bias, *statistics, self.momentum, self.eps)
         if self.training:
             y, mean, variance = _NormaliseFields.apply(x, self.weight, self.bias, self.constant, self.eps)
             self._remember(mean, variance, x.numel() // self.fields)

@@ -236,7 +236,14 @@ def test_an_average_computes_with_the_weights_it_has_now(update, group_name: str
     assert not torch.equal(seen[1], seen[2])
 
 
-@pytest.mark.parametrize("options", [{}, {"multi_avg_fn": get_ema_multi_avg_fn(0.9)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"multi_avg_fn": get_ema_multi_avg_fn(0.9)},
+        {"multi_avg_fn": get_ema_multi_avg_fn(0.9), "use_buffers": True},
+    ],
+)
 @pytest.mark.parametrize("group_name", GROUPS)
 def test_and_so_for_torchs_averaged_model(options: dict, group_name: str):
     encoder, images = trained_statistics(new(group_name)).train(), torch.randn(4, 1, 28, 28)

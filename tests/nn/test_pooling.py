@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from eqssl.nn.exactness import check_window, is_exact
-from eqssl.nn.pooling import halve, pool_group, pool_space
+from eqssl.nn.pooling import _mean_of_padded, halve, pool_group, pool_space
 from eqssl.symmetry import assert_equivariant, equivariance_error, group
 
 D4 = group("D4")
@@ -14,6 +14,19 @@ def test_halving_is_exact_on_every_size(side: int):
     images = torch.randn(2, 3, side, side)
     assert halve(images).shape[-1] == (side + 1) // 2
     assert_equivariant(halve, D4, images, 1e-6, output="image")
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("side", [1, 3, 7, 9])
+def test_the_form_for_cuda_devices_has_the_same_values_and_gradients(side: int, layout: torch.memory_format):
+    x = torch.randn(2, 5, side, side, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    y = x.detach().clone().requires_grad_()
+    found, expected = _mean_of_padded(x, 3, 1), halve(y)
+    cotangent = torch.randn_like(expected)
+    (found * cotangent).sum().backward()
+    (expected * cotangent).sum().backward()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(x.grad, y.grad)
 
 
 @pytest.mark.parametrize("side", [5, 6])
