@@ -21,7 +21,7 @@ from _measuring import (
     saved_bytes,
     synchronisations,
 )
-from _networks import Case, escnn, exported, ours, plain
+from _networks import Case, escnn, exported, folded, ours, plain
 from torch import Tensor, nn
 
 from eqssl.encoders import release
@@ -88,7 +88,8 @@ def measure(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
         device: where.
         notes: gets a line for each thing that could not be done.
     """
-    networks = {name: make(job.case).to(device) for name, make in _MAKERS.items()}
+    makers = {**_MAKERS, **({"plain_folded": plain} if job.mode == "released" else {})}
+    networks = {name: make(job.case).to(device) for name, make in makers.items()}
     images = _images(job.case, device)
     for network in networks.values():
         _settle(network, images["ours"])
@@ -120,7 +121,10 @@ def _described(job: Job) -> dict[str, Any]:
 
 def _compared(times: dict[str, list[float]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, to in (("ours", "plain"), ("escnn", "plain"), ("ours", "escnn")):
+    pairs = [("ours", "plain"), ("escnn", "plain"), ("ours", "escnn")]
+    if "plain_folded" in times:
+        pairs.append(("ours", "plain_folded"))
+    for name, to in pairs:
         found[f"{name}_vs_{to}"], found[f"{name}_vs_{to}_quartiles"] = ratio(times, name, to)
     for name, seconds in times.items():
         found[f"{name}_ms"] = round(1000 * sorted(seconds)[len(seconds) // 2], 2)
@@ -132,7 +136,8 @@ def _images(case: Case, device: torch.device) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(case.batch, case.channels, case.side, case.side, generator=generator).to(device)
     last = images.contiguous(memory_format=torch.channels_last)
-    return {"plain": last, "ours": last, "escnn": images if case.encoder == "stage" else last}
+    theirs = images if case.encoder == "stage" else last
+    return {"plain": last, "plain_folded": last, "ours": last, "escnn": theirs}
 
 
 def _settle(network: nn.Module, images: Tensor) -> None:
@@ -151,6 +156,8 @@ def _in_mode(network: nn.Module, name: str, mode: str) -> nn.Module:
         return release(network, fold=mode == "released")
     if mode.startswith("released") and name == "escnn":
         return exported(network)
+    if name == "plain_folded":
+        return folded(network)
     return network.eval()
 
 

@@ -9,7 +9,8 @@ is the median over rounds of the ratios within a round, so that a busy machine s
 
     train               zero_grad, forward, backward and SGD step
     eval                inference in eval mode; ours and escnn keep their filters
-    released            our exported network with batch norms folded, escnn's exported one, and plain torch
+    released            our exported network with batch norms folded, escnn's exported one, plain torch, and
+                        plain torch with torch's own folding, which is as fast as an exported one can be
     released_unfolded   the same with batch norms as a factor and a summand
     stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
 
