@@ -250,7 +250,19 @@ def _identity(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "epochs": pretrain["epochs"],
         "equivariance_error": records["equivariance"]["error"],
         "seconds_pretrain": pretrain["seconds"],
+        **_pretext_metrics(pretrain.get("diagnostics", {})),
     }
+
+
+def _pretext_metrics(diagnostics: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The numbers of the cell's label tasks, flat, for `dvc metrics diff`."""
+    found: dict[str, float] = {}
+    for task, values in diagnostics.items():
+        prefix = "pretext" if task == "labels" else f"pretext_{task}"
+        for key in ("accuracy", "chance", "orbit_ceiling", "orbit_accuracy", "surviving"):
+            if values.get(key) is not None:
+                found[f"{prefix}_{key}"] = values[key]
+    return found
 
 
 def _write_predictions(

@@ -31,37 +31,49 @@ class VectorBatchNorm(nn.Module):
 
 
 def equivariant_mlp(
-    group: Group, widths: Sequence[int], target: GSet | None = None, generator: torch.Generator | None = None
+    group: Group,
+    widths: Sequence[int],
+    target: GSet | None = None,
+    generator: torch.Generator | None = None,
+    source: GSet | None = None,
 ) -> nn.Sequential:
-    """Multi-layer perceptron from regular fields to fields over `target` (regular by default).
+    """Multi-layer perceptron from fields over `source` to fields over `target` (both regular by default).
 
     Args:
         group: the group.
         widths: fields of the input, of each hidden layer (regular, batch norm, ReLU) and of the output.
         target: G-set of the output.
         generator: draws the first weights.
+        source: G-set of the input.
     """
     regular = GSet.regular(group)
+    points = source or regular
     layers: list[nn.Module] = []
     for fields_in, fields_out in pairwise(widths[:-1]):
         layers += [
-            EquivariantLinear(regular, regular, fields_in, fields_out, bias=False, generator=generator),
+            EquivariantLinear(points, regular, fields_in, fields_out, bias=False, generator=generator),
             VectorBatchNorm(fields_out),
             nn.ReLU(),
         ]
-    last = EquivariantLinear(regular, target or regular, widths[-2], widths[-1], generator=generator)
+        points = regular
+    last = EquivariantLinear(points, target or regular, widths[-2], widths[-1], generator=generator)
     return nn.Sequential(*layers, last)
 
 
 def plain_mlp(
-    group: Group, widths: Sequence[int], points: int | None = None, generator: torch.Generator | None = None
+    group: Group,
+    widths: Sequence[int],
+    points: int | None = None,
+    generator: torch.Generator | None = None,
+    source_points: int | None = None,
 ) -> nn.Sequential:
     """The unconstrained twin of `equivariant_mlp`: the same widths in numbers, no symmetry.
 
-    It takes and gives the same shapes; `points` is the size of the output's last axis (the group's order
-    by default).
+    It takes and gives the same shapes; `source_points` and `points` are the sizes of the input's and the
+    output's last axis (the group's order by default).
     """
-    sizes = [width * group.order for width in widths[:-1]] + [widths[-1] * (points or group.order)]
+    between = [width * group.order for width in widths[1:-1]]
+    sizes = [widths[0] * (source_points or group.order), *between, widths[-1] * (points or group.order)]
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes[:-1]):
         layers += [_linear(inputs, outputs, False, generator), nn.BatchNorm1d(outputs), nn.ReLU()]

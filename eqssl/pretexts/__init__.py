@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # task in params.yaml -> module; the module's class `Task` is the pretext, its `Task.Settings` the settings
 _MODULES = {
+    "combined": "eqssl.pretexts.combined",
+    "jigsaw": "eqssl.pretexts.jigsaw",
+    "orientation": "eqssl.pretexts.orientation",
     "random": "eqssl.pretexts.random",
     "relative_location": "eqssl.pretexts.relative_location",
     "simclr": "eqssl.pretexts.simclr",
@@ -40,6 +43,15 @@ def module_of(task: str) -> str:
     if task not in _MODULES:
         raise ValueError(f"task: given {task!r}, allowed: {', '.join(names())}")
     return _MODULES[task]
+
+
+def modules_of(entry: Mapping[str, Any]) -> list[str]:
+    """Dotted names of all modules that an entry of the `pretexts` table needs, its parts' included."""
+    parts = entry.get("parts", {})
+    needed = [module_of(str(entry["task"]))]
+    for part in parts.values() if isinstance(parts, Mapping) else ():
+        needed += modules_of(part["pretext"])
+    return needed
 
 
 def read_settings(name: str, entry: Mapping[str, Any]) -> TaskSettings:

@@ -76,6 +76,10 @@ class Pretext(nn.Module):
             generator: draws views and corruptions, on the images' device.
         """
 
+    def described(self) -> dict[str, Any]:
+        """What the record of a run says of the task beside its settings; JSON values."""
+        return {}
+
     @property
     def group(self) -> Group:
         """The encoder's group."""

@@ -2,156 +2,106 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from eqssl.nn.heads import equivariant_mlp, plain_mlp
-from eqssl.pretexts.base import Pretext, TaskSettings
-from eqssl.symmetry import GSet, grid_slots, group, group_names
+from eqssl.pretexts.base import TaskSettings
+from eqssl.pretexts.labels import Draw, LabelTask, cross_entropy
+from eqssl.pretexts.layouts import Grid, Ring
+from eqssl.pretexts.patches import PatchSettings, draw_gray, without_colours
+from eqssl.symmetry import GSet
 
+NEIGHBOURS = 8
 SIDE = 3
-SLOTS = [(row, column) for row in range(SIDE) for column in range(SIDE)]
-CENTRE = SLOTS.index((1, 1))
-OUTER = [slot for slot in SLOTS if slot != SLOTS[CENTRE]]
 
 
-class RelativeLocationSettings(TaskSettings):
-    """Settings of the task. Sizes are pixels of the image after it was resized to `3 * cell`.
+class RelativeLocationSettings(PatchSettings):
+    """Settings of the task.
 
     Attributes:
-        head: `equivariant`, or `plain` for the twin without symmetry.
-        margin: share of the image's side that is cut off on every side before it is resized; the corners
-            of a disc would tell where a patch comes from.
-        cell: side of one of the nine cells.
-        patch: side of a patch; cell - patch must be even, so that the patch can lie in the cell's middle.
-        jitter: largest shift of a patch from the middle of its cell, in pixels, down and right alike.
-        gray: probability that an image with colours loses them; chromatic aberration tells locations.
-        hidden: channels (fields x |G|) of the head's hidden layer.
+        layout: `grid`: the outer cells of a 3 x 3 grid, for the groups of the pixel grid; `ring`: patches on
+            a ring of radius `cell` about the centre, for every group.
     """
 
-    head: Literal["equivariant", "plain"]
-    margin: Annotated[float, Field(ge=0, lt=0.5)]
-    cell: Annotated[int, Field(ge=2)]
-    patch: Annotated[int, Field(ge=2)]
-    jitter: Annotated[int, Field(ge=0)]
-    gray: Annotated[float, Field(ge=0, le=1)]
-    hidden: Annotated[int, Field(ge=1)]
+    layout: Literal["grid", "ring"]
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        free = self.cell - self.patch
-        if free < 0 or free % 2:
-            raise ValueError(
-                f"patch: given {self.patch} in a cell of {self.cell}, allowed: cell minus an even number"
-            )
-        if self.jitter > free // 2:
-            raise ValueError(
-                f"jitter: given {self.jitter}, allowed: at most {free // 2} (half of cell - patch)"
-            )
-        return self
+    def misfit(self) -> str | None:
+        """Why the patches do not fit into the layout."""
+        return Ring.misfit(self) if self.layout == "ring" else super().misfit()
 
 
-class Task(Pretext):
+class Task(LabelTask):
     """Tell the slot of a patch beside the centre (Doersch et al. 2015, arXiv 1505.05192), equivariantly.
 
-    The labels are the eight outer slots of a 3 x 3 grid, moved by the group as it moves the image. With
-    t(x, y) the pair (centre patch, patch of slot y) of image x, and P the permutation representation:
-
-        (A)  t(g x, g . y) = g t(x, y)          (B)  logits(g u) = P(g) logits(u)
-
-    so the loss does not change when the image is turned (Mukuta & Harada, arXiv 2303.04427). The plain twin
-    has the same encoder, corruption and widths, and a head without symmetry, which fails (B).
+    The labels are the eight outer slots of a 3 x 3 grid, or of a ring, moved by the group as it moves the
+    image; an input is the pair (centre patch, patch of slot y). The plain twin has the same encoder,
+    corruption and widths, and a head without symmetry, which fails (B).
 
     Against shortcuts: a gap between patches and a shift of each (which turns with the image), loss of
     colours, and each patch standardised by itself.
     """
 
-    Settings = RelativeLocationSettings
+    Settings: ClassVar[type[TaskSettings]] = RelativeLocationSettings
+    in_patches: ClassVar[bool] = True
 
     @classmethod
     def refusal(cls, settings: RelativeLocationSettings, group_name: str) -> str | None:
-        """Square cells have no place to go to under a turn by 45 degrees."""
-        if group(group_name).is_exact:
-            return None
-        exact = ", ".join(group_names(exact=True))
-        return (
-            f"a turn off the pixel grid takes square cells to places where there are none; allowed: {exact}"
-        )
+        """A grid needs a group of the pixel grid."""
+        reason = None if settings.layout == "ring" else Grid.refusal(group_name)
+        return reason and f"{reason}; or set layout: ring"
 
     def build(
         self, settings: RelativeLocationSettings, classes: int, generator: torch.Generator | None
     ) -> None:
         """Create the labels and the head."""
         self.settings = settings
-        self.labels: GSet = grid_slots(self.group, SIDE, OUTER)
-        self.slots: GSet = grid_slots(self.group, SIDE, SLOTS)
-        widths = [2 * self.encoder.fields, self.fields_of(settings.hidden), 1]
-        if settings.head == "equivariant":
-            self.head = equivariant_mlp(self.group, widths, self.labels, generator)
-        else:
-            self.head = plain_mlp(self.group, widths, len(self.labels), generator)
+        ring = settings.layout == "ring"
+        self.layout = Ring(self.group, settings) if ring else Grid(self.group, settings, SIDE)
+        self.centre = Ring.centre if ring else NEIGHBOURS // 2
+        self.slots = self.layout.slots
+        self.labels = _without(self.slots, self.centre)
+        self.head = self.make_head(settings, 2 * self.encoder.fields, None, generator)
 
-    def draw_shifts(self, batch: int, generator: torch.Generator) -> Int[Tensor, "batch slots 2"]:
-        """Random shifts (down, right) of the nine patches from the middle of their cells, in pixels."""
-        high = self.settings.jitter
-        return torch.randint(
-            -high, high + 1, (batch, len(SLOTS), 2), generator=generator, device=generator.device
-        )
+    def draw(self, batch: int, generator: torch.Generator) -> Draw:
+        """Shifts of all nine patches, and which images lose their colours."""
+        gray: Draw = {}
+        if self.encoder.image_shape[0] > 1 and self.settings.gray > 0:
+            gray = {"gray": draw_gray(batch, self.settings.gray, generator)}
+        return {**gray, "shifts": self.layout.draw_shifts(batch, generator)}
 
-    def act_on_shifts(
-        self, shifts: Int[Tensor, "batch slots 2"], element: Any
-    ) -> Int[Tensor, "batch slots 2"]:
-        """The shifts of the turned image: each goes to its slot's new place and turns as the pixels do."""
-        moved = torch.empty_like(shifts)
-        moved[:, self.slots.permutation(element)] = self.group.act_on_vectors(shifts, element)
-        return moved
-
-    def resized(
-        self, images: Float[Tensor, "batch channel side side"]
-    ) -> Float[Tensor, "batch channel grid grid"]:
-        """The middle of the images, resized to the grid of cells; commutes with the group."""
-        cut = int(self.settings.margin * images.shape[-1])
-        middle = images[..., cut : images.shape[-2] - cut, cut : images.shape[-1] - cut]
-        side = SIDE * self.settings.cell
-        return F.interpolate(middle, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
+        """Shifts turn, lost colours stay lost."""
+        return {**draw, "shifts": self.layout.act_on_shifts(draw["shifts"], element)}
 
     def patches(
-        self, images: Float[Tensor, "batch channel side side"], shifts: Int[Tensor, "batch slots 2"]
+        self, images: Float[Tensor, "batch channel side side"], draw: Draw
     ) -> Float[Tensor, "batch slots channel patch patch"]:
-        """All nine patches of each image, row by row, each with mean 0 and variance 1."""
-        grid = self.resized(images)
-        size, cell = self.settings.patch, self.settings.cell
-        # made there: tensors of Python numbers would be copied to the device, which waits for it
-        place = torch.arange(SIDE, device=grid.device)
-        corners = torch.cartesian_prod(place, place) * cell + (cell - size) // 2 + shifts
-        inside = torch.arange(size, device=grid.device)
-        rows = corners[:, :, 0, None, None, None] + inside[:, None]
-        columns = corners[:, :, 1, None, None, None] + inside
-        image = torch.arange(len(grid), device=grid.device).view(-1, 1, 1, 1, 1)
-        channel = torch.arange(grid.shape[1], device=grid.device).view(1, 1, -1, 1, 1)
-        return standardised(grid[image, channel, rows, columns])
+        """All nine patches of each image."""
+        source = without_colours(images, draw["gray"]) if "gray" in draw else images
+        return self.layout.patches(source, draw["shifts"])
 
     def corrupt(
         self,
         images: Float[Tensor, "batch channel side side"],
         labels: Int[Tensor, " batch"],
-        shifts: Int[Tensor, "batch slots 2"],
+        draw: Draw,
     ) -> Float[Tensor, "batch 2 channel patch patch"]:
         """The pair t(x, y): the centre patch and the patch of the label's slot."""
-        patches = self.patches(images, shifts)
-        outer = patches[:, [i for i in range(len(SLOTS)) if i != CENTRE]]
-        return torch.stack([patches[:, CENTRE], outer[torch.arange(len(images)), labels]], 1)
+        patches = self.patches(images, draw)
+        slot = labels + (labels >= self.centre)
+        return torch.stack([patches[:, self.centre], patches[torch.arange(len(images)), slot]], 1)
 
-    def logits(self, pairs: Float[Tensor, "batch 2 channel patch patch"]) -> Float[Tensor, "batch 8"]:
+    def logits(self, inputs: Float[Tensor, "batch 2 channel patch patch"]) -> Float[Tensor, "batch 8"]:
         """Logits over the eight slots for pairs of patches."""
-        features = self.encoder(pairs.flatten(0, 1)).unflatten(0, (-1, 2))
-        scores: Tensor = self.head(features.flatten(1, 2)).squeeze(1)
-        return scores
+        features = self.encoder(inputs.flatten(0, 1)).unflatten(0, (-1, 2))
+        return self._scores(features.flatten(1, 2))
+
+    def _scores(self, features: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch 8"]:
+        scores: Tensor = self.head(features).squeeze(1)
+        return band_limited(scores) if self.group.is_continuous else scores
 
     def loss(
         self,
@@ -160,33 +110,27 @@ class Task(Pretext):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Cross-entropy over all eight neighbours of each image, whose centre is encoded once."""
-        source = without_colours(images.float() / 255, self.settings.gray, generator)
-        patches = self.patches(source, self.draw_shifts(len(images), generator))
+        patches = self.patches(images.float() / 255, self.draw(len(images), generator))
         features = self.encoder(patches.flatten(0, 1)).unflatten(0, (len(images), -1))
-        centre = features[:, CENTRE : CENTRE + 1]
-        outer = torch.cat([features[:, :CENTRE], features[:, CENTRE + 1 :]], 1)
+        centre = features[:, self.centre : self.centre + 1]
+        outer = torch.cat([features[:, : self.centre], features[:, self.centre + 1 :]], 1)
         pairs = torch.cat([centre.expand_as(outer), outer], 2)
-        logits = self.head(pairs.flatten(0, 1)).squeeze(1).float()
-        slots = torch.arange(len(OUTER), device=logits.device).repeat(len(images))
-        accuracy = (logits.detach().argmax(1) == slots).float().mean()
-        return F.cross_entropy(logits, slots), {"accuracy": accuracy}
+        logits = self._scores(pairs.flatten(0, 1))
+        return cross_entropy(logits, torch.arange(NEIGHBOURS, device=logits.device).repeat(len(images)))
 
 
-def standardised(
-    patches: Float[Tensor, "*batch channel side side"],
-) -> Float[Tensor, "*batch channel side side"]:
-    """Each patch with mean 0 and standard deviation 1 over its pixels and channels; a flat one becomes 0."""
-    centred = patches - patches.mean((-3, -2, -1), keepdim=True)
-    deviation = centred.square().mean((-3, -2, -1), keepdim=True).sqrt()
-    # below one step of eight bits there is nothing but rounding
-    return centred / deviation.clamp(min=1 / 255)
+def band_limited(logits: Float[Tensor, "batch 8"]) -> Float[Tensor, "batch 8"]:
+    """Scores of eight angles without their fourth frequency, l_k - (-1)^k mean over j of (-1)^j l_j.
+
+    Under SO2 and O2 the label is an angle, and the scores are samples of a function of it with the band limit
+    of the fields, 3; eight samples could also hold the frequency that changes its sign from each to the next.
+    """
+    sign = 1 - 2 * (torch.arange(NEIGHBOURS, device=logits.device) % 2).to(logits.dtype)
+    return logits - sign * (logits * sign).mean(1, keepdim=True)
 
 
-def without_colours(
-    images: Float[Tensor, "batch channel side side"], probability: float, generator: torch.Generator
-) -> Float[Tensor, "batch channel side side"]:
-    """Replace all channels by their mean, for a random share of the images."""
-    if images.shape[1] == 1 or probability == 0:
-        return images
-    drawn = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < probability
-    return torch.where(drawn, images.mean(1, keepdim=True).expand_as(images), images)
+def _without(slots: GSet, centre: int) -> GSet:
+    """The other slots, in their order."""
+    outer = [slot for slot in range(len(slots)) if slot != centre]
+    moved = slots.action[:, outer]
+    return GSet(slots.group, moved - (moved > centre).to(moved.dtype))

@@ -2,15 +2,20 @@
 
 from eqssl.symmetry.checks import assert_equivariant, equivariance_error
 from eqssl.symmetry.groups import Group, act_on_regular, group, group_names
-from eqssl.symmetry.gsets import GSet, grid_slots
+from eqssl.symmetry.gsets import GSet, coset_representatives, grid_slots
+from eqssl.symmetry.permutation_sets import choose_permutations, conjugation_orbits, permutation_labels
 
 __all__ = [
     "GSet",
     "Group",
     "act_on_regular",
     "assert_equivariant",
+    "choose_permutations",
+    "conjugation_orbits",
+    "coset_representatives",
     "equivariance_error",
     "grid_slots",
     "group",
     "group_names",
+    "permutation_labels",
 ]

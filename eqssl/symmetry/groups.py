@@ -166,14 +166,14 @@ class Group:
         batch, channels, height, width = images.shape
         if height != width:
             raise ValueError(f"act_each needs square images, given {height} x {width}")
-        source = self._pixel_table(height).to(images.device)[indices]
+        source = self._pixel_table(height, images.device)[indices]
         return images.flatten(2).gather(2, source[:, None].expand(batch, channels, -1)).view_as(images)
 
     @lru_cache(maxsize=32)  # noqa: B019 (groups live as long as the process)
-    def _pixel_table(self, side: int) -> Int[Tensor, "order pixels"]:
-        """For each element, the pixel that lands on each place of the moved image."""
+    def _pixel_table(self, side: int, device: torch.device) -> Int[Tensor, "order pixels"]:
+        """For each element, the pixel that lands on each place of the moved image; made once for a device."""
         pixels = torch.arange(side * side).view(side, side)
-        return torch.stack([self.act(pixels, g).flatten() for g in self.elements])
+        return torch.stack([self.act(pixels, g).flatten() for g in self.elements]).to(device)
 
     def act_on_vectors(self, vectors: Int[Tensor, "*batch 2"], element: Any) -> Int[Tensor, "*batch 2"]:
         """Act on displacements (down, right) in the pixel grid, as `act` moves the pixels.

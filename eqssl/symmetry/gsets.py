@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
@@ -71,6 +72,59 @@ class GSet:
         return cls(group, torch.tensor(rows, dtype=torch.int64).view(group.order, len(names)))
 
     @classmethod
+    def from_generators(cls, group: Group, images: Mapping[Any, Sequence[int]]) -> GSet:
+        """The action that is known from elements which generate the group: `(s g) . y = s . (g . y)`.
+
+        Args:
+            group: the group.
+            images: for each generator where it sends each point.
+
+        Raises:
+            ValueError: if an entry is no permutation, two words for one element send a point to different
+                places, or some elements are no product of the generators; names them.
+
+        Example:
+            >>> from eqssl.symmetry import group
+            >>> G = group("C4")
+            >>> GSet.from_generators(G, {G.elements[1]: [1, 2, 3, 0]})
+            GSet(C4, size=4, orbits=1)
+        """
+        points = len(next(iter(images.values()), []))
+        steps = {s: _permutation(s, row, points) for s, row in images.items()}
+        known = {group.identity: list(range(points))}
+        waiting = [group.identity]
+        while waiting:
+            g = waiting.pop()
+            for s, step in steps.items():
+                row = [step[y] for y in known[g]]
+                if s @ g not in known:
+                    known[s @ g] = row
+                    waiting.append(s @ g)
+                elif known[s @ g] != row:
+                    raise ValueError(f"generators: two words for {s @ g} move the points differently")
+        missing = [g for g in group.elements if g not in known]
+        if missing:
+            raise ValueError(f"generators: no word gives {', '.join(map(str, missing))} of {group.name}")
+        table = torch.tensor([known[g] for g in group.elements], dtype=torch.int64)
+        return cls(group, table.view(group.order, points))
+
+    @classmethod
+    def cosets(cls, group: Group, subgroup: Group) -> GSet:
+        """The cosets G/H, `g . (x H) = (g x) H`: the one transitive set with stabiliser H.
+
+        Points are numbered by the first element of each in `group.elements`, see `coset_representatives`.
+
+        Raises:
+            ValueError: if the second group is no subgroup of the first.
+        """
+        representatives = coset_representatives(group, subgroup)
+        members = group.product[:, _positions(group, subgroup)]
+        number = torch.empty(group.order, dtype=torch.int64)
+        for point, first in enumerate(representatives):
+            number[members[first]] = point
+        return cls(group, number[group.product[:, representatives]])
+
+    @classmethod
     def regular(cls, group: Group) -> GSet:
         """The group acting on itself from the left; the channels of one regular field."""
         return cls(group, group.product)
@@ -84,6 +138,14 @@ class GSet:
         """Pairs `(y, z)`, numbered `y * other.size + z`, both moved together."""
         pairs = self.action[:, :, None] * other.size + other.action[:, None, :]
         return GSet(self.group, pairs.flatten(1))
+
+    def restricted(self, subgroup: Group) -> GSet:
+        """The same points under a subgroup, whose elements are found by how they move the plane.
+
+        Raises:
+            ValueError: if an element of it is not in this set's group; names it.
+        """
+        return GSet(subgroup, self.action[_positions(self.group, subgroup)])
 
     @cached_property
     def orbit_of(self) -> Int[Tensor, " size"]:
@@ -124,6 +186,33 @@ def grid_slots(group: Group, side: int, slots: Sequence[tuple[int, int]]) -> GSe
         return (row + side - 1) // 2, (column + side - 1) // 2
 
     return GSet.from_function(group, slots, move)
+
+
+def coset_representatives(group: Group, subgroup: Group) -> list[int]:
+    """For each coset x H the position of its first element in `group.elements`, in increasing order.
+
+    Raises:
+        ValueError: if the second group is no subgroup of the first.
+    """
+    first = group.product[:, _positions(group, subgroup)].amin(1)
+    return [int(position) for position in first.unique()]
+
+
+def _positions(group: Group, subgroup: Group) -> list[int]:
+    """Where the elements of a subgroup stand in a group: elements are equal if they move the plane alike."""
+    found = []
+    for h in subgroup.elements:
+        same = [np.allclose(group.matrix(g), subgroup.matrix(h), atol=1e-9) for g in group.elements]
+        if not any(same):
+            raise ValueError(f"{subgroup.name} is no subgroup of {group.name}, which has no element {h}")
+        found.append(same.index(True))
+    return found
+
+
+def _permutation(element: Any, row: Sequence[int], points: int) -> list[int]:
+    if sorted(row) != list(range(points)):
+        raise ValueError(f"generators: {element} is given {list(row)}, no permutation of {points} points")
+    return list(row)
 
 
 def _check_action(group: Group, action: Tensor) -> None:

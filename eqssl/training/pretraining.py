@@ -26,6 +26,7 @@ from eqssl.pretexts.base import Pretext
 from eqssl.provenance import code_digest, record
 from eqssl.training import checkpoints
 from eqssl.training.device import choose_device, reproducible
+from eqssl.training.diagnostics import diagnose
 from eqssl.training.loop import Trainer
 from eqssl.training.precision import choose_precision
 from eqssl.training.scratch import Claim, claimed, fingerprint
@@ -74,7 +75,8 @@ def pretrain(
             batches = Batches(load_split(shards, "train"), job.pretrain.batch_size, job.seed, chosen)
             trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job))
             _train(trainer, claim, checkpoint_seconds)
-        _write(job, index, pretext, trainer, facts, folder, out)
+        diagnostics = _diagnosed(job, pretext, shards, chosen, precision) if trainer else {}
+        _write(job, index, pretext, trainer, {**facts, "diagnostics": diagnostics}, folder, out)
         claim.drop()
 
 
@@ -114,12 +116,23 @@ def _go_on(trainer: Trainer, state: Path) -> None:
     _say(f"{trainer.title}: going on after step {trainer.step} of {trainer.steps}")
 
 
+def _diagnosed(
+    job: PretrainJob, pretext: Pretext, shards: Path, device: torch.device, precision: torch.dtype
+) -> dict[str, Any]:
+    """What validation images say of the pretext's label tasks."""
+    split = load_split(shards, "val")
+    if not len(split):
+        return {}
+    seed = _seed(job.seed, "diagnostics")
+    return diagnose(pretext, split, job.pretrain.batch_size, seed, device, precision)
+
+
 def _write(
     job: PretrainJob,
     index: ShardIndex,
     pretext: Pretext,
     trainer: Trainer | None,
-    facts: dict[str, str],
+    facts: dict[str, Any],
     folder: Path,
     out: Path,
 ) -> None:
@@ -138,6 +151,7 @@ def _write(
         "epochs": len(rows),
         "steps": steps,
         "final_loss": rows[-1][0] if rows else None,
+        "pretext": pretext.described(),
         **facts,
         "versions": versions,
     }
@@ -166,7 +180,7 @@ def _loss_table(names: list[str], rows: list[list[float]]) -> str:
 
 
 def _what_decides(job: PretrainJob, index: ShardIndex) -> dict[str, Any]:
-    modules = (__name__, encoders.module_of(job.encoder.name), pretexts.module_of(str(job.task["task"])))
+    modules = (__name__, encoders.module_of(job.encoder.name), *pretexts.modules_of(job.task))
     return {
         "job": job.plain(),
         "data": index.digest,

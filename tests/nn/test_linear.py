@@ -49,6 +49,30 @@ def test_the_dimension_is_that_of_escnns_basis(name: str):
     assert ours.weight.shape[-1] == theirs.weights.numel() == G.order
 
 
+def slot_representations(G):
+    """The eight outer slots as escnn has them: for each orbit G/H a quotient representation."""
+    regular, trivial = G.gspace.regular_repr, G.gspace.trivial_repr
+    if G.name in ("C2", "C4"):
+        return [regular] * (8 // G.order)
+    if G.name == "D1":
+        return [trivial, trivial, regular, regular, regular]
+    # stabilisers that mirror in either of two kinds of axis
+    mirrored = [G.gspace.quotient_repr((axis, 1)) for axis in (0, 1)]
+    return mirrored if G.name == "D4" else [*mirrored, regular]
+
+
+@pytest.mark.parametrize("name", ["C2", "C4", "D1", "D2", "D4"])
+def test_so_is_that_of_maps_between_any_two_sets(name: str):
+    G, X = group(name), sets(name)
+    types = {"regular": [G.gspace.regular_repr], "slots": slot_representations(G)}
+    for source, a in types.items():
+        for target, b in types.items():
+            field_types = [_escnn.nn.FieldType(G.gspace, each) for each in (a, b)]
+            theirs = _escnn.nn.R2Conv(*field_types, 1, bias=False, initialize=False)
+            ours = EquivariantLinear(X[source], X[target], 1, 1)
+            assert ours.weight.shape[-1] == theirs.weights.numel(), (source, target)
+
+
 def test_the_map_is_the_slow_double_sum():
     X, Y = sets("C4")["regular"], sets("C4")["slots"]
     layer, x = EquivariantLinear(X, Y, 2, 3), torch.randn(1, 2, 4)

@@ -75,9 +75,9 @@ def test_random_does_not_train(params: Params):
 
 
 def test_entries_are_checked_with_their_names(params: Params):
-    with pytest.raises(ValueError, match=r"pretexts\.mine\.task: is missing \(allowed: random"):
+    with pytest.raises(ValueError, match=r"pretexts\.mine\.task: is missing \(allowed: combined"):
         pretexts.read_settings("mine", {})
-    with pytest.raises(ValueError, match=r"pretexts\.mine\.task: given 'rotnet', allowed: random"):
+    with pytest.raises(ValueError, match=r"pretexts\.mine\.task: given 'rotnet', allowed: combined"):
         pretexts.read_settings("mine", {"task": "rotnet"})
     with pytest.raises(ValueError, match="'mine', allowed: eq_labels"):
         pretexts.build("mine", params)

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from eqssl.symmetry import GSet, grid_slots, group, group_names
+from eqssl.symmetry import GSet, coset_representatives, grid_slots, group, group_names
 
 GROUPS = group_names(exact=True)
 OUTER = [(r, c) for r in range(3) for c in range(3) if (r, c) != (1, 1)]
@@ -86,3 +87,88 @@ def test_labels_that_the_group_leads_out_of_are_refused():
 def test_the_same_label_twice_is_refused():
     with pytest.raises(ValueError, match="twice"):
         GSet.from_function(group("C2"), [0, 0], lambda g, y: y)
+
+
+# ---- constructions
+
+SUBGROUPS = [
+    (large, small)
+    for large in group_names()
+    for small in group_names()
+    if not group(small).is_continuous
+    and all(
+        any(np.allclose(group(large).matrix(g), group(small).matrix(h)) for g in group(large).elements)
+        for h in group(small).elements
+    )
+]
+
+
+@pytest.mark.parametrize("name", [name for name in group_names() if name != "trivial"])
+def test_generators_determine_the_regular_action(name: str):
+    """All elements but the identity generate; so do the fewest that do."""
+    G = group(name)
+    regular = GSet.regular(G)
+    images = {g: regular.permutation(g).tolist() for g in G.elements[1:]}
+    assert torch.equal(GSet.from_generators(G, images).action, regular.action)
+    few: dict = {}
+    for g, row in images.items():
+        if g not in reached(G, list(few)):
+            few[g] = row
+    assert len(few) <= 2
+    assert torch.equal(GSet.from_generators(G, few).action, regular.action)
+
+
+def reached(G, generators: list) -> set:
+    found = {G.identity}
+    while True:
+        more = found | {s @ g for s in generators for g in found}
+        if more == found:
+            return found
+        found = more
+
+
+def test_bad_generators_are_named():
+    C4, D4 = group("C4"), group("D4")
+    quarter, half = C4.elements[1:3]
+    with pytest.raises(ValueError, match="two words"):
+        GSet.from_generators(C4, {quarter: [1, 2, 0]})
+    with pytest.raises(ValueError, match="no permutation of 2 points"):
+        GSet.from_generators(C4, {quarter: [1, 1]})
+    with pytest.raises(ValueError, match=r"no word gives .* of C4"):
+        GSet.from_generators(C4, {half: [1, 0]})
+    with pytest.raises(ValueError, match="no word gives"):
+        GSet.from_generators(D4, {})
+
+
+@pytest.mark.parametrize(("large", "small"), SUBGROUPS)
+def test_restricted_sets_move_as_before(large: str, small: str):
+    G, H = group(large), group(small)
+    whole = GSet.regular(G)
+    part = whole.restricted(H)
+    assert part.group is H
+    for h in H.elements:
+        g = next(g for g in G.elements if np.allclose(G.matrix(g), H.matrix(h)))
+        assert torch.equal(part.permutation(h), whole.permutation(g))
+    assert len(part.orbits()) == G.order // H.order
+
+
+@pytest.mark.parametrize(("large", "small"), SUBGROUPS)
+def test_cosets_are_one_orbit_with_the_subgroup_as_stabiliser(large: str, small: str):
+    G, H = group(large), group(small)
+    quotient, representatives = GSet.cosets(G, H), coset_representatives(G, H)
+    assert quotient.size == len(representatives) == G.order // H.order
+    assert len(quotient.orbits()) == 1
+    fixing = [G.matrix(g) for g in quotient.stabiliser(0)]
+    assert len(fixing) == H.order
+    assert all(any(np.allclose(m, H.matrix(h)) for m in fixing) for h in H.elements)
+    assert representatives[0] == 0
+    for point, position in enumerate(representatives):
+        assert int(quotient.permutation(G.elements[position])[0]) == point
+
+
+def test_what_is_no_subgroup_is_refused():
+    assert ("D4", "D2") in SUBGROUPS
+    assert ("D4", "C8") not in SUBGROUPS
+    for make in (GSet.cosets, coset_representatives, lambda G, H: GSet.regular(G).restricted(H)):
+        with pytest.raises(ValueError, match="C8 is no subgroup of D4, which has no element"):
+            make(group("D4"), group("C8"))

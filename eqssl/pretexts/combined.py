@@ -1,0 +1,103 @@
+"""Several pretexts at once: a weighted sum of label tasks, or labels beside a contrastive loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from eqssl import pretexts
+from eqssl.pretexts.base import Pretext, TaskSettings
+from eqssl.settings import Settings
+
+
+class Part(Settings):
+    """A pretext in a sum.
+
+    Attributes:
+        weight: of its loss.
+        pretext: its settings, as an entry of the `pretexts` table.
+    """
+
+    weight: Annotated[float, Field(gt=0)]
+    pretext: dict[str, Any]
+
+
+class CombinedSettings(TaskSettings):
+    """Settings of the task.
+
+    Attributes:
+        parts: the pretexts by names of their own.
+    """
+
+    parts: Annotated[dict[str, Part], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _parts_are_pretexts(self) -> Self:
+        for name, part in self.parts.items():
+            pretexts.read_settings(f"{name}.pretext", part.pretext)
+        return self
+
+
+class Task(Pretext):
+    """The weighted sum of the losses of several pretexts on one encoder.
+
+        L = sum over parts of  weight * L_part
+
+    Labels of orientation beside an invariant contrastive loss are E-SSL (Dangovski et al. 2022, arXiv
+    2111.00899), here with exact groups: what the contrastive loss absorbs, the labels keep. A sum of
+    equivariant and invariant losses does not change when its images are turned, as none of its parts does.
+    """
+
+    Settings: ClassVar[type[TaskSettings]] = CombinedSettings
+
+    @classmethod
+    def refusal(cls, settings: CombinedSettings, group_name: str) -> str | None:
+        """A part's reason."""
+        for name, entry in _entries(settings).items():
+            reason = pretexts.refusal(f"parts.{name}", entry, group_name)
+            if reason:
+                return f"part {name}: {reason}"
+        return None
+
+    def build(self, settings: CombinedSettings, classes: int, generator: torch.Generator | None) -> None:
+        """Create the parts, all around the same encoder."""
+        self.weights = {name: part.weight for name, part in settings.parts.items()}
+        made = {
+            name: pretexts.create(f"parts.{name}", entry, self.encoder, self.views, classes, generator)
+            for name, entry in _entries(settings).items()
+        }
+        self.parts = nn.ModuleDict(made)
+
+    def described(self) -> dict[str, Any]:
+        """What the parts say of themselves."""
+        return {name: part.described() for name, part in self.pretexts_by_name().items()}
+
+    def loss(
+        self,
+        images: UInt8[Tensor, "batch channel side side"],
+        labels: Int[Tensor, " batch"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The sum, and each part's loss and numbers under its name."""
+        total: Tensor | float = 0.0
+        scalars: dict[str, Tensor] = {}
+        for name, part in self.pretexts_by_name().items():
+            loss, numbers = part.loss(images, labels, generator)
+            total = total + self.weights[name] * loss.float()
+            scalars[f"{name}/loss"] = loss.detach()
+            scalars |= {f"{name}/{key}": value for key, value in numbers.items()}
+        assert isinstance(total, Tensor)  # noqa: S101 - there is at least one part
+        return total, scalars
+
+    def pretexts_by_name(self) -> dict[str, Pretext]:
+        """The parts, by their names."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, Pretext)}
+
+
+def _entries(settings: CombinedSettings) -> Mapping[str, dict[str, Any]]:
+    return {name: part.pretext for name, part in settings.parts.items()}

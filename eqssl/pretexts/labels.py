@@ -1,0 +1,133 @@
+"""Equivariant pretext labels: what every label task has, and the two conditions that make it equivariant.
+
+A label task is a G-set Y of labels, a corruption t(x, y) that makes the network's input from image x and
+label y, and a head that ends in the permutation representation P of Y (Mukuta & Harada, arXiv 2303.04427). It
+is equivariant if
+
+    (A)  t(g x, g . y) = g t(x, y)          (B)  logits(g u) = P(g) logits(u),
+
+because then the loss of a turned image with its turned label is that of the image with its label. What the
+corruption draws at random besides the label (shifts of patches, lost colours) turns along in (A).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped, UInt8
+from pydantic import Field
+from torch import Tensor, nn
+
+from eqssl.nn.heads import equivariant_mlp, plain_mlp
+from eqssl.pretexts.base import Pretext, TaskSettings
+from eqssl.symmetry import GSet
+
+Draw = dict[str, Tensor]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class LabelSettings(TaskSettings):
+    """Settings of every label task.
+
+    Attributes:
+        head: `equivariant`, or `plain` for the twin with the same corruption and widths and no symmetry.
+        hidden: channels (fields x |G|) of the head's hidden layer, or of several, one after the other.
+    """
+
+    head: Literal["equivariant", "plain"]
+    hidden: Positive | tuple[Positive, ...]
+
+
+class LabelTask(Pretext):
+    """A task of predicting labels that the group moves.
+
+    Subclasses say what the labels are, what is drawn, how images are corrupted, and where the features of an
+    input are found; heads, loss and twins are the same for all.
+
+    Attributes:
+        labels: the labels, as a set that the encoder's group acts on.
+        head: gives logits over them.
+    """
+
+    Settings: ClassVar[type[TaskSettings]] = LabelSettings
+    in_patches: ClassVar[bool] = False
+    """Whether an input consists of patches, each of which can be turned by itself."""
+
+    labels: GSet
+    head: nn.Module
+
+    @abstractmethod
+    def draw(self, batch: int, generator: torch.Generator) -> Draw:
+        """What the corruption of so many images draws besides the labels, on the generator's device."""
+
+    @abstractmethod
+    def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
+        """What would have been drawn for the turned images with their turned labels."""
+
+    @abstractmethod
+    def corrupt(
+        self,
+        images: Float[Tensor, "batch channel side side"],
+        labels: Int[Tensor, " batch"],
+        draw: Draw,
+    ) -> Float[Tensor, "batch ..."]:
+        """The network's input t(x, y); images are in [0, 1]."""
+
+    @abstractmethod
+    def logits(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch labels"]:
+        """Scores of all labels for each input."""
+
+    def act_on_image(
+        self, images: Shaped[Tensor, "batch channel side side"], element: Any
+    ) -> Shaped[Tensor, "batch channel side side"]:
+        """The x of (A), turned."""
+        return self.group.act(images, element)
+
+    def act_on_input(self, inputs: Shaped[Tensor, "batch ..."], element: Any) -> Shaped[Tensor, "batch ..."]:
+        """The u of (B), turned."""
+        return self.group.act(inputs, element)
+
+    def draw_labels(self, batch: int, generator: torch.Generator) -> Int[Tensor, " batch"]:
+        """Labels, all equally likely."""
+        return torch.randint(len(self.labels), (batch,), generator=generator, device=generator.device)
+
+    def loss(
+        self,
+        images: UInt8[Tensor, "batch channel side side"],
+        labels: Int[Tensor, " batch"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """Cross-entropy of one random label of each image; the images' classes are not looked at."""
+        draw = self.draw(len(images), generator)
+        drawn = self.draw_labels(len(images), generator)
+        return cross_entropy(self.logits(self.corrupt(images.float() / 255, drawn, draw)), drawn)
+
+    def make_head(
+        self, settings: LabelSettings, fields: int, source: GSet | None, generator: torch.Generator | None
+    ) -> nn.Module:
+        """The head, from fields over a set (regular fields by default) to one score for each label.
+
+        Its input has shape (batch, fields, points of the set), its output (batch, 1, labels).
+        """
+        hidden = (settings.hidden,) if isinstance(settings.hidden, int) else settings.hidden
+        widths = [fields, *map(self.fields_of, hidden), 1]
+        if settings.head == "equivariant":
+            return equivariant_mlp(self.group, widths, self.labels, generator, source)
+        points = None if source is None else len(source)
+        return plain_mlp(self.group, widths, len(self.labels), generator, points)
+
+    def described(self) -> dict[str, Any]:
+        """Labels and their orbits."""
+        return {"labels": len(self.labels), "orbits": self.labels.orbits()}
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch labels"], labels: Int[Tensor, " batch"]
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """The loss of a label task, in float32, and its accuracy."""
+    logits = logits.float()
+    accuracy = (logits.detach().argmax(1) == labels).float().mean()
+    return F.cross_entropy(logits, labels), {"accuracy": accuracy}

@@ -1,0 +1,75 @@
+import pytest
+import torch
+from label_tasks import PARAMS, TASKS
+
+from eqssl import pretexts
+from eqssl.params import Params
+
+CONTRAST = {"task": "simclr", "similarity": "max", "temperature": 0.2, "hidden": 16, "embedding": 16}
+PARTS = {
+    "where": {"weight": 0.5, "pretext": TASKS["grid"]},
+    "contrast": {"weight": 2.0, "pretext": CONTRAST},
+}
+
+
+def combined(parts: dict, group: str = "C4"):
+    params: Params = PARAMS.model_copy(
+        update={"group": group, "pretexts": {"sum": {"task": "combined", "parts": parts}}}
+    )
+    return pretexts.build("sum", params)
+
+
+def images() -> torch.Tensor:
+    return (torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 255).byte()
+
+
+def test_the_loss_is_the_weighted_sum_and_parts_are_named():
+    task, nothing = combined(PARTS).eval(), torch.zeros(6, dtype=torch.int64)
+    found, scalars = task.loss(images(), nothing, torch.Generator().manual_seed(1))
+    generator, total = torch.Generator().manual_seed(1), 0.0
+    for name, part in task.pretexts_by_name().items():
+        loss, _ = part.loss(images(), nothing, generator)
+        torch.testing.assert_close(scalars[f"{name}/loss"], loss.detach())
+        total = total + PARTS[name]["weight"] * loss
+    torch.testing.assert_close(found, total)
+    assert set(scalars) == {"where/loss", "where/accuracy", "contrast/loss"}
+
+
+def test_all_parts_train_one_encoder():
+    task = combined(PARTS)
+    assert all(part.encoder is task.encoder for part in task.pretexts_by_name().values())
+    loss, _ = task.loss(images(), torch.zeros(6, dtype=torch.int64), torch.Generator())
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in task.parameters())
+    assert task.described()["where"]["labels"] == 8
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({}, "parts"),
+        ({"a": {"weight": 0.0, "pretext": CONTRAST}}, "parts.a.weight"),
+        ({"a": {"weight": 1.0, "pretext": {**CONTRAST, "temprature": 1}}}, "temprature: no such setting"),
+        (
+            {"a": {"weight": 1.0, "pretext": {"task": "jigsaws"}}},
+            "given 'jigsaws', allowed: combined, jigsaw",
+        ),
+    ],
+)
+def test_bad_parts_are_named(parts: dict, reason: str):
+    with pytest.raises(ValueError, match=reason):
+        combined(parts)
+
+
+def test_a_group_that_a_part_refuses_is_refused_with_its_name():
+    with pytest.raises(ValueError, match=r"part where: .* square cells"):
+        combined(PARTS, "C8")
+
+
+def test_every_modules_code_counts_for_the_record():
+    entry = {"task": "combined", "parts": PARTS}
+    assert pretexts.modules_of(entry) == [
+        "eqssl.pretexts.combined",
+        "eqssl.pretexts.relative_location",
+        "eqssl.pretexts.simclr",
+    ]
