@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -71,9 +72,11 @@ class EquivariantLinear(ModuleWithConstants):
 
     def matrix(self) -> Float[Tensor, "out_fields target in_fields source"]:
         """The whole matrix of the map."""
-        return self.weight[:, :, self.pairs].transpose(1, 2)
+        whole = self.weight.index_select(2, self.pairs.flatten()).unflatten(2, self.pairs.shape)
+        return whole.transpose(1, 2)
 
     def forward(self, x: Float[Tensor, "batch in_fields source"]) -> Float[Tensor, "batch out_fields target"]:
         """Apply the map."""
-        y = torch.einsum("bix,oyix->boy", x, self.matrix())
+        matrix = self.matrix()
+        y = F.linear(x.flatten(1), matrix.flatten(2).flatten(0, 1)).unflatten(1, matrix.shape[:2])
         return y if self.bias is None else y + self.bias[:, self.points]

@@ -54,4 +54,6 @@ class ChannelAffine(nn.Module):
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Scale and shift."""
-        return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
+        # the kernel of batch norm keeps narrow maps narrow, where a product would widen them to the factors
+        mean, variance = torch.zeros_like(self.bias), torch.ones_like(self.bias)
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=0.0)

@@ -127,12 +127,14 @@ class Task(LabelTask, ModuleWithConstants):
         tiles = self.tiles(images.float() / 255, self.draw(len(images), generator))
         features = self.encoder(tiles.flatten(0, 1)).unflatten(0, (-1, len(self.slots)))
         drawn = self.draw_labels(len(images) * self.settings.draws, generator)
-        repeated = features.repeat_interleave(self.settings.draws, 0)
-        return cross_entropy(self._scores(permuted(repeated, self.permutations[drawn])), drawn)
+        return cross_entropy(self._scores(permuted(features, self.permutations[drawn])), drawn)
 
 
 def permuted(
-    tiles: Shaped[Tensor, "batch slots ..."], permutations: Int[Tensor, "batch slots"]
-) -> Shaped[Tensor, "batch slots ..."]:
-    """Slot i gets what stands at slot `permutations[i]`."""
-    return tiles[torch.arange(len(tiles), device=tiles.device)[:, None], permutations]
+    tiles: Shaped[Tensor, "batch slots ..."], permutations: Int[Tensor, "draws slots"]
+) -> Shaped[Tensor, "draws slots ..."]:
+    """Slot i gets what stands at slot `permutations[i]`; each image has as many permutations in a row."""
+    batch, slots = tiles.shape[:2]
+    image = torch.arange(batch, device=tiles.device).repeat_interleave(len(permutations) // batch)
+    rows = image[:, None] * slots + permutations
+    return tiles.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, permutations.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -80,8 +81,8 @@ class GSet:
             images: for each generator where it sends each point.
 
         Raises:
-            ValueError: if an entry is no permutation, two words for one element send a point to different
-                places, or some elements are no product of the generators; names them.
+            ValueError: if an entry is no permutation or of another group, two words for one element send a
+                point to different places, or some elements are no product of the generators; names them.
 
         Example:
             >>> from eqssl.symmetry import group
@@ -90,7 +91,7 @@ class GSet:
             GSet(C4, size=4, orbits=1)
         """
         points = len(next(iter(images.values()), []))
-        steps = {s: _permutation(s, row, points) for s, row in images.items()}
+        steps = {group.elements[group.index(s)]: _permutation(s, row, points) for s, row in images.items()}
         known = {group.identity: list(range(points))}
         waiting = [group.identity]
         while waiting:
@@ -133,6 +134,21 @@ class GSet:
     def fixed(cls, group: Group, size: int) -> GSet:
         """`size` points that no element moves."""
         return cls(group, torch.arange(size).expand(group.order, size))
+
+    @classmethod
+    def sum(cls, first: GSet, *others: GSet) -> GSet:
+        """The disjoint union: the points of each set in turn, each moved as in its own.
+
+        Raises:
+            ValueError: if the sets are of different groups.
+        """
+        sets = [first, *others]
+        groups = {gset.group.name for gset in sets}
+        if len(groups) > 1:
+            raise ValueError(f"sum: given sets of {', '.join(sorted(groups))}, allowed: sets of one group")
+        starts = itertools.accumulate([gset.size for gset in sets[:-1]], initial=0)
+        moved = [gset.action + start for gset, start in zip(sets, starts, strict=True)]
+        return cls(first.group, torch.cat(moved, 1))
 
     def product(self, other: GSet) -> GSet:
         """Pairs `(y, z)`, numbered `y * other.size + z`, both moved together."""

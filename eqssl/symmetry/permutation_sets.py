@@ -16,12 +16,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
 from eqssl.symmetry.gsets import GSet
 
 Distance = Literal["mean", "min"]
 Permutations = UInt8[np.ndarray, "permutations slots"]
+# a G-set's table as tuples, by which results are kept
+Moves = tuple[tuple[int, ...], ...]
 
 
 @cache
@@ -32,23 +34,34 @@ def all_permutations(slots: int) -> Permutations:
     return found
 
 
-def conjugates(slots: GSet, permutations: Permutations) -> UInt8[np.ndarray, "order permutations slots"]:
-    """`g . s` for every element g, in the order of the group's elements."""
-    moved = np.empty((slots.group.order, *permutations.shape), np.uint8)
-    for row, moves in zip(moved, slots.action.numpy(), strict=True):
-        row[:, moves] = moves[permutations]
+def conjugates(moves: Moves, permutations: Permutations) -> UInt8[np.ndarray, "order permutations slots"]:
+    """`g . s` for every element g, given where each moves the slots."""
+    moved = np.empty((len(moves), *permutations.shape), np.uint8)
+    for row, places in zip(moved, np.array(moves, np.uint8), strict=True):
+        row[:, places] = places[permutations]
     return moved
 
 
 def conjugation_orbits(slots: GSet) -> Int[np.ndarray, " permutations"]:
     """For each of all permutations, in lexicographic order, the number of its orbit.
 
-    Orbits are numbered by their first permutations.
+    Orbits are numbered by their first permutations. The array is made once and cannot be written to.
     """
-    everything = all_permutations(len(slots))
+    return _orbits(_moves(slots))
+
+
+@cache
+def _orbits(moves: Moves) -> Int[np.ndarray, " permutations"]:
+    everything = all_permutations(len(moves[0]))
     # in lexicographic order the codes increase, so that a search finds each permutation's place
-    places = np.searchsorted(_codes(everything), _codes(conjugates(slots, everything)))
-    return np.unique(places.min(0), return_inverse=True)[1]
+    places = np.searchsorted(_codes(everything), _codes(conjugates(moves, everything)))
+    number = np.unique(places.min(0), return_inverse=True)[1]
+    number.flags.writeable = False
+    return number
+
+
+def _moves(slots: GSet) -> Moves:
+    return tuple(map(tuple, slots.action.tolist()))
 
 
 def choose_permutations(slots: GSet, count: int, distance: Distance, seed: int) -> Permutations:
@@ -74,49 +87,42 @@ def choose_permutations(slots: GSet, count: int, distance: Distance, seed: int) 
     total = math.factorial(len(slots))
     if not 1 <= count <= total:
         raise ValueError(f"permutations: given {count}, allowed: 1 to {total} of {len(slots)} slots")
-    moves = tuple(map(tuple, slots.action.tolist()))
-    chosen = _chosen(slots.group.name, moves, count, distance, seed)
-    return chosen.copy()
+    return _chosen(_moves(slots), count, distance, seed).copy()
 
 
 @cache
-def _chosen(
-    group_name: str, moves: tuple[tuple[int, ...], ...], count: int, distance: Distance, seed: int
-) -> Permutations:
-    from eqssl.symmetry.groups import group
-
-    slots = GSet(group(group_name), torch.tensor(moves))
-    everything, orbit_of = all_permutations(len(slots)), conjugation_orbits(slots)
-    sizes = np.bincount(orbit_of)
-    first = np.unique(orbit_of, return_index=True)[1]
-    members = np.argsort(orbit_of, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    score = _Scores(slots, everything[first], sizes, distance)
+def _chosen(moves: Moves, count: int, distance: Distance, seed: int) -> Permutations:
+    everything, orbit_of = all_permutations(len(moves[0])), _orbits(moves)
+    first, sizes = np.unique(orbit_of, return_index=True, return_counts=True)[1:]
     # orbits in a random order: of several that are equally good the first one is taken
     order = np.random.Generator(np.random.Philox(key=[seed, count])).permutation(len(sizes))
-    free, left = np.ones(len(sizes), bool), count
+    sizes = sizes[order]
+    score = _Scores(moves, everything[first[order]], sizes, distance)
+    members = np.split(np.argsort(orbit_of, kind="stable"), np.cumsum(np.bincount(orbit_of))[:-1])
+    free, available, left = np.ones(len(sizes), bool), np.bincount(sizes), count
     rows: list[Permutations] = []
     while left:
-        usable = [size for size in np.unique(sizes[free]) if _adds_up(left - size, sizes[free], size)]
-        fitting = order[(free & np.isin(sizes, usable))[order]]
-        best = int(fitting[0] if not rows else fitting[np.argmax(score.of(fitting))])
-        orbit = everything[members[starts[best] : starts[best] + sizes[best]]]
-        rows.append(orbit)
-        score.add(orbit)
+        usable = np.array([_adds_up(left - size, available, size) for size in range(len(available))])
+        fits = free & usable[sizes]
+        best = int(np.argmax(np.where(fits, score.values(), -1.0) if rows else fits))
+        rows.append(everything[members[order[best]]])
+        score.add(rows[-1])
         free[best] = False
+        available[sizes[best]] -= 1
         left -= int(sizes[best])
     return np.concatenate(rows)
 
 
-def _adds_up(count: int, sizes: Int[np.ndarray, " free"], taken: int) -> bool:
-    """Whether orbits of these sizes, one of size `taken` less, can make up exactly so many permutations.
+def _adds_up(count: int, available: Int[np.ndarray, " sizes"], taken: int) -> bool:
+    """Whether so many orbits of each size, less one of size `taken`, can have `count` permutations together.
 
-    The sizes divide each other (they are indices of stabilisers in a group of order 2^k), so that taking the
-    largest first finds a way if there is one; the identity, an orbit of its own, is among the last.
+    The sizes are powers of 2 (indices of stabilisers in a group of order 2^k), so that taking the largest
+    first finds a way if there is one. All orbits together can make up every number up to the factorial: 2^j,
+    the size of an orbit, divides the factorial and all larger orbits, hence also what the smaller orbits hold
+    together; that is not 0 (the identity is an orbit of its own), so they fill each gap below 2^j.
     """
-    for size in np.unique(sizes)[::-1]:
-        available = int((sizes == size).sum()) - (size == taken)
-        count -= size * min(available, max(count, 0) // size)
+    for size in np.flatnonzero(available)[::-1]:
+        count -= size * min(available[size] - (size == taken), max(count, 0) // size)
     return count == 0
 
 
@@ -124,34 +130,40 @@ class _Scores:
     """How far each orbit is from the permutations chosen so far, and its own from each other.
 
     Args:
-        slots: the slots.
+        moves: where each element moves the slots.
         first: a permutation of each orbit.
         sizes: permutations of each orbit.
         distance: `mean` or `min`.
     """
 
     def __init__(
-        self, slots: GSet, first: Permutations, sizes: Int[np.ndarray, " orbits"], distance: Distance
+        self, moves: Moves, first: Permutations, sizes: Int[np.ndarray, " orbits"], distance: Distance
     ) -> None:
-        self.first, self.sizes, self.distance, self.count = first, sizes, distance, 0
-        own = (conjugates(slots, first) != first).sum(-1)
+        self.sizes, self.distance, self.count = sizes, distance, 0
+        # slot by slot, which compares many times faster than permutation by permutation
+        self.tiles = np.ascontiguousarray(first.T)
+        own = (conjugates(moves, first) != first).sum(-1)
         # each other permutation of the orbit is met as often as the stabiliser has elements
-        self.sums = own.sum(0) * sizes / slots.group.order
-        self.least = np.where(own == 0, len(slots) + 1, own).min(0)
+        self.sums = own.sum(0) * sizes / len(moves)
+        self.least = np.where(own == 0, len(self.tiles) + 1, own).min(0)
 
     def add(self, orbit: Permutations) -> None:
         """Count the permutations of an orbit as chosen."""
         for permutation in orbit:
-            far = (self.first != permutation).sum(1)
-            self.sums += far
-            np.minimum(self.least, far, out=self.least)
+            far = np.zeros(len(self.sizes), np.uint8)
+            for tiles, tile in zip(self.tiles, permutation, strict=True):
+                far += tiles != tile
+            if self.distance == "min":
+                np.minimum(self.least, far, out=self.least)
+            else:
+                self.sums += far
         self.count += len(orbit)
 
-    def of(self, orbits: Int[np.ndarray, " some"]) -> np.ndarray:
-        """What the choice makes large, for some orbits."""
+    def values(self) -> Shaped[np.ndarray, " orbits"]:
+        """What the choice makes large, for each orbit; not for the first of all, which is random."""
         if self.distance == "min":
-            return self.least[orbits]
-        return self.sums[orbits] / (self.count + self.sizes[orbits] - 1)
+            return self.least
+        return self.sums / (self.count + self.sizes - 1)
 
 
 def permutation_labels(slots: GSet, permutations: Int[np.ndarray, "permutations slots"]) -> GSet:
@@ -169,7 +181,7 @@ def permutation_labels(slots: GSet, permutations: Int[np.ndarray, "permutations 
     order = np.argsort(codes)
     if len(np.unique(codes)) != len(codes):
         raise ValueError("permutations: one is given twice")
-    moved = conjugates(slots, given.astype(np.uint8))
+    moved = conjugates(_moves(slots), given.astype(np.uint8))
     places = order[np.searchsorted(codes, _codes(moved), sorter=order).clip(max=len(codes) - 1)]
     outside = np.argwhere(codes[places] != _codes(moved))
     if len(outside):

@@ -118,6 +118,14 @@ def test_generators_determine_the_regular_action(name: str):
     assert torch.equal(GSet.from_generators(G, few).action, regular.action)
 
 
+@pytest.mark.parametrize("name", GROUPS)
+def test_generators_determine_how_slots_move(name: str):
+    G = group(name)
+    whole = grid_slots(G, 3, OUTER)
+    images = {g: whole.permutation(g).tolist() for g in G.elements}
+    assert torch.equal(GSet.from_generators(G, images).action, whole.action)
+
+
 def reached(G, generators: list) -> set:
     found = {G.identity}
     while True:
@@ -138,6 +146,8 @@ def test_bad_generators_are_named():
         GSet.from_generators(C4, {half: [1, 0]})
     with pytest.raises(ValueError, match="no word gives"):
         GSet.from_generators(D4, {})
+    with pytest.raises(ValueError, match="not an element of D4"):
+        GSet.from_generators(D4, {quarter: [1, 2, 3, 0]})
 
 
 @pytest.mark.parametrize(("large", "small"), SUBGROUPS)
@@ -172,3 +182,31 @@ def test_what_is_no_subgroup_is_refused():
     for make in (GSet.cosets, coset_representatives, lambda G, H: GSet.regular(G).restricted(H)):
         with pytest.raises(ValueError, match="C8 is no subgroup of D4, which has no element"):
             make(group("D4"), group("C8"))
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_sum_has_the_orbits_of_its_terms(name: str):
+    G = group(name)
+    terms = [grid_slots(G, 3, OUTER), GSet.fixed(G, 2), GSet.regular(G)]
+    union, start = GSet.sum(*terms), 0
+    for term in terms:
+        for g in G.elements:
+            part = union.permutation(g)[start : start + term.size]
+            assert torch.equal(part, term.permutation(g) + start)
+        start += term.size
+    assert union.size == start
+    assert len(union.orbits()) == sum(len(term.orbits()) for term in terms)
+
+
+def test_every_set_is_a_sum_of_cosets():
+    """The outer slots under D4: edges and corners, each with a mirror that fixes one of them."""
+    G, slots = group("D4"), grid_slots(group("D4"), 3, OUTER)
+    quotients = [GSet.cosets(G, group("D1")), GSet.regular(G)]
+    assert [quotient.size for quotient in quotients] == [4, 8]
+    fixed = (GSet.sum(*quotients).action == torch.arange(12)).sum(1)
+    assert fixed.tolist() == [12 if g == G.identity else 2 * (g in quotients[0].stabiliser(0)) for g in G.elements]
+
+
+def test_sets_of_different_groups_have_no_sum():
+    with pytest.raises(ValueError, match="given sets of C2, C4, allowed: sets of one group"):
+        GSet.sum(GSet.regular(group("C4")), GSet.regular(group("C2")))

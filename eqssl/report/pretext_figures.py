@@ -1,0 +1,200 @@
+"""What a label task does to an image, drawn by the task's own code, and the same for the turned image.
+
+The first row shows an image x, its corruption t(x, y) and the label y; the second what an element g of the
+group makes of them. By condition (A) of `eqssl.pretexts.labels` its corruption is the first one, turned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Polygon, Rectangle
+from torch import Tensor
+
+from eqssl.report.style import FAINT, FAMILIES, INK, PAPER, REFERENCE, house_style
+from eqssl.symmetry.turning import flip_and_degrees
+
+if TYPE_CHECKING:
+    from eqssl.pretexts import jigsaw, orientation, relative_location
+    from eqssl.pretexts.labels import Draw, LabelTask
+    from eqssl.pretexts.layouts import Layout
+
+Marks = dict[int, str]
+PANEL = 1.6  # inches
+CENTRE, CHOSEN, EDGE = FAMILIES[0][1], FAMILIES[1][1], REFERENCE["random"]
+"""Colours of the centre patch, of the label's and of others; they show on black and on white."""
+LETTER = [(-2, -3), (-2, 3), (2, 3), (2, 2), (-1, 2), (-1, 0.5), (1, 0.5), (1, -0.5), (-1, -0.5), (-1, -3)]
+"""An F: no turn and no mirroring leaves it as it is."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An image, its label, what was drawn besides, and what the network gets."""
+
+    x: str
+    y: str
+    image: Float[Tensor, "1 channel side side"]
+    label: int
+    draw: Draw
+    inputs: Float[Tensor, "1 ..."]
+
+
+def draw_task(
+    task: LabelTask, image: UInt8[Tensor, "channel side side"], label: int, element: Any, seed: int
+) -> Figure:
+    """Draw a task: image, corruption and label, and below them the turned ones.
+
+    Args:
+        task: relative location, jigsaw or orientation.
+        image: a stored image.
+        label: the label y.
+        element: the element g of the task's group.
+        seed: of what the corruption draws besides the label.
+
+    Raises:
+        ValueError: there is no such label, or no drawing of such a task.
+    """
+    name = type(task).__module__.rpartition(".")[2]
+    if name not in _PAINTERS:
+        raise ValueError(f"task: given {name!r}, allowed: {', '.join(_PAINTERS)}")
+    if not 0 <= label < len(task.labels):
+        raise ValueError(f"label: given {label}, allowed: 0 to {len(task.labels) - 1}")
+    columns, paint = _PAINTERS[name]
+    rows = _rows(task, image, label, element, seed)
+    what = "x and y" if rows[1].x == "g x" else "y alone"
+    by = f"g ({_in_words(task.group.matrix(element))}) acts on {what}:"
+    headings = ["An image x and a label y", f"{by}\nt({rows[1].x}, g · y) = g t(x, y)"]
+    with house_style():
+        figure = Figure(figsize=(PANEL * columns, 2 * PANEL + 2), layout="constrained")
+        parts: Any = figure.subfigures(2, 1)
+        for row, part, heading in zip(rows, parts, headings, strict=True):
+            part.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
+            paint(task, row, part.subplots(1, columns), rows[0].inputs.aminmax())
+    return figure
+
+
+def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -> tuple[_Row, _Row]:
+    """Both sides of condition (A)."""
+    x, y = image[None].float() / 255, torch.tensor([label])
+    draw = task.draw(1, torch.Generator().manual_seed(seed))
+    first = _Row("x", "y", x, label, draw, task.corrupt(x, y, draw))
+    turned, moved = task.act_on_image(x, element), task.labels.permutation(element)[y]
+    draw = task.act_on_draw(draw, y, element)
+    # an orientation is told of an image that itself stays
+    name = "x" if turned is x else "g x"
+    return first, _Row(name, "g · y", turned, int(moved), draw, task.corrupt(turned, moved, draw))
+
+
+def _paint_location(task: relative_location.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
+    outer = [slot for slot in range(len(task.slots)) if slot != task.centre]
+    colours, corruption = {task.centre: CENTRE, outer[row.label]: CHOSEN}, f"t({row.x}, {row.y})"
+    _show(line[0], row.image, row.x, "the image")
+    _overview(line[1], row, task.layout, colours, {})
+    _show(line[2], row.inputs[:, 0], corruption, "the centre patch and", limits, CENTRE)
+    _show(line[3], row.inputs[:, 1], corruption, f"the patch of slot {row.y}", limits, CHOSEN)
+    numbers = {slot: str(label) for label, slot in enumerate(outer)}
+    _outline(line[4], task.layout, torch.zeros(len(task.slots), 2), colours, numbers)
+    _name(line[4], f"{row.y} = {row.label}", "the slots' numbers")
+
+
+def _paint_jigsaw(task: jigsaw.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
+    numbers = {slot: str(tile) for slot, tile in enumerate(task.permutations[row.label].tolist())}
+    _show(line[0], row.image, row.x, "the image")
+    _overview(line[1], row, task.layout, {}, {slot: str(slot) for slot in numbers})
+    cells, size = task.settings.cells, row.inputs.shape[-1] + 2
+    # a gap about each tile, as bright as the brightest pixel
+    tiles = F.pad(row.inputs[0], (1, 1, 1, 1), value=float(limits[1])).unflatten(0, (cells, cells))
+    mosaic = tiles.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+    _show(line[2], mosaic[None], f"t({row.x}, {row.y})", "slot i shows tile s(i)", limits)
+    for slot, number in numbers.items():
+        _number(line[2], slot % cells * size + 1, slot // cells * size + 1, number, va="top")
+    _outline(line[3], task.layout, torch.zeros(len(task.slots), 2), {}, numbers)
+    _name(line[3], f"{row.y} = {row.label}", f"s = ({' '.join(numbers.values())})")
+
+
+def _paint_orientation(task: orientation.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
+    before = "mirrored, then " if int(row.draw["before"]) else "not mirrored, then "
+    matrix = task.turning.matrix(task.turning.elements[int(task.representatives[row.label])])
+    _show(line[0], row.image, row.x, "the image")
+    caption = f"{before if len(task.hidden_part) > 1 else ''}as {row.y}"
+    _show(line[1], row.inputs, f"t({row.x}, {row.y})", caption, limits)
+    line[2].add_patch(Polygon(np.array(LETTER) @ matrix.T, color=CHOSEN))
+    line[2].set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
+    _name(line[2], f"{row.y} = {row.label}", _in_words(matrix))
+
+
+_PAINTERS: dict[str, tuple[int, Callable[..., None]]] = {
+    "jigsaw": (4, _paint_jigsaw),
+    "orientation": (3, _paint_orientation),
+    "relative_location": (5, _paint_location),
+}
+"""How many panels a row of each task has, and what draws them."""
+
+
+def _in_words(matrix: np.ndarray[Any, Any]) -> str:
+    flip, degrees = flip_and_degrees(matrix)
+    turned = f"turned by {round(degrees) % 360}°" if round(degrees) % 360 else ""
+    return ", ".join(["mirrored"] * flip + [turned] * bool(turned)) or "left as it is"
+
+
+def _show(
+    axes: Axes, image: Tensor, title: str, caption: str, limits: Any = (0, 1), frame: str = FAINT
+) -> None:
+    """Pixels of a batch of one, with the limits as black and white."""
+    low, high = float(limits[0]), float(limits[1])
+    pixels = ((image[0] - low) / max(high - low, 1e-6)).clamp(0, 1).permute(1, 2, 0).squeeze(-1)
+    extent = (0, len(pixels), len(pixels), 0)
+    axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)
+    _name(axes, title, caption, frame)
+
+
+def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Marks) -> None:
+    """The image without its margin, and where patches are cut from it."""
+    from eqssl.pretexts.patches import middle_of
+
+    side = layout.settings.cell * getattr(layout, "cells", 3)
+    _show(axes, middle_of(row.image, layout.settings.margin, side), "", "where it is cut")
+    _outline(axes, layout, row.draw["shifts"][0], colours, numbers)
+
+
+def _outline(axes: Axes, layout: Layout, shifts: Tensor, colours: Marks, numbers: Marks) -> None:
+    """Edges of all patches, some in colours of their own, some with numbers."""
+    size, cells, side = layout.settings.patch, getattr(layout, "cells", None), layout.settings.cell
+    for slot, (down, right) in enumerate((_places(layout) + shifts).tolist()):
+        edge: Any = Circle((right, down), size / 2)
+        if cells:
+            edge = Rectangle((right - size / 2, down - size / 2), size, size)
+        edge.set(fill=False, edgecolor=colours.get(slot, EDGE), linewidth=2.5 if slot in colours else 1.2)
+        axes.add_patch(edge)
+        if slot in numbers:
+            _number(axes, right, down, numbers[slot], ha="center", va="center")
+    axes.set(xlim=(0, (cells or 3) * side), ylim=((cells or 3) * side, 0), aspect="equal")
+
+
+def _places(layout: Layout) -> Float[Tensor, "slots 2"]:
+    """Middles (down, right) of all patches that are not shifted, in pixels from the corner."""
+    if cells := getattr(layout, "cells", None):
+        return (torch.cartesian_prod(torch.arange(cells), torch.arange(cells)) + 0.5) * layout.settings.cell
+    angles = torch.arange(len(layout.slots) - 1) * (2 * math.pi / (len(layout.slots) - 1))
+    return (F.pad(torch.stack([-angles.sin(), angles.cos()], 1), (0, 0, 0, 1)) + 1.5) * layout.settings.cell
+
+
+def _number(axes: Axes, right: float, down: float, number: str, **where: Any) -> None:
+    box = {"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, "pad": 1.5}
+    axes.text(right, down, number, fontsize=9, color=INK, bbox=box, **where)
+
+
+def _name(axes: Axes, title: str, caption: str, frame: str = FAINT) -> None:
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel(caption, fontsize=9.5)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=frame, linewidth=0.8 if frame == FAINT else 3)

@@ -1,0 +1,221 @@
+"""What the drawings of label tasks show, and that every label task has its page."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.patches import Circle, Rectangle
+
+from eqssl import pretexts
+from eqssl.params import Params
+from eqssl.pretexts.labels import LabelTask
+from eqssl.report.pretext_figures import CENTRE, CHOSEN, draw_task
+from eqssl.report.style import save_figure
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "pretexts"
+PARAMS = Params.load(ROOT / "params.yaml")
+NINE = {"cells": 3, "permutations": 20, "cell": 12, "patch": 8}
+# entry of params.yaml, what is changed in it, group, element of the second row, channels
+CASES = {
+    "location": ("eq_labels", {}, "C4", 1, 1),
+    "location in colours, mirrored": ("eq_labels", {}, "D4", 5, 3),
+    "ring": ("eq_ring", {}, "D4", 6, 1),
+    "jigsaw": ("eq_jigsaw", {}, "C4", 3, 1),
+    "jigsaw of nine, mirrored": ("eq_jigsaw", NINE, "D4", 5, 3),
+    "orientation": ("eq_orientation", {}, "C4", 1, 1),
+    "orientation of the group": ("eq_orientation", {"labels": "group"}, "D4", 7, 1),
+}
+LABELS = [1, 3]
+
+
+def build(entry: str, changes: dict, group: str, channels: int = 1, size: int = 28) -> LabelTask:
+    changed = PARAMS.model_copy(
+        update={
+            "group": group,
+            "encoder": PARAMS.encoder.model_copy(update={"width": (4, 8)}),
+            "pretexts": {"drawn": {**PARAMS.pretexts[entry], **changes}},
+        }
+    )
+    return pretexts.build("drawn", changed, image_shape=(channels, size, size))
+
+
+def noise(task: LabelTask) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, task.encoder.image_shape, generator=generator, dtype=torch.uint8)
+
+
+def drawn(case: str, label: int):
+    """The task, the element, the figure, and the axes of both rows."""
+    entry, changes, group, number, channels = CASES[case]
+    task = build(entry, changes, group, channels)
+    element = task.group.elements[number]
+    figure = draw_task(task, noise(task), label, element, 3)
+    half = len(figure.axes) // 2
+    return task, element, figure, figure.axes[:half], figure.axes[half:]
+
+
+def pixels(axes) -> torch.Tensor:
+    """The image in axes, channels first."""
+    (image,) = axes.images
+    values = torch.from_numpy(np.array(image.get_array()))
+    return values[None] if values.ndim == 2 else values.permute(2, 0, 1)
+
+
+def corruptions(line: list) -> list:
+    return [axes for axes in line if axes.get_title(loc="left").startswith("t(")]
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_second_corruption_is_the_first_one_turned(case: str, label: int):
+    task, element, _, first, second = drawn(case, label)
+    pictures = 2 if case.startswith(("location", "ring")) else 1
+    assert len(corruptions(first)) == len(corruptions(second)) == pictures
+    for upper, lower in zip(corruptions(first), corruptions(second), strict=True):
+        expected = task.group.act(pixels(upper), element)
+        torch.testing.assert_close(pixels(lower), expected, atol=1e-3, rtol=0)
+        assert (pixels(upper) - expected).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_titles_name_the_labels_that_the_group_makes_of_them(case: str):
+    task, element, figure, first, second = drawn(case, 3)
+    moved = int(task.labels.permutation(element)[3])
+    x = "x" if "orientation" in case else "g x"
+    assert first[-1].get_title(loc="left") == "y = 3"
+    assert second[-1].get_title(loc="left") == f"g · y = {moved}"
+    assert second[0].get_title(loc="left") == x
+    assert {axes.get_title(loc="left") for axes in corruptions(first)} == {"t(x, y)"}
+    assert {axes.get_title(loc="left") for axes in corruptions(second)} == {f"t({x}, g · y)"}
+    headings = [part.get_suptitle() for part in figure.subfigs]
+    assert headings[1].endswith(f"t({x}, g · y) = g t(x, y)")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_first_row_shows_the_image_and_what_the_network_gets(case: str):
+    """Up to brightness and contrast, which are those of the whole corruption."""
+    task, _, _, first, _ = drawn(case, 1)
+    image = noise(task).float() / 255
+    torch.testing.assert_close(pixels(first[0]), image)
+    draw = task.draw(1, torch.Generator().manual_seed(3))
+    inputs = task.corrupt(image[None], torch.tensor([1]), draw)[0]
+    if hasattr(task, "permutations"):
+        cells, size = task.settings.cells, task.settings.patch + 2
+        tiles = pixels(corruptions(first)[0]).unflatten(2, (cells, size)).unflatten(1, (cells, size))
+        assert (tiles[:, :, [0, -1]] == 1).all()
+        shown = tiles[:, :, 1:-1, :, 1:-1].permute(1, 3, 0, 2, 4).flatten(0, 1)
+    else:
+        shown = torch.stack([pixels(axes) for axes in corruptions(first)]).view_as(inputs)
+    low, high = inputs.aminmax()
+    torch.testing.assert_close(shown, (inputs - low) / (high - low), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_squares_lie_where_patches_are_cut(label: int):
+    _, _, _, *lines = drawn("location", label)
+    for line in lines:
+        outlines = [patch for patch in line[1].patches if isinstance(patch, Rectangle)]
+        assert len(outlines) == 9
+        for colour, axes in zip((CENTRE, CHOSEN), corruptions(line), strict=True):
+            (outline,) = [found for found in outlines if same(found, colour)]
+            left, top, size = map(round, (*outline.get_xy(), outline.get_width()))
+            cut = pixels(line[1])[0, top : top + size, left : left + size]
+            both = np.corrcoef(cut.flatten(), pixels(axes).flatten())
+            assert both[0, 1] > 1 - 1e-6
+
+
+def test_circles_lie_where_discs_are_cut():
+    """A blob at the middle of the drawn circle is in the middle of the patch, which a half turn leaves."""
+    side = 3 * PARAMS.pretexts["eq_ring"]["cell"]
+    task = build("eq_ring", {"margin": 0.0}, "C4", size=side)
+    (right, down) = circle(task, torch.zeros(1, side, side, dtype=torch.uint8)).center
+    rows, columns = torch.meshgrid(*[torch.arange(side) + 0.5] * 2, indexing="ij")
+    blob = 255 * torch.exp(-((rows - down).square() + (columns - right).square()) / 8)
+    figure = draw_task(task, blob.round().byte()[None], 2, task.group.elements[1], 3)
+    patch = pixels(corruptions(figure.axes[:5])[1])
+    assert (patch - patch.flip(-1, -2)).abs().max() < 0.05
+    assert patch.std() > 0.1
+
+
+def circle(task: LabelTask, image: torch.Tensor) -> Circle:
+    figure = draw_task(task, image, 2, task.group.elements[1], 3)
+    (found,) = [patch for patch in figure.axes[1].patches if same(patch, CHOSEN)]
+    assert isinstance(found, Circle)
+    return found
+
+
+def same(patch, colour: str) -> bool:
+    red, green, blue, _ = patch.get_edgecolor()
+    return "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue)) == colour
+
+
+def test_numbers_of_tiles_are_the_permutations():
+    task, element, _, *lines = drawn("jigsaw of nine, mirrored", 3)
+    for line, label in zip(lines, (3, int(task.labels.permutation(element)[3])), strict=True):
+        wanted = [str(tile) for tile in task.permutations[label].tolist()]
+        for axes in line[2:]:
+            assert [text.get_text() for text in axes.texts] == wanted
+        assert [text.get_text() for text in line[1].texts] == [str(slot) for slot in range(9)]
+        assert line[3].get_xlabel() == f"s = ({' '.join(wanted)})"
+
+
+def test_an_image_that_stays_upright_is_drawn_twice():
+    _, _, _, first, second = drawn("orientation", 1)
+    assert torch.equal(pixels(first[0]), pixels(second[0]))
+
+
+@pytest.mark.parametrize("kind", [".png", ".svg"])
+def test_the_same_drawing_has_the_same_bytes(kind: str, tmp_path: Path):
+    contents = []
+    for name in ("one", "two"):
+        save_figure(drawn("location", 1)[2], tmp_path / f"{name}{kind}")
+        contents.append((tmp_path / f"{name}{kind}").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_what_cannot_be_drawn_is_refused():
+    task = build("eq_labels", {}, "C4")
+    with pytest.raises(ValueError, match="label: given 8, allowed: 0 to 7"):
+        draw_task(task, noise(task), 8, task.group.identity, 0)
+    other = build("supervised", {}, "C4")
+    with pytest.raises(
+        ValueError, match="given 'supervised', allowed: jigsaw, orientation, relative_location"
+    ):
+        draw_task(other, noise(task), 0, task.group.identity, 0)
+
+
+# ---- the pages
+
+
+def documented() -> dict[str, type]:
+    """Tasks that must have a page."""
+    tasks = {name: import_module(pretexts.module_of(name)).Task for name in pretexts.names()}
+    return {name: task for name, task in tasks.items() if issubclass(task, LabelTask) or name == "combined"}
+
+
+@pytest.mark.parametrize("name", documented())
+def test_every_label_task_has_a_page_with_all_its_settings(name: str):
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)
+    assert set(documented()[name].Settings.model_fields) - {"task"} <= set(rows)
+    assert f"({name}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
+    if name != "combined":
+        assert f"({name}.png)" in page
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+def test_every_file_that_a_page_names_exists(page: Path):
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (PAGES / target).is_file()] == []
+
+
+def test_every_figure_is_small_and_shown():
+    shown = "".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md"))
+    for figure in PAGES.glob("*.png"):
+        assert figure.stat().st_size < 60_000
+        assert f"({figure.name})" in shown
