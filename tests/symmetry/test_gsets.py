@@ -198,13 +198,13 @@ def test_a_sum_has_the_orbits_of_its_terms(name: str):
     assert len(union.orbits()) == sum(len(term.orbits()) for term in terms)
 
 
-def test_every_set_is_a_sum_of_cosets():
-    """The outer slots under D4: edges and corners, each with a mirror that fixes one of them."""
-    G, slots = group("D4"), grid_slots(group("D4"), 3, OUTER)
-    quotients = [GSet.cosets(G, group("D1")), GSet.regular(G)]
-    assert [quotient.size for quotient in quotients] == [4, 8]
-    fixed = (GSet.sum(*quotients).action == torch.arange(12)).sum(1)
-    assert fixed.tolist() == [12 if g == G.identity else 2 * (g in quotients[0].stabiliser(0)) for g in G.elements]
+def test_the_edges_of_a_grid_are_the_cosets_of_the_mirror_that_fixes_one():
+    G, mirror = group("D4"), group("D1")
+    edges, quotient = grid_slots(G, 3, [(0, 1), (1, 0), (1, 2), (2, 1)]), GSet.cosets(G, mirror)
+    # x H -> x . (top edge), which the mirror image in the vertical axis leaves where it is
+    slot = edges.action[coset_representatives(G, mirror), 0]
+    assert sorted(slot.tolist()) == [0, 1, 2, 3]
+    assert torch.equal(edges.action[:, slot], slot[quotient.action])
 
 
 def test_sets_of_different_groups_have_no_sum():
