@@ -11,7 +11,7 @@ from torch import Tensor
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.pretexts.base import TaskSettings
 from eqssl.pretexts.labels import Draw, LabelSettings, LabelTask
-from eqssl.symmetry import GSet, coset_representatives, group, group_names
+from eqssl.symmetry import GSet, coset_representatives, group, group_names, subgroup_positions
 
 
 class OrientationSettings(LabelSettings):
@@ -59,11 +59,11 @@ class Task(LabelTask, ModuleWithConstants):
         whole, stabiliser = ("D4", "D1") if settings.labels == "rotations" else (self.group.name, "trivial")
         self.turning, mirrors = group(whole), group(stabiliser)
         self.labels = GSet.cosets(self.turning, mirrors).restricted(self.group)
-        self._in_turning = [_same(self.turning, self.group.matrix(g)) for g in self.group.elements]
+        self._in_turning = subgroup_positions(self.turning, self.group)
         self.register_constant("product", self.turning.product.clone())
         representatives = coset_representatives(self.turning, mirrors)
         self.register_constant("representatives", torch.as_tensor(representatives, dtype=torch.int64))
-        positions = [_same(self.turning, mirrors.matrix(h)) for h in mirrors.elements]
+        positions = subgroup_positions(self.turning, mirrors)
         self.register_constant("hidden_part", torch.tensor(positions))
         self.head = self.make_head(settings, self.encoder.fields, None, generator)
 
@@ -104,11 +104,3 @@ class Task(LabelTask, ModuleWithConstants):
     def _elements(self, labels: Int[Tensor, " batch"], draw: Draw) -> Int[Tensor, " batch"]:
         """Positions of rep(y) f among the elements of the group that turns the images."""
         return self.product[self.representatives[labels], draw["before"]]
-
-
-def _same(G: Any, matrix: Any) -> int:
-    """Position of the element that moves points by that matrix."""
-    for position, element in enumerate(G.elements):
-        if abs(G.matrix(element) - matrix).max() < 1e-9:
-            return position
-    raise ValueError(f"{G.name} has no element {matrix.tolist()}")

@@ -2,7 +2,7 @@
 
 from eqssl.symmetry.checks import assert_equivariant, equivariance_error
 from eqssl.symmetry.groups import Group, act_on_regular, group, group_names
-from eqssl.symmetry.gsets import GSet, coset_representatives, grid_slots
+from eqssl.symmetry.gsets import GSet, coset_representatives, grid_slots, subgroup_positions
 from eqssl.symmetry.permutation_sets import choose_permutations, conjugation_orbits, permutation_labels
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "group",
     "group_names",
     "permutation_labels",
+    "subgroup_positions",
 ]

@@ -119,7 +119,7 @@ class GSet:
             ValueError: if the second group is no subgroup of the first.
         """
         representatives = coset_representatives(group, subgroup)
-        members = group.product[:, _positions(group, subgroup)]
+        members = group.product[:, subgroup_positions(group, subgroup)]
         number = torch.empty(group.order, dtype=torch.int64)
         for point, first in enumerate(representatives):
             number[members[first]] = point
@@ -161,7 +161,7 @@ class GSet:
         Raises:
             ValueError: if an element of it is not in this set's group; names it.
         """
-        return GSet(subgroup, self.action[_positions(self.group, subgroup)])
+        return GSet(subgroup, self.action[subgroup_positions(self.group, subgroup)])
 
     @cached_property
     def orbit_of(self) -> Int[Tensor, " size"]:
@@ -210,12 +210,16 @@ def coset_representatives(group: Group, subgroup: Group) -> list[int]:
     Raises:
         ValueError: if the second group is no subgroup of the first.
     """
-    first = group.product[:, _positions(group, subgroup)].amin(1)
+    first = group.product[:, subgroup_positions(group, subgroup)].amin(1)
     return [int(position) for position in first.unique()]
 
 
-def _positions(group: Group, subgroup: Group) -> list[int]:
-    """Where the elements of a subgroup stand in a group: elements are equal if they move the plane alike."""
+def subgroup_positions(group: Group, subgroup: Group) -> list[int]:
+    """Where the elements of a subgroup stand in a group: elements are equal if they move the plane alike.
+
+    Raises:
+        ValueError: if an element is not in the group; names it.
+    """
     found = []
     for h in subgroup.elements:
         same = [np.allclose(group.matrix(g), subgroup.matrix(h), atol=1e-9) for g in group.elements]
