@@ -29,7 +29,7 @@ def _mean_of_padded(x: Tensor, kernel: int, padding: int) -> Tensor:
     """The same where torch pads nothing itself.
 
     Its gradient of avg_pool2d is wrong for padded channels_last maps on CUDA devices (pytorch issue 188344,
-    in torch 2.13 still), without any message.
+    put right in July 2026; torch 2.11 has it), without any message.
     """
     padded, inside = (F.pad(t, (padding,) * 4) for t in (x, torch.ones_like(x[:1, :1])))
     return F.avg_pool2d(padded, kernel, 2) / F.avg_pool2d(inside, kernel, 2)
