@@ -60,11 +60,11 @@ def test_so_do_shifts_that_stay_behind(task: str):
         assert (found - expected).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("size", "training"), [(28, True), (28, False), (32, False), (45, True)])
 @pytest.mark.parametrize(("task", "name"), PAIRS)
-def test_condition_b_encoder_and_head_commute_with_the_group(task: str, name: str, training: bool):
+def test_condition_b_encoder_and_head_commute_with_the_group(task: str, name: str, size: int, training: bool):
     """logits(g u) = P(g) logits(u)."""
-    pretext = build(task, name).train(training)
+    pretext = build(task, name, channels=3, size=size).train(training)
     inputs = pretext.corrupt(*drawn(pretext))
     error = equivariance_error(
         pretext.logits, pretext.group, inputs, output=pretext.labels, act=pretext.act_on_input
