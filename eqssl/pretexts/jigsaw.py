@@ -11,9 +11,10 @@ from torch import Tensor
 
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.pretexts.base import TaskSettings
-from eqssl.pretexts.labels import Draw, LabelTask, cross_entropy
+from eqssl.pretexts.labels import Draw, cross_entropy
 from eqssl.pretexts.layouts import Grid
-from eqssl.pretexts.patches import PatchSettings, draw_gray, without_colours
+from eqssl.pretexts.patch_task import PatchTask
+from eqssl.pretexts.patches import PatchSettings
 from eqssl.symmetry import GSet, choose_permutations, permutation_labels
 
 
@@ -35,7 +36,7 @@ class JigsawSettings(PatchSettings):
     draws: Annotated[int, Field(ge=1)]
 
 
-class Task(LabelTask, ModuleWithConstants):
+class Task(PatchTask, ModuleWithConstants):
     """Tell the permutation of an image's tiles (Noroozi & Favaro 2016, arXiv 1603.09246), equivariantly.
 
     A label is a permutation s: slot i of the mosaic shows tile s(i). Turning the mosaic by g moves its slots
@@ -48,7 +49,7 @@ class Task(LabelTask, ModuleWithConstants):
     """
 
     Settings: ClassVar[type[TaskSettings]] = JigsawSettings
-    in_patches: ClassVar[bool] = True
+    settings: JigsawSettings
     permutations: Tensor
 
     @classmethod
@@ -60,34 +61,15 @@ class Task(LabelTask, ModuleWithConstants):
         """Choose the permutations, and create the labels and the head."""
         self.settings = settings
         self.layout = Grid(self.group, settings, settings.cells)
-        self.slots = self.layout.slots
         chosen = choose_permutations(self.slots, settings.permutations, settings.distance, settings.set_seed)
         self.labels = permutation_labels(self.slots, chosen)
         self.register_constant("permutations", torch.as_tensor(chosen, dtype=torch.int64), saved=True)
-        self.source = self.slots.product(GSet.regular(self.group))
-        self.head = self.make_head(settings, self.encoder.fields, self.source, generator)
+        source = self.slots.product(GSet.regular(self.group))
+        self.head = self.make_head(settings, self.encoder.fields, source, generator)
 
     def described(self) -> dict[str, Any]:
         """The set of permutations, for the record."""
         return {**super().described(), "permutations": self.permutations.tolist()}
-
-    def draw(self, batch: int, generator: torch.Generator) -> Draw:
-        """Shifts of all tiles, and which images lose their colours."""
-        gray: Draw = {}
-        if self.encoder.image_shape[0] > 1 and self.settings.gray > 0:
-            gray = {"gray": draw_gray(batch, self.settings.gray, generator)}
-        return {**gray, "shifts": self.layout.draw_shifts(batch, generator)}
-
-    def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
-        """Shifts turn with their tiles, lost colours stay lost."""
-        return {**draw, "shifts": self.layout.act_on_shifts(draw["shifts"], element)}
-
-    def tiles(
-        self, images: Float[Tensor, "batch channel side side"], draw: Draw
-    ) -> Float[Tensor, "batch slots channel patch patch"]:
-        """The tiles in their own places."""
-        source = without_colours(images, draw["gray"]) if "gray" in draw else images
-        return self.layout.patches(source, draw["shifts"])
 
     def corrupt(
         self,
@@ -96,7 +78,7 @@ class Task(LabelTask, ModuleWithConstants):
         draw: Draw,
     ) -> Float[Tensor, "batch slots channel patch patch"]:
         """The mosaic t(x, s): slot i shows tile s(i)."""
-        return permuted(self.tiles(images, draw), self.permutations[labels])
+        return permuted(self.patches(images, draw), self.permutations[labels])
 
     def act_on_input(
         self, inputs: Shaped[Tensor, "batch slots channel patch patch"], element: Any
@@ -124,7 +106,7 @@ class Task(LabelTask, ModuleWithConstants):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Cross-entropy of several random permutations of each image."""
-        tiles = self.tiles(images.float() / 255, self.draw(len(images), generator))
+        tiles = self.patches(images.float() / 255, self.draw(len(images), generator))
         features = self.encoder(tiles.flatten(0, 1)).unflatten(0, (-1, len(self.slots)))
         drawn = self.draw_labels(len(images) * self.settings.draws, generator)
         return cross_entropy(self._scores(permuted(features, self.permutations[drawn])), drawn)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from eqssl.pretexts.base import TaskSettings
-from eqssl.pretexts.labels import Draw, LabelTask, cross_entropy
+from eqssl.pretexts.labels import Draw, cross_entropy
 from eqssl.pretexts.layouts import Grid, Ring
-from eqssl.pretexts.patches import PatchSettings, draw_gray, without_colours
+from eqssl.pretexts.patch_task import PatchTask
+from eqssl.pretexts.patches import PatchSettings
 from eqssl.symmetry import GSet
 
 NEIGHBOURS = 8
@@ -33,7 +34,7 @@ class RelativeLocationSettings(PatchSettings):
         return Ring.misfit(self) if self.layout == "ring" else super().misfit()
 
 
-class Task(LabelTask):
+class Task(PatchTask):
     """Tell the slot of a patch beside the centre (Doersch et al. 2015, arXiv 1505.05192), equivariantly.
 
     The labels are the eight outer slots of a 3 x 3 grid, or of a ring, moved by the group as it moves the
@@ -45,7 +46,6 @@ class Task(LabelTask):
     """
 
     Settings: ClassVar[type[TaskSettings]] = RelativeLocationSettings
-    in_patches: ClassVar[bool] = True
 
     @classmethod
     def refusal(cls, settings: RelativeLocationSettings, group_name: str) -> str | None:
@@ -61,27 +61,8 @@ class Task(LabelTask):
         ring = settings.layout == "ring"
         self.layout = Ring(self.group, settings) if ring else Grid(self.group, settings, SIDE)
         self.centre = Ring.centre if ring else NEIGHBOURS // 2
-        self.slots = self.layout.slots
         self.labels = _without(self.slots, self.centre)
         self.head = self.make_head(settings, 2 * self.encoder.fields, None, generator)
-
-    def draw(self, batch: int, generator: torch.Generator) -> Draw:
-        """Shifts of all nine patches, and which images lose their colours."""
-        gray: Draw = {}
-        if self.encoder.image_shape[0] > 1 and self.settings.gray > 0:
-            gray = {"gray": draw_gray(batch, self.settings.gray, generator)}
-        return {**gray, "shifts": self.layout.draw_shifts(batch, generator)}
-
-    def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
-        """Shifts turn, lost colours stay lost."""
-        return {**draw, "shifts": self.layout.act_on_shifts(draw["shifts"], element)}
-
-    def patches(
-        self, images: Float[Tensor, "batch channel side side"], draw: Draw
-    ) -> Float[Tensor, "batch slots channel patch patch"]:
-        """All nine patches of each image."""
-        source = without_colours(images, draw["gray"]) if "gray" in draw else images
-        return self.layout.patches(source, draw["shifts"])
 
     def corrupt(
         self,

@@ -15,7 +15,7 @@ def test_puzzles_of_four_have_the_known_orbits(name: str, orbits: int):
 def test_slot_i_shows_tile_s_of_i():
     pretext = build("jigsaw of 4", "C4")
     images, labels, draw = drawn(pretext)
-    tiles, mosaic = pretext.tiles(images, draw), pretext.corrupt(images, labels, draw)
+    tiles, mosaic = pretext.patches(images, draw), pretext.corrupt(images, labels, draw)
     for image, label in enumerate(labels.tolist()):
         for slot, tile in enumerate(pretext.permutations[label].tolist()):
             assert torch.equal(mosaic[image, slot], tiles[image, tile])
