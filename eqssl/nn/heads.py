@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn.linear import EquivariantLinear
+from eqssl.nn.linear import EquivariantLinear, PairLinear, by_points
 from eqssl.symmetry.groups import Group
 from eqssl.symmetry.gsets import GSet
 
@@ -26,8 +25,9 @@ class VectorBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch fields points"]:
         """Normalise."""
-        normalised: Tensor = self.norm(x)
-        return normalised
+        # rows of fields: torch's kernels take several times as long for a few points of many inputs
+        rows: Tensor = self.norm(x.transpose(1, 2).flatten(0, 1))
+        return rows.unflatten(0, (len(x), -1)).transpose(1, 2)
 
 
 def equivariant_mlp(
@@ -36,6 +36,7 @@ def equivariant_mlp(
     target: GSet | None = None,
     generator: torch.Generator | None = None,
     source: GSet | None = None,
+    of_pairs: bool = False,
 ) -> nn.Sequential:
     """Multi-layer perceptron from fields over `source` to fields over `target` (both regular by default).
 
@@ -45,19 +46,15 @@ def equivariant_mlp(
         target: G-set of the output.
         generator: draws the first weights.
         source: G-set of the input.
+        of_pairs: whether it takes pairs of inputs, as `PairLinear` does.
     """
     regular = GSet.regular(group)
-    points = source or regular
-    layers: list[nn.Module] = []
-    for fields_in, fields_out in pairwise(widths[:-1]):
-        layers += [
-            EquivariantLinear(points, regular, fields_in, fields_out, bias=False, generator=generator),
-            VectorBatchNorm(fields_out),
-            nn.ReLU(),
-        ]
-        points = regular
-    last = EquivariantLinear(points, target or regular, widths[-2], widths[-1], generator=generator)
-    return nn.Sequential(*layers, last)
+    sets = [source or regular, *[regular] * (len(widths) - 2), target or regular]
+
+    def linear(i: int, bias: bool) -> nn.Module:
+        return EquivariantLinear(sets[i], sets[i + 1], widths[i], widths[i + 1], bias, generator)
+
+    return nn.Sequential(*_layers(linear, [VectorBatchNorm(fields) for fields in widths[1:-1]], of_pairs))
 
 
 def plain_mlp(
@@ -66,6 +63,7 @@ def plain_mlp(
     points: int | None = None,
     generator: torch.Generator | None = None,
     source_points: int | None = None,
+    of_pairs: bool = False,
 ) -> nn.Sequential:
     """The unconstrained twin of `equivariant_mlp`: the same widths in numbers, no symmetry.
 
@@ -74,11 +72,32 @@ def plain_mlp(
     """
     between = [width * group.order for width in widths[1:-1]]
     sizes = [widths[0] * (source_points or group.order), *between, widths[-1] * (points or group.order)]
-    layers: list[nn.Module] = [nn.Flatten()]
-    for inputs, outputs in pairwise(sizes[:-1]):
-        layers += [_linear(inputs, outputs, False, generator), nn.BatchNorm1d(outputs), nn.ReLU()]
-    layers += [_linear(sizes[-2], sizes[-1], True, generator), nn.Unflatten(1, (widths[-1], -1))]
-    return nn.Sequential(*layers)
+
+    def linear(i: int, bias: bool) -> nn.Module:
+        layer = _linear(sizes[i], sizes[i + 1], bias, generator)
+        return layer if i else nn.Sequential(_Flatten(), layer)
+
+    layers = _layers(linear, [nn.BatchNorm1d(size) for size in between], of_pairs)
+    return nn.Sequential(*layers, nn.Unflatten(1, (widths[-1], -1)))
+
+
+def _layers(
+    linear: Callable[[int, bool], nn.Module], norms: Sequence[nn.Module], of_pairs: bool
+) -> list[nn.Module]:
+    """Linear maps, made by number and with or without a bias, and what stands between them."""
+    bias = not norms
+    layers = [PairLinear(linear(0, False), linear(0, bias)) if of_pairs else linear(0, bias)]
+    for i, norm in enumerate(norms, 1):
+        layers += [norm, nn.ReLU(), linear(i, i == len(norms))]
+    return layers
+
+
+class _Flatten(nn.Module):
+    """The features of each input in a row."""
+
+    def forward(self, x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch points*fields"]:
+        """Point by point."""
+        return by_points(x)
 
 
 def _linear(inputs: int, outputs: int, bias: bool, generator: torch.Generator | None) -> nn.Linear:

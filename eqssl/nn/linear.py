@@ -23,9 +23,10 @@ def pair_orbits(source: GSet, target: GSet) -> Int[Tensor, "target source"]:
 class EquivariantLinear(ModuleWithConstants):
     """Linear map from fields over one G-set to fields over another.
 
-        out[b, o, y] = sum over i, x of weight[o, i, orbit(y, x)] in[b, i, x]  +  bias[o, orbit(y)]
+        out[b, o, y] = sum over i, x of weight[orbit(y, x), o, i] in[b, i, x]  +  bias[orbit(y), o]
 
-    The matrix is one gather of the free weights and the map one matrix product.
+    The matrix is one gather of the free weights and the map one matrix product. Its rows and columns have the
+    fields of a point beside each other, as the encoders' features have in memory, so that nothing is copied.
 
     Args:
         source: G-set of the input's last axis.
@@ -61,22 +62,56 @@ class EquivariantLinear(ModuleWithConstants):
         self.register_constant("pairs", pairs)
         self.register_constant("points", target.orbit_of)
         bound = (in_fields * source.size) ** -0.5
-        free = torch.rand(out_fields, in_fields, int(pairs.max()) + 1, generator=generator)
+        free = torch.rand(int(pairs.max()) + 1, out_fields, in_fields, generator=generator)
         self.weight = nn.Parameter((2 * free - 1) * bound)
-        constants = torch.zeros(out_fields, int(target.orbit_of.max()) + 1)
+        constants = torch.zeros(int(target.orbit_of.max()) + 1, out_fields)
         self.bias = nn.Parameter(constants) if bias else None
 
     def extra_repr(self) -> str:
         """Fields and free weights, for printing."""
-        return f"{self.in_fields}, {self.out_fields}, free weights per pair of fields={self.weight.shape[-1]}"
+        return f"{self.in_fields}, {self.out_fields}, free weights per pair of fields={len(self.weight)}"
 
-    def matrix(self) -> Float[Tensor, "out_fields target in_fields source"]:
+    def matrix(self) -> Float[Tensor, "target out_fields source in_fields"]:
         """The whole matrix of the map."""
-        whole = self.weight.index_select(2, self.pairs.flatten()).unflatten(2, self.pairs.shape)
+        whole = self.weight.index_select(0, self.pairs.flatten()).unflatten(0, self.pairs.shape)
         return whole.transpose(1, 2)
 
     def forward(self, x: Float[Tensor, "batch in_fields source"]) -> Float[Tensor, "batch out_fields target"]:
         """Apply the map."""
         matrix = self.matrix()
-        y = F.linear(x.flatten(1), matrix.flatten(2).flatten(0, 1)).unflatten(1, matrix.shape[:2])
-        return y if self.bias is None else y + self.bias[:, self.points]
+        rows = by_points(x)
+        y = F.linear(rows, matrix.flatten(2).flatten(0, 1)).unflatten(1, matrix.shape[:2])
+        if self.bias is not None:
+            y = y + self.bias.index_select(0, self.points)
+        return y.transpose(1, 2)
+
+
+class PairLinear(nn.Module):
+    """Linear map of pairs that share their first half: W [u; v_k] = U u + V v_k, with U u computed once.
+
+    Args:
+        first: the map U.
+        second: the map V.
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        with torch.no_grad():
+            # the sum has twice the inputs of either
+            for parameter in self.parameters():
+                parameter.mul_(0.5**0.5)
+
+    def forward(
+        self,
+        pairs: tuple[Float[Tensor, "batch in_fields source"], Float[Tensor, "k*batch in_fields source"]],
+    ) -> Float[Tensor, "k*batch ..."]:
+        """Apply the map to the pairs (u, v_1), all u of the batch first, then to the pairs (u, v_2), ..."""
+        u, v = pairs
+        of_u, of_v = self.first(u), self.second(v)
+        return (of_v.unflatten(0, (-1, len(u))) + of_u).flatten(0, 1)
+
+
+def by_points(x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch points*fields"]:
+    """The features of each input in a row; a view of an encoder's."""
+    return x.transpose(1, 2).flatten(1)

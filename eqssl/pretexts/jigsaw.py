@@ -65,7 +65,7 @@ class Task(PatchTask, ModuleWithConstants):
         self.labels = permutation_labels(self.slots, chosen)
         self.register_constant("permutations", torch.as_tensor(chosen, dtype=torch.int64), saved=True)
         source = self.slots.product(GSet.regular(self.group))
-        self.head = self.make_head(settings, self.encoder.fields, source, generator)
+        self.head = self.make_head(settings, source, generator)
 
     def described(self) -> dict[str, Any]:
         """The set of permutations, for the record."""
@@ -92,11 +92,16 @@ class Task(PatchTask, ModuleWithConstants):
         self, inputs: Float[Tensor, "batch slots channel patch patch"]
     ) -> Float[Tensor, "batch labels"]:
         """Scores of all permutations for mosaics."""
-        features = self.encoder(inputs.flatten(0, 1)).unflatten(0, (-1, len(self.slots)))
-        return self._scores(features)
+        return self._scores(self._encoded(inputs))
 
-    def _scores(self, features: Float[Tensor, "batch slots fields order"]) -> Float[Tensor, "batch labels"]:
-        scores: Tensor = self.head(features.transpose(1, 2).flatten(2)).squeeze(1)
+    def _encoded(
+        self, tiles: Float[Tensor, "batch slots channel patch patch"]
+    ) -> Float[Tensor, "batch slots order fields"]:
+        """Features of each tile, group-major as they are in memory."""
+        return self.encoder(tiles.flatten(0, 1)).transpose(1, 2).unflatten(0, (-1, len(self.slots)))
+
+    def _scores(self, features: Float[Tensor, "batch slots order fields"]) -> Float[Tensor, "batch labels"]:
+        scores: Tensor = self.head(features.flatten(1, 2).transpose(1, 2)).squeeze(1)
         return scores
 
     def loss(
@@ -107,9 +112,9 @@ class Task(PatchTask, ModuleWithConstants):
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Cross-entropy of several random permutations of each image."""
         tiles = self.patches(images.float() / 255, self.draw(len(images), generator))
-        features = self.encoder(tiles.flatten(0, 1)).unflatten(0, (-1, len(self.slots)))
         drawn = self.draw_labels(len(images) * self.settings.draws, generator)
-        return cross_entropy(self._scores(permuted(features, self.permutations[drawn])), drawn)
+        mosaics = permuted(self._encoded(tiles), self.permutations[drawn])
+        return cross_entropy(self._scores(mosaics), drawn)
 
 
 def permuted(

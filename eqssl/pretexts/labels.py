@@ -106,18 +106,28 @@ class LabelTask(Pretext):
         return cross_entropy(self.logits(self.corrupt(images.float() / 255, drawn, draw)), drawn)
 
     def make_head(
-        self, settings: LabelSettings, fields: int, source: GSet | None, generator: torch.Generator | None
+        self,
+        settings: LabelSettings,
+        source: GSet | None,
+        generator: torch.Generator | None,
+        of_pairs: bool = False,
     ) -> nn.Module:
-        """The head, from fields over a set (regular fields by default) to one score for each label.
+        """The head, from the encoder's fields over a set to one score for each label.
 
         Its input has shape (batch, fields, points of the set), its output (batch, 1, labels).
+
+        Args:
+            settings: kind and widths.
+            source: the set; of the group's elements by default.
+            generator: draws the first weights.
+            of_pairs: whether it takes pairs of features, as `eqssl.nn.linear.PairLinear` does.
         """
         hidden = (settings.hidden,) if isinstance(settings.hidden, int) else settings.hidden
-        widths = [fields, *map(self.fields_of, hidden), 1]
+        widths = [self.encoder.fields, *map(self.fields_of, hidden), 1]
         if settings.head == "equivariant":
-            return equivariant_mlp(self.group, widths, self.labels, generator, source)
+            return equivariant_mlp(self.group, widths, self.labels, generator, source, of_pairs)
         points = None if source is None else len(source)
-        return plain_mlp(self.group, widths, len(self.labels), generator, points)
+        return plain_mlp(self.group, widths, len(self.labels), generator, points, of_pairs)
 
     def described(self) -> dict[str, Any]:
         """Labels and their orbits."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from eqssl.pretexts.patches import PatchSettings, draw_shifts, grid_patches, middle_of, standardised
+from eqssl.pretexts.patches import PatchSettings, cut, draw_shifts, middle_of, standardised
 from eqssl.symmetry import Group, GSet, grid_slots, group, group_names
 
 STEPS = 8
@@ -27,12 +27,22 @@ class Layout(ABC):
 
     Attributes:
         slots: the places of all patches, moved as the group moves the image.
+        side: of the image that patches are cut from, which is resized to it, in pixels.
     """
 
     slots: GSet
+    side: int
 
     def __init__(self, G: Group, settings: PatchSettings) -> None:
         self.group, self.settings = G, settings
+
+    @abstractmethod
+    def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
+        """Middles (down, right) of the patches that are not shifted, from the image's middle, in pixels.
+
+        Args:
+            like: a tensor with the type and the device that they shall have.
+        """
 
     @abstractmethod
     def draw_shifts(self, batch: int, generator: torch.Generator) -> Shaped[Tensor, "batch slots 2"]:
@@ -70,7 +80,7 @@ class Grid(Layout):
 
     def __init__(self, G: Group, settings: PatchSettings, cells: int) -> None:
         super().__init__(G, settings)
-        self.cells = cells
+        self.cells, self.side = cells, cells * settings.cell
         self.slots = grid_slots(G, cells, [(row, column) for row in range(cells) for column in range(cells)])
 
     @staticmethod
@@ -82,6 +92,11 @@ class Grid(Layout):
         return (
             f"a turn off the pixel grid takes square cells to places where there are none; allowed: {exact}"
         )
+
+    def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
+        """The middles of the cells."""
+        cells = torch.arange(self.cells, dtype=like.dtype, device=like.device) - (self.cells - 1) / 2
+        return torch.cartesian_prod(cells, cells) * self.settings.cell
 
     def draw_shifts(self, batch: int, generator: torch.Generator) -> Shaped[Tensor, "batch slots 2"]:
         """Whole pixels, each way up to `jitter`."""
@@ -97,8 +112,10 @@ class Grid(Layout):
         self, images: Float[Tensor, "batch channel side side"], shifts: Shaped[Tensor, "batch slots 2"]
     ) -> Float[Tensor, "batch slots channel patch patch"]:
         """Square patches."""
-        grid = middle_of(images, self.settings.margin, self.cells * self.settings.cell)
-        return standardised(grid_patches(grid, shifts, self.cells, self.settings.patch))
+        grid = middle_of(images, self.settings.margin, self.side)
+        size = self.settings.patch
+        corners = self.places(grid) + (self.side - size) / 2
+        return standardised(cut(grid, corners.to(shifts.dtype) + shifts, size))
 
 
 class Ring(Layout):
@@ -112,6 +129,7 @@ class Ring(Layout):
 
     def __init__(self, G: Group, settings: PatchSettings) -> None:
         super().__init__(G, settings)
+        self.side = 3 * settings.cell
         self.slots = GSet.from_function(G, range(STEPS + 1), lambda g, slot: _moved_slot(G, g, slot))
 
     @staticmethod
@@ -125,6 +143,12 @@ class Ring(Layout):
             f"patches of {settings.patch} pixels with jitter {settings.jitter} overlap on a ring of radius "
             f"{settings.cell} (cell), allowed: patch + 2 jitter at most {apart:.1f}"
         )
+
+    def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
+        """The ring, and the middle."""
+        angle = torch.arange(STEPS, dtype=like.dtype, device=like.device) * (2 * math.pi / STEPS)
+        ring = torch.stack([-angle.sin(), angle.cos()], -1) * self.settings.cell
+        return F.pad(ring, (0, 0, 0, 1))
 
     def draw_shifts(self, batch: int, generator: torch.Generator) -> Shaped[Tensor, "batch slots 2"]:
         """Uniform in the disc of radius `jitter`, which no turn changes."""
@@ -145,24 +169,18 @@ class Ring(Layout):
         self, images: Float[Tensor, "batch channel side side"], shifts: Shaped[Tensor, "batch slots 2"]
     ) -> Float[Tensor, "batch slots channel patch patch"]:
         """Discs in squares of zeros."""
-        side, size = 3 * self.settings.cell, self.settings.patch
+        side, size = self.side, self.settings.patch
         canvas = middle_of(images, self.settings.margin, side)
         offset = torch.arange(size, dtype=canvas.dtype, device=canvas.device) - (size - 1) / 2
-        places = shifts.to(canvas.dtype) + self._places(canvas)
+        places = shifts.to(canvas.dtype) + self.places(canvas)
         down = (places[..., 0, None, None] + offset[:, None]).expand(-1, -1, size, size)
         right = (places[..., 1, None, None] + offset).expand(-1, -1, size, size)
         # all patches of an image one below the other, in units where the canvas goes from -1 to 1
         where = torch.stack([right, down], -1).flatten(1, 2) * (2 / side)
-        cut = F.grid_sample(canvas, where, mode="bilinear", padding_mode="zeros", align_corners=False)
-        patches = cut.unflatten(2, (STEPS + 1, size)).transpose(1, 2)
+        found = F.grid_sample(canvas, where, mode="bilinear", padding_mode="zeros", align_corners=False)
+        patches = found.unflatten(2, (STEPS + 1, size)).transpose(1, 2)
         inside = offset.square() + offset[:, None].square() <= (size / 2) ** 2
         return standardised(patches, inside)
-
-    def _places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
-        """Places (down, right) of the patches from the image's centre, in pixels of the canvas."""
-        angle = torch.arange(STEPS, dtype=like.dtype, device=like.device) * (2 * math.pi / STEPS)
-        ring = torch.stack([-angle.sin(), angle.cos()], -1) * self.settings.cell
-        return F.pad(ring, (0, 0, 0, 1))
 
 
 def _moved_slot(G: Group, element: Any, slot: int) -> int:

@@ -65,7 +65,7 @@ class Task(LabelTask, ModuleWithConstants):
         self.register_constant("representatives", torch.as_tensor(representatives, dtype=torch.int64))
         positions = subgroup_positions(self.turning, mirrors)
         self.register_constant("hidden_part", torch.tensor(positions))
-        self.head = self.make_head(settings, self.encoder.fields, None, generator)
+        self.head = self.make_head(settings, None, generator)
 
     def draw(self, batch: int, generator: torch.Generator) -> Draw:
         """Which element of the stabiliser comes before the turn: whether the image is mirrored."""

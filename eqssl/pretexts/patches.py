@@ -57,30 +57,24 @@ def middle_of(
     return F.interpolate(middle, (side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
-def grid_patches(
-    grid: Float[Tensor, "batch channel side side"],
-    shifts: Int[Tensor, "batch slots 2"],
-    cells: int,
-    size: int,
+def cut(
+    images: Float[Tensor, "batch channel side side"], corners: Int[Tensor, "batch slots 2"], size: int
 ) -> Float[Tensor, "batch slots channel size size"]:
-    """Patches from the middle of the cells of a grid, shifted (down, right), slot by slot in rows.
+    """Square patches of images.
 
     Args:
-        grid: images whose sides are `cells` times the side of a cell.
-        shifts: of each patch, in pixels.
-        cells: along a side.
+        images: the images.
+        corners: row and column of the upper left pixel of each patch.
         size: side of a patch.
     """
-    cell = grid.shape[-1] // cells
-    # made on the device: tensors of Python numbers would have to be copied there, which waits for it
-    place = torch.arange(cells, device=grid.device)
-    corners = torch.cartesian_prod(place, place) * cell + (cell - size) // 2 + shifts
-    inside = torch.arange(size, device=grid.device)
-    rows = corners[:, :, 0, None, None, None] + inside[:, None]
-    columns = corners[:, :, 1, None, None, None] + inside
-    image = torch.arange(len(grid), device=grid.device).view(-1, 1, 1, 1, 1)
-    channel = torch.arange(grid.shape[1], device=grid.device).view(1, 1, -1, 1, 1)
-    return grid[image, channel, rows, columns]
+    side = images.shape[-1]
+    # numbers of pixels, made on the device: tensors of Python numbers would have to be copied there
+    inside = torch.arange(size, device=images.device)
+    window = (inside[:, None] * side + inside).flatten()
+    pixels = (corners[..., 0] * side + corners[..., 1])[..., None] + window
+    of_channels = pixels.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    found = images.flatten(2).gather(2, of_channels)
+    return found.unflatten(2, (corners.shape[1], size, size)).transpose(1, 2)
 
 
 def draw_shifts(

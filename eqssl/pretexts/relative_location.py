@@ -62,7 +62,7 @@ class Task(PatchTask):
         self.layout = Ring(self.group, settings) if ring else Grid(self.group, settings, SIDE)
         self.centre = Ring.centre if ring else NEIGHBOURS // 2
         self.labels = _without(self.slots, self.centre)
-        self.head = self.make_head(settings, 2 * self.encoder.fields, None, generator)
+        self.head = self.make_head(settings, None, generator, of_pairs=True)
 
     def corrupt(
         self,
@@ -77,11 +77,17 @@ class Task(PatchTask):
 
     def logits(self, inputs: Float[Tensor, "batch 2 channel patch patch"]) -> Float[Tensor, "batch 8"]:
         """Logits over the eight slots for pairs of patches."""
-        features = self.encoder(inputs.flatten(0, 1)).unflatten(0, (-1, 2))
-        return self._scores(features.flatten(1, 2))
+        return self._scores(inputs[:, 0], inputs[:, 1])
 
-    def _scores(self, features: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch 8"]:
-        scores: Tensor = self.head(features).squeeze(1)
+    def _scores(
+        self,
+        centres: Float[Tensor, "batch channel patch patch"],
+        outer: Float[Tensor, "k*batch channel patch patch"],
+    ) -> Float[Tensor, "k*batch 8"]:
+        """Scores for pairs of all centres with the first patch of each, then with the second, and so on."""
+        features = self.encoder(torch.cat([outer, centres]))
+        of_outer, of_centres = features.split([len(outer), len(centres)])
+        scores: Tensor = self.head((of_centres, of_outer)).squeeze(1)
         return band_limited(scores) if self.group.is_continuous else scores
 
     def loss(
@@ -91,13 +97,11 @@ class Task(PatchTask):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Cross-entropy over all eight neighbours of each image, whose centre is encoded once."""
-        patches = self.patches(images.float() / 255, self.draw(len(images), generator))
-        features = self.encoder(patches.flatten(0, 1)).unflatten(0, (len(images), -1))
-        centre = features[:, self.centre : self.centre + 1]
-        outer = torch.cat([features[:, : self.centre], features[:, self.centre + 1 :]], 1)
-        pairs = torch.cat([centre.expand_as(outer), outer], 2)
-        logits = self._scores(pairs.flatten(0, 1))
-        return cross_entropy(logits, torch.arange(NEIGHBOURS, device=logits.device).repeat(len(images)))
+        patches = self.patches(images.float() / 255, self.draw(len(images), generator)).transpose(0, 1)
+        outer = torch.cat([patches[: self.centre], patches[self.centre + 1 :]])
+        logits = self._scores(patches[self.centre], outer.flatten(0, 1))
+        slots = torch.arange(NEIGHBOURS, device=logits.device)
+        return cross_entropy(logits, slots.repeat_interleave(len(images)))
 
 
 def band_limited(logits: Float[Tensor, "batch 8"]) -> Float[Tensor, "batch 8"]:

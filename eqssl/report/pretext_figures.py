@@ -6,7 +6,6 @@ group makes of them. By condition (A) of `eqssl.pretexts.labels` its corruption 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -161,31 +160,22 @@ def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Ma
     """The image without its margin, and where patches are cut from it."""
     from eqssl.pretexts.patches import middle_of
 
-    side = layout.settings.cell * getattr(layout, "cells", 3)
-    _show(axes, middle_of(row.image, layout.settings.margin, side), "", "where it is cut")
+    _show(axes, middle_of(row.image, layout.settings.margin, layout.side), "", "where it is cut")
     _outline(axes, layout, row.draw["shifts"][0], colours, numbers)
 
 
 def _outline(axes: Axes, layout: Layout, shifts: Tensor, colours: Marks, numbers: Marks) -> None:
     """Edges of all patches, some in colours of their own, some with numbers."""
-    size, cells, side = layout.settings.patch, getattr(layout, "cells", None), layout.settings.cell
-    for slot, (down, right) in enumerate((_places(layout) + shifts).tolist()):
+    size, side = layout.settings.patch, layout.side
+    for slot, (down, right) in enumerate((layout.places(torch.zeros(1)) + side / 2 + shifts).tolist()):
         edge: Any = Circle((right, down), size / 2)
-        if cells:
+        if hasattr(layout, "cells"):
             edge = Rectangle((right - size / 2, down - size / 2), size, size)
         edge.set(fill=False, edgecolor=colours.get(slot, EDGE), linewidth=2.5 if slot in colours else 1.2)
         axes.add_patch(edge)
         if slot in numbers:
             _number(axes, right, down, numbers[slot], ha="center", va="center")
-    axes.set(xlim=(0, (cells or 3) * side), ylim=((cells or 3) * side, 0), aspect="equal")
-
-
-def _places(layout: Layout) -> Float[Tensor, "slots 2"]:
-    """Middles (down, right) of all patches that are not shifted, in pixels from the corner."""
-    if cells := getattr(layout, "cells", None):
-        return (torch.cartesian_prod(torch.arange(cells), torch.arange(cells)) + 0.5) * layout.settings.cell
-    angles = torch.arange(len(layout.slots) - 1) * (2 * math.pi / (len(layout.slots) - 1))
-    return (F.pad(torch.stack([-angles.sin(), angles.cos()], 1), (0, 0, 0, 1)) + 1.5) * layout.settings.cell
+    axes.set(xlim=(0, side), ylim=(side, 0), aspect="equal")
 
 
 def _number(axes: Axes, right: float, down: float, number: str, **where: Any) -> None:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from eqssl.nn.heads import equivariant_mlp, plain_mlp
-from eqssl.nn.linear import EquivariantLinear, pair_orbits
+from eqssl.nn.heads import VectorBatchNorm, equivariant_mlp, plain_mlp
+from eqssl.nn.linear import EquivariantLinear, PairLinear, pair_orbits
 from eqssl.symmetry import GSet, _escnn, act_on_regular, equivariance_error, grid_slots, group, group_names
 
 GROUPS = group_names()
@@ -46,7 +46,7 @@ def test_the_dimension_is_that_of_escnns_basis(name: str):
     field = _escnn.nn.FieldType(G.gspace, [G.gspace.regular_repr])
     theirs = _escnn.nn.R2Conv(field, field, 1, bias=False, initialize=False)
     ours = EquivariantLinear(GSet.regular(G), GSet.regular(G), 1, 1)
-    assert ours.weight.shape[-1] == theirs.weights.numel() == G.order
+    assert len(ours.weight) == theirs.weights.numel() == G.order
 
 
 def slot_representations(G):
@@ -70,7 +70,7 @@ def test_so_is_that_of_maps_between_any_two_sets(name: str):
             field_types = [_escnn.nn.FieldType(G.gspace, each) for each in (a, b)]
             theirs = _escnn.nn.R2Conv(*field_types, 1, bias=False, initialize=False)
             ours = EquivariantLinear(X[source], X[target], 1, 1)
-            assert ours.weight.shape[-1] == theirs.weights.numel(), (source, target)
+            assert len(ours.weight) == theirs.weights.numel(), (source, target)
 
 
 def test_the_map_is_the_slow_double_sum():
@@ -80,11 +80,52 @@ def test_the_map_is_the_slow_double_sum():
     out = layer(x)
     for o in range(3):
         for y in range(8):
-            expected = layer.bias[o, layer.points[y]]
+            expected = layer.bias[layer.points[y], o]
             for i in range(2):
                 for h in range(4):
-                    expected = expected + layer.weight[o, i, layer.pairs[y, h]] * x[0, i, h]
+                    expected = expected + layer.weight[layer.pairs[y, h], o, i] * x[0, i, h]
             torch.testing.assert_close(out[0, o, y], expected)
+
+
+def test_a_map_of_pairs_is_the_map_of_both_halves_side_by_side():
+    """And its first weights are as large as that one's."""
+    X, Y = sets("C4")["regular"], sets("C4")["slots"]
+    torch.manual_seed(0)
+    halves = EquivariantLinear(X, Y, 16, 3, bias=False), EquivariantLinear(X, Y, 16, 3)
+    torch.nn.init.normal_(halves[1].bias)
+    pairs, whole = PairLinear(*halves), EquivariantLinear(X, Y, 32, 3)
+    largest = [float(layer.weight.detach().abs().max()) for layer in (halves[0], whole)]
+    assert largest[0] == pytest.approx(largest[1], rel=0.02)
+    with torch.no_grad():
+        whole.weight.copy_(torch.cat([half.weight for half in halves], 2))
+        whole.bias.copy_(halves[1].bias)
+    u, v = torch.randn(5, 16, 4), torch.randn(3, 5, 16, 4)
+    found = pairs((u, v.flatten(0, 1))).unflatten(0, (3, 5))
+    for k in range(3):
+        for b in range(5):
+            expected = whole(torch.cat([u[b], v[k, b]])[None])[0]
+            torch.testing.assert_close(found[k, b], expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_of_vectors_is_torchs_over_batch_and_points(training: bool):
+    ours, theirs = VectorBatchNorm(3).train(training), torch.nn.BatchNorm1d(3).train(training)
+    x = torch.randn(6, 4, 3).transpose(1, 2).requires_grad_()
+    weights = torch.randn(6, 3, 4)
+    results = [layer(x) for layer in (ours, theirs)]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*[torch.autograd.grad((y * weights).sum(), x)[0] for y in results])
+    torch.testing.assert_close(ours.norm.running_var, theirs.running_var)
+
+
+@pytest.mark.parametrize("name", ["trivial", "C4", "D4"])
+def test_nothing_is_copied_between_an_encoders_features_and_the_logits(name: str):
+    G = group(name)
+    features = torch.randn(8, G.order, 5).transpose(1, 2)
+    head = equivariant_mlp(G, [5, 4, 1], sets(name)["slots"])
+    for layer in head:
+        assert features.transpose(1, 2).is_contiguous()
+        features = layer(features)
 
 
 def test_sets_of_two_groups_are_refused():
@@ -106,6 +147,28 @@ def test_heads_are_equivariant_and_their_plain_twins_are_not(name: str, training
     assert equal(x).shape == plain(x).shape == (16, 1, Y.size)
     assert equivariance_error(equal, G, x, output=Y, act=act) < 1e-5
     assert equivariance_error(plain, G, x, output=Y, act=act) > 1e-2
+
+
+@pytest.mark.parametrize("hidden", [[], [8], [8, 4]])
+def test_heads_of_pairs_are_equivariant_and_as_wide_as_their_plain_twins(hidden: list[int]):
+    G, Y = group("D4"), sets("D4")["slots"]
+    x = torch.randn(6, 3, 3, G.order)
+    pair, twin = (
+        make(G, [3, *hidden, 1], size, of_pairs=True).train()
+        for make, size in ((equivariant_mlp, Y), (plain_mlp, 8))
+    )
+
+    def logits(head):
+        return lambda values: head((values[:, 0], values[:, 1:].transpose(0, 1).flatten(0, 1)))
+
+    def act(values, g):
+        return act_on_regular(G, values, g)
+
+    assert logits(pair)(x).shape == logits(twin)(x).shape == (12, 1, 8)
+    assert equivariance_error(logits(pair), G, x, output=Y, act=act) < 1e-5
+    assert equivariance_error(logits(twin), G, x, output=Y, act=act) > 1e-2
+    biases = [name for name, _ in pair.named_parameters() if name.endswith("bias") and "norm" not in name]
+    assert len(biases) == 1
 
 
 def test_a_generator_decides_the_first_weights():
