@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eqssl.report.console import print_table
-    from eqssl.report.figures import save_figure
     from eqssl.report.html import write_report
+    from eqssl.report.style import save_figure
 
 __all__ = ["print_table", "save_figure", "write_report"]
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return print_table
     if name == "save_figure":
-        from eqssl.report.figures import save_figure
+        from eqssl.report.style import save_figure
 
         return save_figure
     if name == "write_report":

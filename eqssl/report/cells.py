@@ -19,7 +19,9 @@ MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 IDENTITY = ("dataset", "group", "pretext", "seed")
 GROUPS: tuple[str, ...] = get_args(GroupName)
-ACCURACY = re.compile(r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+")
+ACCURACY = re.compile(
+    r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling)"
+)
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,33 @@ class Cell:
         Raises:
             ValueError: an entry of `details.angles` is no table of numbers.
         """
-        points = []
-        for position, item in enumerate(self.details.get("angles") or ()):
-            where = f"details.angles[{position}]"
-            if not isinstance(item, Mapping):
-                refuse(self.path, where, f"given {item!r}, expected a table of numbers")
-            numbers = _numbers(self.path, item, where + ".")
-            if not {"degrees", "acc"} <= set(numbers):
-                refuse(self.path, where, f"given {item!r}, expected numbers degrees and acc")
-            estimate = Estimate(numbers["acc"], numbers.get("lo"), numbers.get("hi"))
-            points.append((numbers["degrees"], estimate))
+        tables = self._tables("details.angles", self.details.get("angles"), "acc")
+        points = [(x["degrees"], Estimate(x["acc"], x.get("lo"), x.get("hi"))) for x in tables]
         return tuple(sorted(points, key=lambda point: point[0]))
+
+    @cached_property
+    def changes(self) -> tuple[tuple[float, float], ...]:
+        """Relative change of the invariant feature by the angle that images were turned by, sorted.
+
+        Raises:
+            ValueError: an entry of `details.equivariance.angles` is no table of numbers.
+        """
+        listed = section(self.details, "equivariance").get("angles")
+        tables = self._tables("details.equivariance.angles", listed, "error")
+        return tuple(sorted((x["degrees"], x["error"]) for x in tables))
+
+    def _tables(self, where: str, items: Any, key: str) -> list[dict[str, float]]:
+        """The tables of a list, each with the numbers `degrees` and `key`."""
+        found = []
+        for position, item in enumerate(items or ()):
+            place = f"{where}[{position}]"
+            if not isinstance(item, Mapping):
+                refuse(self.path, place, f"given {item!r}, expected a table of numbers")
+            numbers = _numbers(self.path, item, place + ".")
+            if not {"degrees", key} <= set(numbers):
+                refuse(self.path, place, f"given {item!r}, expected numbers degrees and {key}")
+            found.append(numbers)
+        return found
 
     def estimate(self, column: str) -> Estimate | None:
         """A number with the interval that lies beside it; None where this cell lacks it."""
@@ -146,7 +164,10 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
         classes=classes,
         test_images=test_images,
     )
-    _ = cell.angles  # a damaged entry is reported now, with the file's name, not in the middle of a figure
+    _ = (
+        cell.angles,
+        cell.changes,
+    )  # a damaged entry is reported now, with the file's name, not in the middle of a figure
     return cell
 
 

@@ -12,15 +12,12 @@ from markupsafe import Markup
 
 from eqssl.files import write_text
 from eqssl.report import choices, record
+from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import MINUS, MISSING, Cell, read_cells
+from eqssl.report.charts import Chart
+from eqssl.report.equivariance_charts import change_by_angle, equivariance_by_group
 from eqssl.report.estimates import Estimate
-from eqssl.report.figures import (
-    Chart,
-    accuracy_against_labels,
-    accuracy_against_rotation,
-    equivariance_by_group,
-    loss_curves,
-)
+from eqssl.report.label_charts import label_accuracy
 from eqssl.report.style import css_variables, inline_svg, pretext_styles, swatch
 from eqssl.report.tables import (
     Column,
@@ -34,6 +31,7 @@ from eqssl.report.tables import (
     regular_columns,
     rows_of,
 )
+from eqssl.report.training_charts import loss_curves
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,14 @@ def render(cells: Sequence[Cell]) -> str:
     rows = rows_of(cells)
     columns = main_columns(cells)
     compared = [column for column in columns if column.key.startswith("acc_")]
+    labels = label_accuracy(rows)
     charts = [
         accuracy_against_labels(rows),
         accuracy_against_rotation(rows),
         loss_curves(rows),
+        *([labels] if labels.panels else []),
         equivariance_by_group(rows),
+        change_by_angle(rows),
     ]
     names = choices.probe_names(cells)
     template = _environment().get_template("report.html.j2")

@@ -82,6 +82,10 @@ def metrics(dataset, group, pretext, seed):
             put(f"acc_{view}_{share}", level + noise.gauss(0, 0.004), 0.009)
             put(f"reg_acc_{view}_{share}", level + 0.02 + noise.gauss(0, 0.004), 0.009)
         put(f"knn_{view}", BASE[pretext] + gain - 0.04 - loss_of_view[view] + noise.gauss(0, 0.004), 0.009)
+    if pretext in ("eq_labels", "labels"):
+        put("pretext_accuracy", 0.5 + noise.gauss(0, 0.01), 0.02)
+        numbers |= {"pretext_chance": 0.125, "pretext_orbit_ceiling": 0.25 if order > 1 else 1.0}
+        numbers |= {"pretext_orbit_accuracy": 0.8, "pretext_accuracy_apart": 0.2, "pretext_surviving": 0.2}
     numbers["details"] = details(numbers, noise)
     return numbers
 
@@ -135,6 +139,10 @@ def details(numbers, noise):
             "stages": [numbers["equivariance_error"] / 2, numbers["equivariance_error"]],
             "invariant": numbers["equivariance_error"] / 3,
             "error": numbers["equivariance_error"],
+            "angles": [
+                {"degrees": float(degrees), "error": drop * abs(math.sin(math.radians(2 * degrees)))}
+                for degrees in range(15, 360, 15)
+            ],
             "retrieval": {"queries": 1000, "mrr": 0.91, "hit_rate_1": 0.88, "hit_rate_5": 0.97},
         },
         "draws": {"acc_stored_10": [0.6, 0.61, 0.6, 0.62, 0.61]},

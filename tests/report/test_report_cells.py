@@ -26,6 +26,7 @@ def test_a_cell_is_read_with_its_numbers_and_losses(tmp_path):
     assert [epoch for epoch, _ in cell.losses] == [1, 2, 3, 4, 5]
     assert (cell.classes, cell.test_images) == (10, 200)
     assert len(cell.angles) == 24
+    assert cell.changes[0] == (15.0, pytest.approx(0.005))
     assert not cell.is_reference
 
 
@@ -54,6 +55,11 @@ def test_order_is_groups_by_size_then_pretexts_with_references_last(tmp_path):
         (lambda v: v.update(flops="many"), "flops: given 'many', expected a finite number"),
         (lambda v: v.update(details=[]), "details: given"),
         (lambda v: v["details"]["angles"].insert(2, {"degrees": 3.0}), r"details.angles\[2\]: given"),
+        (
+            lambda v: v["details"]["equivariance"]["angles"][1].pop("error"),
+            r"details.equivariance.angles\[1\]: given .*, expected numbers degrees and error",
+        ),
+        (lambda v: v.update(pretext_accuracy=1.5), "pretext_accuracy: given 1.5, expected an accuracy"),
         (lambda v: v["details"]["angles"][1].update(acc=7), r"details.angles\[1\].acc: given 7"),
         (lambda v: v.update(acc_stored_1=float("nan")), "not JSON: NaN is not a number"),
     ],

@@ -14,7 +14,7 @@ def write_table(path, cells):
     """metrics/grid.csv of cells, written here and not by the code that the pipeline uses."""
     rows = [{k: v for k, v in json.loads(file.read_text()).items() if k != "details"} for file, _ in cells]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
     return path

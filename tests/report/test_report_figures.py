@@ -10,16 +10,13 @@ import pytest
 from conftest import write_grid
 from PIL import Image
 
+from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import read_cells
-from eqssl.report.figures import (
-    accuracy_against_labels,
-    accuracy_against_rotation,
-    equivariance_by_group,
-    loss_curves,
-    save_figure,
-)
-from eqssl.report.style import FAMILIES, INK, ON_DARK, REFERENCE, inline_svg, pretext_styles
+from eqssl.report.equivariance_charts import change_by_angle, equivariance_by_group
+from eqssl.report.label_charts import label_accuracy
+from eqssl.report.style import FAMILIES, INK, ON_DARK, REFERENCE, inline_svg, pretext_styles, save_figure
 from eqssl.report.tables import rows_of
+from eqssl.report.training_charts import loss_curves
 
 
 @pytest.fixture
@@ -90,6 +87,54 @@ def test_equivariance_figure_shows_zero_on_the_lowest_line(rows):
         y for y in measured if y
     )
     assert sum(y == axes.get_ylim()[0] for y in values) == measured.count(0.0) == 8
+
+
+def test_change_figure_shows_the_mean_over_seeds_of_each_angle(tmp_path):
+    grid = write_grid(tmp_path, seeds=(0, 1))
+    for path, _ in grid:
+        values = json.loads(path.read_text())
+        for entry in values["details"]["equivariance"]["angles"]:
+            entry["error"] += 0.02 * values["seed"]
+        path.write_text(json.dumps(values))
+    rows = rows_of(read_cells(grid))
+    chart = change_by_angle(rows)
+    assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
+    drawn = points_of(chart.panels[1].figure())
+    degrees = np.arange(15, 360, 15)
+    expected = 100 * (0.01 * np.abs(np.sin(np.radians(2 * degrees))) + 0.01)
+    np.testing.assert_allclose(drawn, [expected] * 4, atol=1e-9)
+    assert "eq_labels: at most 2.0 %, at" in chart.panels[1].words
+    assert "means over seeds" in chart.caption
+    assert not change_by_angle([]).panels
+
+
+def test_label_figure_shows_accuracy_and_what_bounds_it(rows):
+    chart = label_accuracy(rows)
+    assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
+    axes = chart.panels[1].figure().axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["eq_labels", "labels"]
+    members = [row for row in rows if row.group == "C4" and row.estimate("pretext_chance")]
+    levels = sorted(100 * y for row in members for y in (0.25, 0.125))
+    assert sorted(line[0] for line in points_of(chart.panels[1].figure())) == pytest.approx(levels)
+    single = [line.get_ydata()[0] for line in axes.get_lines() if len(line.get_ydata()) == 1]
+    accuracies = [100 * row.estimate("pretext_accuracy").value for row in members]
+    assert sorted(single) == pytest.approx(sorted([20.0, 20.0, *accuracies]))
+    assert "ceiling of the orbits 25.0 %, chance 12.5 %" in chart.panels[1].words
+
+
+def test_label_figure_has_a_place_for_each_task_of_a_sum_and_none_for_other_pretexts(tmp_path):
+    grid = write_grid(tmp_path, groups=("C4",), pretexts=("inv_contrastive", "random"), seeds=(0,))
+    values = json.loads(grid[0][0].read_text())
+    for part, chance in (("location", 0.125), ("orientation", 0.25)):
+        values |= {f"pretext_{part}_accuracy": 0.5, f"pretext_{part}_chance": chance}
+        values |= {f"pretext_{part}_orbit_ceiling": 0.25, f"pretext_{part}_orbit_accuracy": 0.9}
+    grid[0][0].write_text(json.dumps(values))
+    rows = rows_of(read_cells(grid))
+    (panel,) = label_accuracy(rows).panels
+    names = [label.get_text() for label in panel.figure().axes[0].get_xticklabels()]
+    assert names == ["inv_contrastive: location", "inv_contrastive: orientation"]
+    assert "apart" not in panel.words
+    assert not label_accuracy(rows[1:]).panels
 
 
 def test_a_pretext_has_one_style_everywhere_and_no_other_shares_it():
@@ -190,7 +235,7 @@ def test_figures_do_not_touch_pyplot_and_the_package_is_light():
     code = (
         "import sys, eqssl.report\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "import eqssl.report.figures\n"
+        "import eqssl.report.html\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'torch' not in sys.modules, 'torch'\n"
     )

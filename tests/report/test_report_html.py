@@ -11,7 +11,7 @@ from PIL import Image
 from eqssl.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FIGURES = {"labels": 2, "rotation": 2, "loss": 3, "equivariance": 1}
+FIGURES = {"labels": 2, "rotation": 2, "loss": 3, "pretext": 2, "equivariance": 1, "change": 2}
 
 # Runs in the page: sizes of what must be visible, then the order of the rows after a click on a heading.
 MEASURE = """

@@ -1,0 +1,139 @@
+"""What every figure of the report is made of: panels, their legend, their caption, and common axes.
+
+The page lays the panels of a `Chart` out by its width; `Chart.figure` puts them side by side, with a legend,
+for a paper or a README.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from eqssl.report.estimates import Estimate
+from eqssl.report.style import LineStyle, house_style, pretext_styles
+from eqssl.report.tables import Row
+
+PANEL_SIZE = (5.0, 3.7)  # inches; at 72 units to the inch, text of 12 units is text of 12 pixels on a page
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing: a title, the function that draws it, and its content in words."""
+
+    title: str
+    draw: Callable[[Axes], None]
+    words: str
+
+    def figure(self) -> Figure:
+        """The panel alone."""
+        with house_style():
+            figure = Figure(figsize=PANEL_SIZE, layout="constrained")
+            self.paint(figure.subplots())
+        return figure
+
+    def paint(self, axes: Axes) -> None:
+        """Draw into axes."""
+        self.draw(axes)
+        axes.set_title(self.title)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Panels of one kind, their legend and their caption.
+
+    Attributes:
+        key: short name, used for ids in the page.
+        title, caption: what is shown, of how many images and seeds, and what the intervals are.
+        panels: the drawings.
+        legend: name and style of each line.
+        empty: why there are no panels, where there are none.
+    """
+
+    key: str
+    title: str
+    caption: str
+    panels: Sequence[Panel]
+    legend: Mapping[str, LineStyle]
+    empty: str = ""
+
+    def figure(self, columns: int = 3) -> Figure:
+        """All panels in one figure with a legend below.
+
+        Raises:
+            ValueError: there is nothing to draw.
+        """
+        if not self.panels:
+            raise ValueError(f"{self.title}: {self.empty}")
+        columns = min(columns, len(self.panels))
+        lines = math.ceil(len(self.panels) / columns)
+        with house_style():
+            figure = Figure(
+                figsize=(PANEL_SIZE[0] * columns, PANEL_SIZE[1] * lines + 0.4), layout="constrained"
+            )
+            grid = figure.subplots(lines, columns, squeeze=False)
+            for axes in grid.flat[len(self.panels) :]:
+                axes.set_axis_off()
+            for panel, axes in zip(self.panels, grid.flat, strict=False):
+                panel.paint(axes)
+            handles = [Line2D([], [], label=name, **style.drawing) for name, style in self.legend.items()]
+            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 * columns))
+        return figure
+
+
+def styles_of(rows: Sequence[Row]) -> dict[str, LineStyle]:
+    """The style of each pretext."""
+    return pretext_styles(list(dict.fromkeys(row.pretext for row in rows)))
+
+
+def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Title and rows of each panel; the data set is named where there are several."""
+    keys = dict.fromkeys((row.dataset, row.group) for row in rows)
+    several = len({dataset for dataset, _ in keys}) > 1
+    return [
+        (
+            f"{group}, {dataset}" if several else group,
+            [row for row in rows if (row.dataset, row.group) == (dataset, group)],
+        )
+        for dataset, group in keys
+    ]
+
+
+def with_bars(axes: Axes, x: Sequence[float], values: Sequence[Estimate], style: LineStyle) -> None:
+    """A line with an error bar at each point; the bar is missing where no interval is known."""
+    y = [100 * value.value for value in values]
+    below = [0.0 if value.lo is None else max(0.0, 100 * (value.value - value.lo)) for value in values]
+    above = [0.0 if value.hi is None else max(0.0, 100 * (value.hi - value.value)) for value in values]
+    axes.errorbar(x, y, yerr=[below, above], elinewidth=1.2, capsize=0, **style.drawing)
+
+
+def accuracy_limits(values: Sequence[Estimate]) -> tuple[float, float]:
+    """Common ends of the accuracy axes in per cent: every interval fits, inside 0 to 100."""
+    ends = [100 * end for value in values for end in (value.value, value.lo, value.hi) if end is not None]
+    if not ends:
+        return 0.0, 100.0
+    margin = max(1.0, 0.06 * (max(ends) - min(ends)))
+    return max(0.0, min(ends) - margin), min(100.0, max(ends) + margin)
+
+
+def accuracy_axis(axes: Axes, limits: tuple[float, float]) -> None:
+    """A vertical axis of per cents."""
+    axes.set_ylim(*limits)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.set_ylabel("accuracy (%)")
+
+
+def sample_of(rows: Sequence[Row]) -> str:
+    """How many images and seeds stand behind the numbers, and what the intervals are."""
+    tested = sorted({n for row in rows for cell in row.cells if (n := cell.test_images) is not None})
+    images = f"n = {' or '.join(f'{n:,}' for n in tested)} test images. " if tested else ""
+    seeds = sorted({row.seeds for row in rows})
+    if seeds == [1]:
+        return images + "One seed; bars and bands are 95 % bootstrap intervals over test images."
+    count = " or ".join(str(number) for number in seeds)
+    return images + f"Means over {count} seeds; bars and bands are 95 % t-intervals over seeds."
