@@ -86,6 +86,13 @@ def test_the_plain_twin_fails_condition_b_and_is_as_wide(task: str, name: str):
     assert torch.equal(pretext.labels.action, twin.labels.action)
 
 
+@pytest.mark.parametrize("task", ["grid", "ring", "orientation in quarters"])
+def test_without_symmetry_a_task_and_its_plain_twin_are_the_same(task: str):
+    pretext, twin = build(task, "trivial"), build(task, "trivial", head="plain")
+    inputs = pretext.corrupt(*drawn(pretext))
+    torch.testing.assert_close(pretext.logits(inputs), twin.logits(inputs), atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["C4", "D4"])
 def test_the_loss_of_a_turned_image_with_its_turned_label_is_the_same(task: str, name: str):
