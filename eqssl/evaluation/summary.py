@@ -41,12 +41,18 @@ def columns(names: Iterable[str]) -> list[str]:
     return [*IDENTITY, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
 
 
+def label_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Columns of grid.csv for what was measured of label tasks, as they come in the rows."""
+    return list(dict.fromkeys(name for row in rows for name in row if name.startswith("pretext_")))
+
+
 def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | Path) -> None:
     """Write one row per cell into a CSV, and means over the seeds into a JSON.
 
     The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with
-    all their digits. The JSON is {dataset: {group: {pretext: {metric: mean}}}} of the accuracies and
-    the equivariance error, without intervals.
+    all their digits; only label tasks have the columns `pretext_*`, which are empty elsewhere. The JSON is
+    {dataset: {group: {pretext: {metric: mean}}}} of the accuracies, the equivariance error and what was
+    measured of label tasks, without intervals.
 
     Args:
         metrics: the metrics.json of each cell.
@@ -71,10 +77,11 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     if not rows:
         raise ValueError("summary: no metrics.json was given")
     ordered = [rows[cell] for cell in sorted(rows)]
+    names += label_columns(ordered)
     with atomic(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_text(row[name]) for name in names] for row in ordered)
+        writer.writerows([_text(row.get(name)) for name in names] for row in ordered)
     write_json(summary, _means(ordered, names))
 
 
@@ -87,7 +94,9 @@ def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
 
 
 def _text(value: object) -> str:
-    """Floats by repr: the shortest text that reads back as the same number."""
+    """Floats by repr: the shortest text that reads back as the same number; nothing for what is not there."""
+    if value is None:
+        return ""
     return repr(value) if isinstance(value, float) else str(value)
 
 
@@ -102,7 +111,8 @@ def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, An
         cells.setdefault((row["dataset"], row["group"], row["pretext"]), []).append(row)
     result: dict[str, Any] = {}
     for (dataset, group, pretext), seeds in cells.items():
+        found = {name: [row[name] for row in seeds if name in row] for name in [*kept, "equivariance_error"]}
         result.setdefault(dataset, {}).setdefault(group, {})[pretext] = {
-            name: sum(row[name] for row in seeds) / len(seeds) for name in [*kept, "equivariance_error"]
+            name: sum(values) / len(values) for name, values in found.items() if values
         }
     return result

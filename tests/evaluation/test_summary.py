@@ -97,6 +97,28 @@ def test_the_summary_is_the_mean_over_seeds(tmp_path):
     }
 
 
+def test_label_tasks_have_columns_of_their_own_that_are_empty_elsewhere(tmp_path):
+    measured = {"pretext_accuracy": 0.5, "pretext_accuracy_lo": 0.4, "pretext_accuracy_hi": 0.6}
+    files = [
+        write(tmp_path, "a", pretext="one", **measured),
+        write(tmp_path, "b", pretext="one", seed=1, **measured, pretext_surviving=0.25),
+        write(tmp_path, "c", pretext="other"),
+    ]
+    text, summary = tables(tmp_path, files)
+    names = ["pretext_accuracy", "pretext_accuracy_hi", "pretext_accuracy_lo", "pretext_surviving"]
+    assert text.splitlines()[0] == HEADER + "," + ",".join(names)
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [[row[name] for name in names] for row in rows] == [
+        ["0.5", "0.6", "0.4", ""],
+        ["0.5", "0.6", "0.4", "0.25"],
+        [""] * 4,
+    ]
+    means = summary["insects"]["C4"]
+    assert (means["one"]["pretext_accuracy"], means["one"]["pretext_surviving"]) == (0.5, 0.25)
+    assert "pretext_accuracy_lo" not in means["one"]
+    assert not [name for name in means["other"] if name.startswith("pretext_")]
+
+
 def test_views_are_in_their_order_and_shares_are_numbers():
     names = ["acc_angle_9", "acc_angle_100", "acc_grid_9", "acc_stored_9", "acc_stored_9_lo", "reg_acc_x_1"]
     found = [name for name in columns(names) if name.startswith("acc") and not name.endswith(("lo", "hi"))]
