@@ -37,8 +37,8 @@ def diagnose(
           as every pretext head on group-pooled features;
         - `orbit_accuracy`: share of inputs whose label's orbit is right;
         - `orbits`: each orbit's `labels` and `accuracy`;
-        - `accuracy_apart`, `surviving`: for tasks on patches the accuracy with every patch turned by an
-          element of its own, and the share (accuracy_apart - chance) / (accuracy - chance) of what was learnt
+        - `accuracy_apart`, `surviving`: for tasks on patches the accuracy with every patch turned by quarter
+          turns of its own, and the share (accuracy_apart - chance) / (accuracy - chance) of what was learnt
           that survives it. Content and its direction decide the label, and turning patches apart destroys
           direction; what survives comes from cues that have none, such as colours, brightness or the
           roundness of the image's border. `surviving` is null where nothing was learnt.
@@ -77,7 +77,7 @@ def _measured(
             with autocast(device, precision):
                 guesses.append(task.logits(inputs).argmax(1))
                 if task.in_patches:
-                    apart.append(task.logits(turned_apart(task, inputs, generator)).argmax(1))
+                    apart.append(task.logits(turned_apart(inputs, generator)).argmax(1))
     truth, guess = torch.cat(truths).cpu(), torch.cat(guesses).cpu()
     found = _accuracies(task, truth, guess)
     if apart:
@@ -85,21 +85,22 @@ def _measured(
     return found
 
 
-def turned_apart(task: LabelTask, inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """Inputs whose patches are turned each by its own random element of the pixel grid's symmetries.
+def turned_apart(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Inputs whose patches are turned each by a random number of quarter turns of its own.
+
+    Quarter turns whatever the task's group is: they leave square and round patches whole, and to a plain
+    network direction is as much worth as to an equivariant one.
 
     Args:
-        task: a task on patches.
-        inputs: shape (batch, patches, channel, side, side).
-        generator: draws the elements.
+        inputs: of a task on patches, shape (batch, patches, channel, side, side).
+        generator: draws the turns.
     """
-    elements = task.group.grid_elements
     patches = inputs.flatten(0, 1)
-    drawn = torch.randint(len(elements), (len(patches),), generator=generator, device=generator.device)
+    drawn = torch.randint(4, (len(patches),), generator=generator, device=generator.device)
     result = patches.clone()
-    for number, element in enumerate(elements):
-        chosen = drawn.to(patches.device) == number
-        result[chosen] = task.group.act(patches[chosen], element)
+    for turns in range(1, 4):
+        chosen = drawn.to(patches.device) == turns
+        result[chosen] = patches[chosen].rot90(turns, (-2, -1))
     return result.view_as(inputs)
 
 
