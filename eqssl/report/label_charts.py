@@ -64,8 +64,8 @@ def label_accuracy(rows: Sequence[Row]) -> Chart:
     caption = (
         "Share of validation inputs whose label a label task's head tells. Ceiling of the orbits: the best "
         "that is possible without telling labels of one orbit apart. With every patch turned apart, by "
-        "quarter turns of its own, direction is destroyed; what stays above chance was learnt from cues that have "
-        "none, and may be a shortcut. "
+        "quarter turns of its own, direction is destroyed; what stays above chance was learnt from cues that "
+        "have none, and may be a shortcut. "
         + ("Means and 95 % t-intervals over seeds." if several else "Bars are 95 % intervals over inputs.")
     )
     empty = "no pretext of this grid has labels."
