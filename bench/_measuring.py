@@ -93,7 +93,8 @@ def saved_bytes(forward: Callable[[], Tensor], network: nn.Module) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # an operation's own output, kept as it is, would keep its operation, and both would never be freed
+        return tensor.detach()
 
     # the result is held until the bytes are added up: freed storages would lend their place to others
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
