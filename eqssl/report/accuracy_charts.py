@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from eqssl.report.cells import MINUS
 from eqssl.report.charts import (
     Chart,
     Panel,
     accuracy_axis,
     accuracy_limits,
+    angle_axis,
     by_group,
+    by_place,
     sample_of,
     styles_of,
     with_bars,
@@ -75,9 +76,7 @@ def accuracy_against_rotation(rows: Sequence[Row]) -> Chart:
                 axes.fill_between(x, low, high, color=style.colour, alpha=0.12, linewidth=0)
             y = [100 * value.value for value in values]
             axes.plot(x, y, **style.drawing, markersize=5, markevery=max(1, len(x) // 8))
-        axes.xaxis.set_major_locator(MultipleLocator(90))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}°".replace("-", MINUS)))
-        axes.set_xlabel("test images turned by (degrees, counter-clockwise)")
+        angle_axis(axes, "test images turned by (degrees, counter-clockwise)")
         accuracy_axis(axes, limits)
 
     panels = [
@@ -96,11 +95,8 @@ def accuracy_against_rotation(rows: Sequence[Row]) -> Chart:
 
 def _angle_curve(row: Row) -> list[tuple[float, Estimate]]:
     """The accuracy by angle over the seeds that measured it."""
-    bins: dict[float, list[Estimate]] = {}
-    for cell in row.cells:
-        for degrees, estimate in cell.angles:
-            bins.setdefault(degrees, []).append(estimate)
-    return [(degrees, over_seeds(estimates)) for degrees, estimates in sorted(bins.items())]
+    points = by_place(cell.angles for cell in row.cells)
+    return [(degrees, over_seeds(estimates)) for degrees, estimates in points]
 
 
 def _ends(values: Sequence[Estimate]) -> tuple[list[float | None], list[float | None]]:

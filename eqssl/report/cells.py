@@ -164,10 +164,8 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
         classes=classes,
         test_images=test_images,
     )
-    _ = (
-        cell.angles,
-        cell.changes,
-    )  # a damaged entry is reported now, with the file's name, not in the middle of a figure
+    # a damaged entry is reported now, with the file's name, not in the middle of a figure
+    _ = cell.angles, cell.changes
     return cell
 
 

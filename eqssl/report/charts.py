@@ -7,19 +7,23 @@ for a paper or a README.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from eqssl.report.cells import MINUS
 from eqssl.report.estimates import Estimate
 from eqssl.report.style import LineStyle, house_style, pretext_styles
 from eqssl.report.tables import Row
 
 PANEL_SIZE = (5.0, 3.7)  # inches; at 72 units to the inch, text of 12 units is text of 12 pixels on a page
+Place = TypeVar("Place", int, float)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,20 @@ def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     ]
 
 
+def by_place(curves: Iterable[Iterable[tuple[Place, Value]]]) -> list[tuple[Place, list[Value]]]:
+    """The values that several curves have at each place, by place: those of a row's seeds."""
+    found: dict[Place, list[Value]] = {}
+    for curve in curves:
+        for place, value in curve:
+            found.setdefault(place, []).append(value)
+    return sorted(found.items(), key=lambda item: item[0])
+
+
+def mean_curve(curves: Iterable[Iterable[tuple[Place, float]]]) -> list[tuple[Place, float]]:
+    """The mean of several curves at each place where there are values."""
+    return [(place, math.fsum(values) / len(values)) for place, values in by_place(curves)]
+
+
 def with_bars(axes: Axes, x: Sequence[float], values: Sequence[Estimate], style: LineStyle) -> None:
     """A line with an error bar at each point; the bar is missing where no interval is known."""
     y = [100 * value.value for value in values]
@@ -126,6 +144,13 @@ def accuracy_axis(axes: Axes, limits: tuple[float, float]) -> None:
     axes.set_ylim(*limits)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.set_ylabel("accuracy (%)")
+
+
+def angle_axis(axes: Axes, label: str) -> None:
+    """A horizontal axis of degrees."""
+    axes.xaxis.set_major_locator(MultipleLocator(90))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}°".replace("-", MINUS)))
+    axes.set_xlabel(label)
 
 
 def sample_of(rows: Sequence[Row]) -> str:

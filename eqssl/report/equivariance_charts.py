@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from eqssl.report.cells import Cell, section
-from eqssl.report.charts import Chart, Panel, by_group, styles_of
+from eqssl.report.charts import Chart, Panel, angle_axis, by_group, mean_curve, styles_of
 from eqssl.report.style import SOFT
 from eqssl.report.tables import Row
 
@@ -62,7 +62,7 @@ def equivariance_by_group(rows: Sequence[Row]) -> Chart:
 
 def change_by_angle(rows: Sequence[Row]) -> Chart:
     """Relative change of the invariant feature against the angle, a panel for each group."""
-    curves = {id(row): _mean_change(row) for row in rows}
+    curves = {id(row): mean_curve(cell.changes for cell in row.cells) for row in rows}
     highest = max([100 * change for curve in curves.values() for _, change in curve], default=0.0)
     styles = styles_of(rows)
 
@@ -71,11 +71,9 @@ def change_by_angle(rows: Sequence[Row]) -> Chart:
             x = [degrees for degrees, _ in curves[id(row)]]
             y = [100 * change for _, change in curves[id(row)]]
             axes.plot(x, y, **styles[row.pretext].drawing, markersize=5, markevery=max(1, len(x) // 8))
-        axes.xaxis.set_major_locator(MultipleLocator(90))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}°"))
         axes.set_xlim(0, 360)
         axes.set_ylim(0, max(1.0, 1.05 * highest))
-        axes.set_xlabel("images turned by (degrees, counter-clockwise)")
+        angle_axis(axes, "images turned by (degrees, counter-clockwise)")
         axes.set_ylabel("change (%)")
 
     def in_words(row: Row) -> str:
@@ -93,15 +91,6 @@ def change_by_angle(rows: Sequence[Row]) -> Chart:
         + (" Lines are means over seeds." if any(row.seeds > 1 for row in rows) else "")
     )
     return Chart("change", "Change of features by angle", caption, panels, styles, "it was not measured.")
-
-
-def _mean_change(row: Row) -> list[tuple[float, float]]:
-    """The mean over the seeds that measured it."""
-    found: dict[float, list[float]] = {}
-    for cell in row.cells:
-        for degrees, change in cell.changes:
-            found.setdefault(degrees, []).append(change)
-    return [(degrees, math.fsum(values) / len(values)) for degrees, values in sorted(found.items())]
 
 
 def _errors(row: Row) -> list[float]:

@@ -66,12 +66,11 @@ def render(cells: Sequence[Cell]) -> str:
     rows = rows_of(cells)
     columns = main_columns(cells)
     compared = [column for column in columns if column.key.startswith("acc_")]
-    labels = label_accuracy(rows)
     charts = [
         accuracy_against_labels(rows),
         accuracy_against_rotation(rows),
         loss_curves(rows),
-        *([labels] if labels.panels else []),
+        label_accuracy(rows),
         equivariance_by_group(rows),
         change_by_angle(rows),
     ]

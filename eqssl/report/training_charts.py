@@ -1,16 +1,14 @@
-"""What training was like: loss curves, and how well the labels of label tasks were learnt."""
+"""What training was like: loss curves."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from eqssl.report.cells import Cell
-from eqssl.report.charts import Chart, Panel, styles_of
+from eqssl.report.charts import Chart, Panel, mean_curve, styles_of
 from eqssl.report.style import INK, group_styles
 from eqssl.report.tables import Row
 
@@ -18,13 +16,14 @@ from eqssl.report.tables import Row
 def loss_curves(rows: Sequence[Row]) -> Chart:
     """Training loss against epochs: a panel for each pretext, a line for each group."""
     trained = [row for row in rows if any(cell.losses for cell in row.cells)]
+    curves = {id(row): mean_curve(cell.losses for cell in row.cells) for row in trained}
     groups = list(dict.fromkeys(row.group for row in trained))
     colours = {name: style.colour for name, style in styles_of(rows).items()}
 
     def draw(axes: Axes, members: Sequence[Row], colour: str) -> None:
         styles = group_styles(groups, colour)
         for row in members:
-            curve = _loss_curve(row.cells)
+            curve = curves[id(row)]
             x, y = [epoch for epoch, _ in curve], [loss for _, loss in curve]
             axes.plot(x, y, **styles[row.group].drawing, markersize=4.5, markevery=max(1, len(x) // 12))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -36,7 +35,7 @@ def loss_curves(rows: Sequence[Row]) -> Chart:
     panels = []
     for dataset, pretext in keys:
         members = [row for row in trained if (row.dataset, row.pretext) == (dataset, pretext)]
-        ends = [(row.group, _loss_curve(row.cells)) for row in members]
+        ends = [(row.group, curves[id(row)]) for row in members]
         words = "; ".join(f"{group}: from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for group, curve in ends)
         title = f"{pretext}, {dataset}" if several else pretext
         panels.append(Panel(title, partial(draw, members=members, colour=colours[pretext]), words))
@@ -48,12 +47,3 @@ def loss_curves(rows: Sequence[Row]) -> Chart:
         + (f" Without training, thus without a curve: {', '.join(untrained)}." if untrained else "")
     )
     return Chart("loss", "Loss curves", caption, panels, group_styles(groups, INK), "no cell was trained.")
-
-
-def _loss_curve(cells: Sequence[Cell]) -> list[tuple[int, float]]:
-    """The mean over seeds of the loss of each epoch."""
-    epochs: dict[int, list[float]] = {}
-    for cell in cells:
-        for epoch, loss in cell.losses:
-            epochs.setdefault(epoch, []).append(loss)
-    return [(epoch, math.fsum(losses) / len(losses)) for epoch, losses in sorted(epochs.items())]
