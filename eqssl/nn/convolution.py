@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.exactness import check_window
-from eqssl.nn.filters import FilterBasis, PermutationGather, flat_index, inverse_index
+from eqssl.nn.filters import Expansion, FilterBasis, flat_index, inverse_index
 
 Down = Literal["no", "boxed", "strided"]
 
@@ -94,13 +94,11 @@ class GroupConv2d(ModuleWithConstants):
         Args:
             dtype: what it is rounded to in the end; None for that of the weights.
         """
-        # in full precision also under autocast: rounding the filter once keeps half of the error away
-        with torch.autocast(self.weight.device.type, enabled=False):
-            rows = torch.matmul(self.basis.t().to(self.weight.dtype), self.weight)
-            whole = PermutationGather.apply(
-                rows.flatten(0, 1), self.flat, self.inverse, dtype or self.weight.dtype
-            )
-            return whole.view(-1, self.kernel, self.kernel, self.expanded_inputs).permute(0, 3, 1, 2)
+        # rounding the filter once keeps half of the error away
+        precision = dtype or self.weight.dtype
+        basis = self.basis.to(self.weight.dtype)
+        whole = Expansion.apply(self.weight, basis, self.flat, self.inverse, precision)
+        return whole.view(-1, self.kernel, self.kernel, self.expanded_inputs).permute(0, 3, 1, 2)
 
     def _precision(self) -> torch.dtype:
         """What the convolution will round the filter to."""

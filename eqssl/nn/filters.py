@@ -5,11 +5,10 @@ A filter K from fields to fields commutes with the group iff, for every element 
     K(g x) = rho_out(g) K(x) rho_in(g)^-1.
 
 Fields of a finite group are regular: K[g o, g i](g x) = K[o, i](x). Through the elements h that map the
-    pixel grid
-to itself, one row of the filter for each of their orbits on the outputs determines all others. (One row for
-the groups that are exact on pixels; two for C8 and D8.) escnn samples a basis of such filters, in float32;
-its rows, averaged over each orbit in float64, are the `FilterBasis`, and one gather of permutations fills
-the whole filter, which is then equivariant to the bit under every h.
+pixel grid to itself, one row of the filter for each of their orbits on the outputs determines all others.
+(One row for the groups that are exact on pixels; two for C8 and D8.) escnn samples a basis of such filters,
+in float32; its rows, averaged over each orbit in float64, are the `FilterBasis`, and one gather of
+permutations fills the whole filter, which is then equivariant to the bit under every h.
 
 Fields of SO2 and O2 hold Fourier coefficients (`eqssl.nn.fourier`), which a turn mixes instead of
 permuting: their basis is averaged over the h likewise, and every row is its own.
@@ -160,28 +159,45 @@ def inverse_index(flat: Int[Tensor, " whole"]) -> Int[Tensor, "canonical share"]
     return flat.argsort(stable=True).view(int(flat.max()) + 1, -1)
 
 
-class PermutationGather(torch.autograd.Function):
-    """`whole[e] = rows[flat[e]]`, where every row is met equally often.
+class Expansion(torch.autograd.Function):
+    """The whole filters: canonical rows from their coefficients, and `whole[e] = rows[flat[e]]`.
 
-    The backward pass sums the gradients of the entries that equal a row, found with `inverse_index(flat)`: no
-    scattered additions, so it gives the same bits every time on every device.
+    Every row is met equally often. The backward pass sums the gradients of the entries that equal a row,
+    found with `inverse_index(flat)`: no scattered additions, so it gives the same bits every time on every
+    device. Both passes are in the precision of the coefficients whatever autocast says, also in generated
+    code, where a product's derived gradient would follow the autocast of the forward pass.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, flat: Tensor, inverse: Tensor, dtype: torch.dtype) -> Tensor:
-        """Fill the whole filters, of that dtype, from their canonical rows."""
-        ctx.save_for_backward(inverse)
-        ctx.dtype = rows.dtype
-        # equal numbers are rounded to equal ones, and there are fewer of them before the gather
-        return rows.to(dtype).index_select(0, flat)
+    def forward(
+        ctx: Any,
+        weight: Float[Tensor, "out_fields dimension in_fields"],
+        basis: Float[Tensor, "dimension canonical"],
+        flat: Int[Tensor, " whole"],
+        inverse: Int[Tensor, "canonical_of_all share"],
+        dtype: torch.dtype,
+    ) -> Float[Tensor, "whole in_fields"]:
+        """Fill the whole filters, rounded to that dtype."""
+        ctx.save_for_backward(basis, inverse)
+        ctx.dtype = weight.dtype
+        with torch.autocast(weight.device.type, enabled=False):
+            rows = torch.matmul(basis.t(), weight).flatten(0, 1)
+            # equal numbers are rounded to equal ones, and there are fewer of them before the gather
+            return rows.to(dtype).index_select(0, flat)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        """Sum what every copy says of each canonical entry, in the precision of the rows."""
-        (inverse,) = ctx.saved_tensors
-        if gradient.is_cuda or torch.compiler.is_compiling():
-            # fewer and smaller kernels there, and one when compiled
-            copies = gradient.index_select(0, inverse.flatten()).unflatten(0, inverse.shape)
-            return copies.sum(1, dtype=ctx.dtype), None, None, None
-        copied = gradient.to(ctx.dtype).contiguous()
-        return F.embedding_bag(inverse, copied, mode="sum"), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        """Sum what every copy says of each canonical entry, then of each coefficient."""
+        basis, inverse = ctx.saved_tensors
+        with torch.autocast(gradient.device.type, enabled=False):
+            rows = _summed(gradient, inverse, ctx.dtype)
+            return torch.matmul(basis, rows.unflatten(0, (-1, basis.shape[1]))), None, None, None, None
+
+
+def _summed(gradient: Tensor, inverse: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum over each row of `inverse` of the gradient's rows that it names."""
+    if gradient.is_cuda or torch.compiler.is_compiling():
+        # fewer and smaller kernels there, and one when compiled
+        copies = gradient.index_select(0, inverse.flatten()).unflatten(0, inverse.shape)
+        return copies.sum(1, dtype=dtype)
+    return F.embedding_bag(inverse, gradient.to(dtype).contiguous(), mode="sum")

@@ -15,7 +15,6 @@ from eqssl.nn.convolution import GroupConv2d
 from eqssl.nn.filters import filter_basis
 from eqssl.nn.fourier import sampling_matrix
 from eqssl.nn.linear import EquivariantLinear
-from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.nn.pooling import Sample
 from eqssl.symmetry import GSet, group
 
@@ -38,7 +37,6 @@ def layers() -> dict[str, nn.Module]:
         "linear": EquivariantLinear(GSet.regular(C4), GSet.regular(C4), 2, 3),
         "activation": FourierELU(sampling_matrix(SO2, 16)),
         "sample": Sample(sampling_matrix(SO2)),
-        "norm": FieldBatchNorm(2, 4),
     }
 
 

@@ -1,5 +1,6 @@
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -158,3 +159,22 @@ def test_first_filters_keep_the_variance(name: str):
         inside = convolution(images)[..., 2:-2, 2:-2]
     # He: the variance that comes in as E[x^2] / 2 of a rectified signal goes out again
     assert float(inside.var() / images.square().mean()) == pytest.approx(2.0, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["D4", "C8", "SO2"])
+def test_gradients_of_coefficients_are_summed_in_full_precision_under_autocast(name: str):
+    torch._dynamo.reset()
+    convolution = layer(name, "group", 3)
+
+    def gradient(expand: Callable[[], torch.Tensor]) -> torch.Tensor:
+        convolution.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            whole = expand()
+        whole.backward(cotangent)
+        return convolution.weight.grad
+
+    cotangent = torch.randn(convolution.expand().shape)
+    expected = gradient(convolution.expand).clone()
+    # torch derives the gradients of traced products under the autocast of the forward pass
+    found = gradient(torch.compile(convolution.expand, fullgraph=True, backend="aot_eager"))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,66 @@
+"""Batch norm over fields for torch.compile: written out, so that the compiler joins it to its neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields
+
+
+class NormaliseCompiled(torch.autograd.Function):
+    """What `eqssl.nn.normalisation.FieldBatchNorm` computes in training mode, in elementary operations.
+
+    Every number per field is written as an expression of few others, so that no kernel is needed to repeat
+    them for channels or to sum constants up. The gradient is written out too, as the one that the compiler
+    derives from the forward pass reads the maps more often.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Float[Tensor, "batch channels height width"],
+        weight: Float[Tensor, " fields"],
+        bias: Float[Tensor, " fields"],
+        fourier: bool,
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The normalised maps, and mean and variance of the fields."""
+        ctx.set_materialize_grads(False)
+        size = x.shape[1] // len(weight)
+        wide = x.to(weight.dtype)
+        channel_var, channel_mean = torch.var_mean(wide, (0, 2, 3), correction=0)
+        mean, variance = of_fields(channel_mean, channel_var, size, fourier)
+        scale = (weight * (variance + eps).rsqrt()).repeat(size)
+        y = (wide - _in_plane(as_constants(mean, size, fourier))) * _in_plane(scale)
+        y = (y + _in_plane(as_constants(bias, size, fourier))).to(x.dtype)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.fourier, ctx.eps = fourier, eps
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """Gradients of the maps, the weights and the biases; see `eqssl.nn.normalisation`."""
+        x, weight, mean, variance = ctx.saved_tensors
+        size, fourier = x.shape[1] // len(weight), ctx.fourier
+        deviation = (variance + ctx.eps).rsqrt()
+        wide = gradient.to(weight.dtype)
+        # written otherwise than above: of an expression that both passes share, the compiler keeps the maps
+        centred = x.to(weight.dtype) + _in_plane(as_constants(-mean, size, fourier))
+        grad_bias = along_constant(wide.sum((0, 2, 3)), size, fourier)
+        grad_centred = (wide * centred).sum((0, 2, 3)).view(size, -1).sum(0)
+        count = count_of_field(x, len(weight), fourier)
+        slope = grad_centred * deviation.square() / count
+        grad_x = wide - centred * _in_plane(slope.repeat(size))
+        grad_x = grad_x - _in_plane(as_constants(grad_bias / count, size, fourier))
+        grad_x = (grad_x * _in_plane((weight * deviation).repeat(size))).to(x.dtype)
+        return grad_x, grad_centred * deviation, grad_bias, None, None
+
+
+def _in_plane(values: Float[Tensor, " channels"]) -> Float[Tensor, "1 channels 1 1"]:
+    """Numbers of channels as they meet maps."""
+    return values.view(1, -1, 1, 1)

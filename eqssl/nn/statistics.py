@@ -1,0 +1,53 @@
+"""Numbers of fields from numbers of their channels, and back, for batch norm.
+
+The constant function 1 on the group is e = (1, ..., 1) in the channels of a regular field and (1, 0, ..., 0)
+in Fourier coefficients. Channels are group-major: `channel = place * fields + field`.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def as_constants(values: Float[Tensor, " fields"], size: int, fourier: bool) -> Float[Tensor, " channels"]:
+    """The channels of fields that are constant on the group, value times e.
+
+    Args:
+        values: one for each field.
+        size: channels of a field.
+        fourier: whether the channels are Fourier coefficients.
+    """
+    return F.pad(values, (0, (size - 1) * len(values))) if fourier else values.repeat(size)
+
+
+def along_constant(
+    channels: Float[Tensor, " channels"], size: int, fourier: bool
+) -> Float[Tensor, " fields"]:
+    """The inner product of each field's channels with e; see `as_constants`, whose transpose it is."""
+    by_place = channels.view(size, -1)
+    return by_place[0] if fourier else by_place.sum(0)
+
+
+def of_fields(
+    means: Float[Tensor, " channels"], variances: Float[Tensor, " channels"], size: int, fourier: bool
+) -> tuple[Float[Tensor, " fields"], Float[Tensor, " fields"]]:
+    """Mean <e, x> / |e|^2 and variance |x - mean e|^2 / |e|^2 of fields.
+
+    Args:
+        means: of the channels.
+        variances: of the channels, each around its own mean.
+        size: channels of a field.
+        fourier: whether the channels are Fourier coefficients.
+    """
+    length = 1 if fourier else size
+    mean = along_constant(means, size, fourier) / length
+    apart = means - as_constants(mean, size, fourier)
+    variance = variances.addcmul(apart, apart).view(size, -1).sum(0) / length
+    return mean, variance
+
+
+def count_of_field(x: Float[Tensor, "batch channels height width"], fields: int, fourier: bool) -> int:
+    """How many numbers a field's mean is taken over: |e|^2 for each pixel of the batch."""
+    return x.numel() // x.shape[1] if fourier else x.numel() // fields

@@ -1,0 +1,89 @@
+"""The form of batch norm for torch.compile against the one that runs as it is, and what it keeps."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch.aot_autograd import make_boxed_func
+from torch._functorch.partitioners import min_cut_rematerialization_partition
+from torch._inductor.decomposition import select_decomp_table
+from torch.fx import GraphModule
+
+from eqssl.nn.convolution import GroupConv2d
+from eqssl.nn.filters import filter_basis
+from eqssl.nn.normalisation import FieldBatchNorm
+from eqssl.nn.pooling import as_channels_last
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before():
+    torch._dynamo.reset()
+
+
+def norm(fields: int, size: int, fourier: bool) -> FieldBatchNorm:
+    made = FieldBatchNorm(fields, size, fourier)
+    with torch.no_grad():
+        made.weight.normal_()
+        made.bias.normal_()
+    return made
+
+
+@pytest.mark.parametrize(("size", "fourier"), [(1, False), (8, False), (7, True)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_computes_the_same(size: int, fourier: bool, dtype: torch.dtype):
+    eager = norm(3, size, fourier).to(dtype)
+    copied = copy.deepcopy(eager)
+    compiled = torch.compile(copied, fullgraph=True, backend="aot_eager")
+    x = as_channels_last(torch.randn(4, 3 * size, 5, 5, dtype=dtype) * 2 + 1)
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    cotangent = torch.randn_like(x)
+    expected, found = eager(one), compiled(other)
+    (expected * cotangent).sum().backward()
+    (found * cotangent).sum().backward()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(other.grad, one.grad)
+    for parameter, reference in zip(copied.parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, reference.grad)
+    for buffer, reference in zip(copied.buffers(), eager.buffers(), strict=True):
+        torch.testing.assert_close(buffer, reference)
+
+
+def test_narrow_maps_stay_narrow():
+    made = norm(3, 4, False)
+    x = as_channels_last(torch.randn(4, 12, 5, 5)).bfloat16().requires_grad_()
+    y = torch.compile(made, fullgraph=True, backend="aot_eager")(x)
+    y.sum().backward()
+    assert (y.dtype, x.grad.dtype, made.weight.grad.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+    torch.testing.assert_close(y.float(), copy.deepcopy(made)(x.detach().float()), atol=2e-2, rtol=2e-2)
+
+
+def test_nothing_wide_is_kept_for_the_backward_pass():
+    """A compiled step under autocast keeps maps of bfloat16 alone; those of float32 would cost it a third."""
+    kept: list[torch.Tensor] = []
+
+    def forward_graph(module: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., object]:
+        (outputs,) = (node.args[0] for node in module.graph.nodes if node.op == "output")
+        kept.extend(output.meta["val"] for output in outputs if output is not None)
+        return make_boxed_func(module)
+
+    backend = aot_autograd(
+        fw_compiler=forward_graph,
+        bw_compiler=lambda module, inputs: make_boxed_func(module),
+        partition_fn=min_cut_rematerialization_partition,
+        decompositions=select_decomp_table(),
+    )
+    layers = []
+    for _ in range(2):
+        convolution = GroupConv2d(filter_basis("D4", "group", 3), 2, 2, 3)
+        layers += [convolution, norm(2, 8, False), nn.ReLU()]
+    compiled = torch.compile(nn.Sequential(*layers), fullgraph=True, backend=backend)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = compiled(as_channels_last(torch.randn(4, 16, 12, 12)).requires_grad_())
+    y.float().sum().backward()
+    maps = [tensor for tensor in kept if tensor.shape == (4, 16, 12, 12)]
+    assert len(maps) >= 4
+    # a non-linearity may keep the signs
+    assert {tensor.dtype for tensor in maps} <= {torch.bfloat16, torch.bool}

@@ -1,0 +1,49 @@
+import pytest
+import torch
+from torch import Tensor
+
+from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields
+
+FIELDS, SIZE = 3, 4
+
+
+def constant(fourier: bool) -> list[float]:
+    return [1.0, 0.0, 0.0, 0.0] if fourier else [1.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("fourier", [False, True])
+def test_mean_and_variance_of_fields_follow_from_those_of_channels(fourier: bool):
+    x = torch.randn(5, SIZE * FIELDS, 6, 6, dtype=torch.float64) * 2 + torch.randn(SIZE * FIELDS, 1, 1)
+    variances, means = torch.var_mean(x, (0, 2, 3), correction=0)
+    mean, variance = of_fields(means, variances, SIZE, fourier)
+    e = constant(fourier)
+    length = sum(number**2 for number in e)
+    for field in range(FIELDS):
+        channels = [x[:, place * FIELDS + field] for place in range(SIZE)]
+        along = sum((number * channel).mean() for number, channel in zip(e, channels, strict=True)) / length
+        apart = [(channel - along * number) ** 2 for number, channel in zip(e, channels, strict=True)]
+        torch.testing.assert_close(mean[field], along)
+        torch.testing.assert_close(variance[field], sum(square.mean() for square in apart) / length)
+
+
+@pytest.mark.parametrize("fourier", [False, True])
+def test_constant_fields_and_the_transpose(fourier: bool):
+    values, channels = torch.randn(FIELDS), torch.randn(SIZE * FIELDS)
+    spread = as_constants(values, SIZE, fourier)
+    expected = [number * value for number in constant(fourier) for value in values.tolist()]
+    assert spread.tolist() == pytest.approx(expected)
+    torch.testing.assert_close(spread @ channels, values @ along_constant(channels, SIZE, fourier))
+
+
+@pytest.mark.parametrize(("fourier", "count"), [(False, 5 * 6 * 6 * SIZE), (True, 5 * 6 * 6)])
+def test_the_numbers_behind_a_fields_mean(fourier: bool, count: int):
+    assert count_of_field(torch.zeros(5, SIZE * FIELDS, 6, 6), FIELDS, fourier) == count
+
+
+def test_statistics_of_far_away_channels_lose_nothing():
+    # a sum of squares less a squared mean would be off by far more
+    x: Tensor = torch.randn(16, SIZE * FIELDS, 8, 8) + 1000
+    variances, means = torch.var_mean(x, (0, 2, 3), correction=0)
+    _, variance = of_fields(means, variances, SIZE, False)
+    exact = x.double().unflatten(1, (SIZE, FIELDS)).var((0, 1, 3, 4), correction=0)
+    torch.testing.assert_close(variance.double(), exact, atol=0, rtol=1e-3)
