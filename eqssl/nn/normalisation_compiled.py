@@ -36,7 +36,9 @@ class NormaliseCompiled(torch.autograd.Function):
         mean, variance = of_fields(channel_mean, channel_var, size, fourier)
         scale = (weight * (variance + eps).rsqrt()).repeat(size)
         y = (wide - _in_plane(as_constants(mean, size, fourier))) * _in_plane(scale)
-        y = (y + _in_plane(as_constants(bias, size, fourier))).to(x.dtype)
+        y = y + _in_plane(as_constants(bias, size, fourier))
+        # traced by torch 2.11, an output that `to` returned as it was gets gradients of zero
+        y = y if y.dtype == x.dtype else y.to(x.dtype)
         ctx.save_for_backward(x, weight, mean, variance)
         ctx.fourier, ctx.eps = fourier, eps
         ctx.mark_non_differentiable(mean, variance)
