@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from eqssl.nn.normalisation_compiled import NormaliseCompiled
 from eqssl.nn.normalisation_on_cuda import NormaliseOnCuda
-from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields
+from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
 
 
 class FieldBatchNorm(nn.Module):
@@ -52,7 +52,7 @@ class FieldBatchNorm(nn.Module):
         """Factor and summand of each channel in eval mode."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return scale.repeat(self.size), as_constants(shift, self.size, self.fourier)
+        return repeated(scale, self.size), as_constants(shift, self.size, self.fourier)
 
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
@@ -62,7 +62,7 @@ class FieldBatchNorm(nn.Module):
             return self._normalise(x)
         mean = as_constants(self.running_mean, self.size, self.fourier)
         bias = as_constants(self.bias, self.size, self.fourier)
-        variance, weight = self.running_var.repeat(self.size), self.weight.repeat(self.size)
+        variance, weight = repeated(self.running_var, self.size), repeated(self.weight, self.size)
         return nn.functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=self.eps)
 
     def _normalise(self, x: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class _NormaliseFields(torch.autograd.Function):
         means, variances = torch.batch_norm_update_stats(x, None, None, 0.0)
         # narrow inputs give narrow statistics on some devices
         mean, variance = of_fields(means.to(weight.dtype), variances.to(weight.dtype), size, fourier)
-        wide_weight, wide_variance = weight.repeat(size), variance.repeat(size)
+        wide_weight, wide_variance = repeated(weight, size), repeated(variance, size)
         wide_bias, wide_mean = as_constants(bias, size, fourier), as_constants(mean, size, fourier)
         y: Tensor = torch.native_batch_norm(
             x, wide_weight, wide_bias, wide_mean, wide_variance, False, 0.0, eps
@@ -124,9 +124,9 @@ def _gradients(
     _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
         gradient,
         x,
-        weight.repeat(size),
+        repeated(weight, size),
         as_constants(mean, size, fourier),
-        variance.repeat(size),
+        repeated(variance, size),
         None,
         None,
         False,
@@ -141,7 +141,7 @@ def _gradients(
     a = weight * deviation
     b = -a * deviation * grad_weight / count
     c = as_constants(-a * grad_bias / count - b * mean, size, fourier)
-    a, b, c = (t.view(1, -1, 1, 1).to(x.dtype) for t in (a.repeat(size), b.repeat(size), c))
+    a, b, c = (t.view(1, -1, 1, 1).to(x.dtype) for t in (repeated(a, size), repeated(b, size), c))
     return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias
 
 
@@ -156,7 +156,7 @@ def _gradients_on_cuda(
     size, deviation = x.shape[1] // len(weight), (variance + eps).rsqrt()
     if x.is_contiguous(memory_format=torch.channels_last):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-    wide_mean, wide_deviation = as_constants(mean, size, fourier), deviation.repeat(size)
+    wide_mean, wide_deviation = as_constants(mean, size, fourier), repeated(deviation, size)
     channel_bias, channel_weight, _, _ = torch.batch_norm_backward_reduce(
         gradient, x, wide_mean, wide_deviation, None, True, False, False
     )
@@ -168,9 +168,9 @@ def _gradients_on_cuda(
         x,
         wide_mean,
         wide_deviation,
-        weight.repeat(size),
+        repeated(weight, size),
         as_constants(grad_bias, size, fourier),
-        grad_centred.repeat(size),
+        repeated(grad_centred, size),
         count,
     )
     return grad_x, grad_centred * deviation, grad_bias

@@ -6,9 +6,19 @@ in Fourier coefficients. Channels are group-major: `channel = place * fields + f
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+
+def repeated(values: Float[Tensor, " fields"], size: int) -> Float[Tensor, " channels"]:
+    """A number of each field for each of its channels."""
+    # `repeat` is one expression where it is compiled, and a dozen small operations where it is not
+    if torch.compiler.is_compiling():
+        return values.repeat(size)
+    # torch's kernels of batch norm read memory in a row, and one field would be flattened without a copy
+    return values.expand(size, -1).contiguous().flatten()
 
 
 def as_constants(values: Float[Tensor, " fields"], size: int, fourier: bool) -> Float[Tensor, " channels"]:
@@ -19,7 +29,7 @@ def as_constants(values: Float[Tensor, " fields"], size: int, fourier: bool) -> 
         size: channels of a field.
         fourier: whether the channels are Fourier coefficients.
     """
-    return F.pad(values, (0, (size - 1) * len(values))) if fourier else values.repeat(size)
+    return F.pad(values, (0, (size - 1) * len(values))) if fourier else repeated(values, size)
 
 
 def along_constant(

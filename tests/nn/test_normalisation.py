@@ -21,12 +21,13 @@ def slow_norm(x: torch.Tensor, order: int, weight: torch.Tensor, bias: torch.Ten
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("order", [1, 2, 8])
-def test_outputs_gradients_and_statistics_are_right(order: int, layout: torch.memory_format):
-    norm = FieldBatchNorm(3, order).double()
+@pytest.mark.parametrize("fields", [1, 3])
+def test_outputs_gradients_and_statistics_are_right(fields: int, order: int, layout: torch.memory_format):
+    norm = FieldBatchNorm(fields, order).double()
     with torch.no_grad():
         norm.weight.normal_()
         norm.bias.normal_()
-    x = torch.randn(4, 3 * order, 5, 5, dtype=torch.float64).add(1).contiguous(memory_format=layout)
+    x = torch.randn(4, fields * order, 5, 5, dtype=torch.float64).add(1).contiguous(memory_format=layout)
     x.requires_grad_()
     weight, bias = norm.weight.detach().clone().requires_grad_(), norm.bias.detach().clone().requires_grad_()
     y = x.detach().clone().requires_grad_()

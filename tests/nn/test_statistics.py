@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields
+from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
 
 FIELDS, SIZE = 3, 4
 
@@ -47,3 +47,11 @@ def test_statistics_of_far_away_channels_lose_nothing():
     _, variance = of_fields(means, variances, SIZE, False)
     exact = x.double().unflatten(1, (SIZE, FIELDS)).var((0, 1, 3, 4), correction=0)
     torch.testing.assert_close(variance.double(), exact, atol=0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("fields", [1, 3])
+@pytest.mark.parametrize("size", [1, 4])
+def test_repeated_numbers_lie_in_a_row(fields: int, size: int):
+    """As torch's kernels take for granted without a look at the strides."""
+    found = repeated(torch.randn(fields), size)
+    assert found.stride() == (1,)
