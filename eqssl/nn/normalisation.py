@@ -121,11 +121,12 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the input, the weights and the biases."""
     size = x.shape[1] // len(weight)
+    wide_mean = as_constants(mean, size, fourier)
     _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
         gradient,
         x,
         repeated(weight, size),
-        as_constants(mean, size, fourier),
+        wide_mean,
         repeated(variance, size),
         None,
         None,
@@ -135,14 +136,20 @@ def _gradients(
     )
     grad_weight = channel_weight.view(size, -1).sum(0)
     grad_bias = along_constant(channel_bias, size, fourier)
-    # dx = a g + b x + c e, constant coefficients per field
+    # dx = a g + b (x - mean e) + c e, numbers per field
     count = count_of_field(x, len(weight), fourier)
     deviation = (variance + eps).rsqrt()
     a = weight * deviation
     b = -a * deviation * grad_weight / count
-    c = as_constants(-a * grad_bias / count - b * mean, size, fourier)
-    a, b, c = (t.view(1, -1, 1, 1).to(x.dtype) for t in (repeated(a, size), repeated(b, size), c))
-    return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias
+    c = -a * grad_bias / count
+    if x.dtype == weight.dtype:
+        c = as_constants(c - b * mean, size, fourier)
+        a, b, c = (t.view(1, -1, 1, 1) for t in (repeated(a, size), repeated(b, size), c))
+        return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias
+    # the kernel of batch norm is faster than a product of narrow maps, and its factors stay wide
+    factors = repeated(b, size), as_constants(c, size, fourier), wide_mean, torch.ones_like(wide_mean)
+    grad_x: Tensor = torch.native_batch_norm(x, *factors, False, 0.0, 0.0)[0]
+    return grad_x.addcmul_(gradient, repeated(a, size).view(1, -1, 1, 1).to(x.dtype)), grad_weight, grad_bias
 
 
 def _gradients_on_cuda(
