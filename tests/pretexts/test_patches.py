@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from label_tasks import build
 
 from eqssl.pretexts.layouts import STEPS
-from eqssl.pretexts.patches import draw_gray, standardised, without_colours
+from eqssl.pretexts.patches import draw_gray, middle_of, standardised, without_colours
 
 
 def test_patches_of_the_grid_lie_where_the_shifts_put_them():
@@ -99,3 +100,28 @@ def test_a_share_of_coloured_images_loses_its_colours():
 def test_bad_settings_are_named(task: str, change: dict, reason: str):
     with pytest.raises(ValueError, match=reason):
         build(task, "C4", **change)
+
+
+@pytest.mark.parametrize(("side", "new"), [(28, 42), (28, 30), (96, 48), (33, 45)])
+@pytest.mark.parametrize("margin", [0.0, 0.15])
+def test_the_middle_is_resized_as_torch_does_it_with_antialias(side: int, new: int, margin: float):
+    images = torch.rand(3, 2, side, side)
+    cut = int(margin * side)
+    middle = images[..., cut : side - cut, cut : side - cut]
+    expected = F.interpolate(middle, (new, new), mode="bilinear", antialias=True, align_corners=False)
+    torch.testing.assert_close(middle_of(images, margin, new), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("new", [42, 30])
+def test_resizing_commutes_with_turns_and_flips(new: int):
+    images = torch.rand(3, 1, 28, 28, dtype=torch.float64)
+    resized = middle_of(images, 0.15, new)
+    for move in (lambda x: x.rot90(1, (2, 3)), lambda x: x.flip(3), lambda x: x.transpose(2, 3)):
+        torch.testing.assert_close(middle_of(move(images), 0.15, new), move(resized), atol=1e-13, rtol=0)
+
+
+def test_images_are_resized_in_full_precision_under_autocast():
+    images = torch.rand(3, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = middle_of(images, 0.15, 42)
+    assert torch.equal(found, middle_of(images, 0.15, 42))
