@@ -109,7 +109,14 @@ class ViewSettings(Settings):
 
 
 class PretrainSettings(Settings):
-    """Optimisation of the encoder. `threads` is fixed because sums in another order give other bits."""
+    """Optimisation of the encoder.
+
+    Attributes:
+        precision: of the forward and backward pass.
+        compile: whether `torch.compile` writes the encoder's code. It takes about a minute, and saves a GPU
+            the launches of many small kernels.
+        threads: fixed, because sums in another order give other bits.
+    """
 
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=2)]
@@ -118,6 +125,7 @@ class PretrainSettings(Settings):
     weight_decay: NotNegative
     warmup_epochs: NotNegative
     precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
     threads: Count
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import io
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from eqssl.jobs import PretrainJob
 from eqssl.pretexts.base import Pretext
 from eqssl.provenance import code_digest, record
 from eqssl.training import checkpoints
+from eqssl.training.compiling import compiled, require_compiler
 from eqssl.training.device import choose_device, reproducible
 from eqssl.training.diagnostics import diagnose
 from eqssl.training.loop import Trainer
@@ -58,6 +59,8 @@ def pretrain(
     """
     chosen = choose_device(device)
     precision = choose_precision(job.pretrain.precision, chosen)
+    if job.pretrain.compile:
+        require_compiler(chosen)
     index = ShardIndex.load(shards)
     if index.dataset != job.dataset:
         raise ValueError(f"{shards}: holds data set {index.dataset!r}, the job is for {job.dataset!r}")
@@ -74,7 +77,8 @@ def pretrain(
             generator = torch.Generator(chosen).manual_seed(_seed(job.seed, "views"))
             batches = Batches(load_split(shards, "train"), job.pretrain.batch_size, job.seed, chosen)
             trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job))
-            _train(trainer, claim, checkpoint_seconds)
+            with compiled(pretext.encoder) if job.pretrain.compile else nullcontext():
+                _train(trainer, claim, checkpoint_seconds)
         diagnostics = _diagnosed(job, pretext, shards, chosen, precision) if trainer else {}
         _write(job, index, pretext, trainer, {**facts, "diagnostics": diagnostics}, folder, out)
         claim.drop()

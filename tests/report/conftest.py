@@ -157,6 +157,7 @@ def details(numbers, noise):
             "final_loss": 1.234 if numbers["epochs"] else None,
             "device": "cpu",
             "precision": "float32",
+            "compile": False,
             "versions": VERSIONS,
         },
         "encoder": {

@@ -73,6 +73,7 @@ def optimisation() -> Callable[..., PretrainSettings]:
             "weight_decay": 0.0001,
             "warmup_epochs": 0.5,
             "precision": "auto",
+            "compile": False,
             "threads": 1,
         }
         return PretrainSettings(**{**values, **changes})
