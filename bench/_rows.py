@@ -93,7 +93,8 @@ def measure(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
     images = _images(job.case, device)
     for network in networks.values():
         _settle(network, images["ours"])
-    networks = {name: _in_mode(network, name, job.mode) for name, network in networks.items()}
+    # what escnn exports lies on the CPU
+    networks = {name: _in_mode(network, name, job.mode).to(device) for name, network in networks.items()}
     runs = _compiled(networks, images, job, device, notes) if job.compiled else dict(networks)
     raw = {name: _step(runs[name], networks[name], images[name], job, device) for name in networks}
     steps = {name: _captured(step, name, job, notes) for name, step in raw.items()} if job.graph else raw
