@@ -115,3 +115,22 @@ def test_in_eval_mode_it_is_a_factor_and_a_summand_for_each_channel(fourier: boo
     x = torch.randn(4, 12, 5, 5, dtype=torch.float64)
     scale, shift = norm.affine()
     torch.testing.assert_close(norm.eval()(x), x * scale[:, None, None] + shift[:, None, None])
+
+
+@pytest.mark.parametrize(("size", "fourier"), [(1, False), (8, False), (7, True)])
+def test_gradients_of_narrow_maps_are_those_of_wide_ones_rounded(size: int, fourier: bool):
+    norm = FieldBatchNorm(3, size, fourier)
+    with torch.no_grad():
+        norm.weight.normal_()
+    # a mean far from zero, which products of rounded factors would not survive
+    narrow = (torch.randn(4, 3 * size, 8, 8) + 4).bfloat16().contiguous(memory_format=torch.channels_last)
+    cotangent = torch.randn(narrow.shape).bfloat16()
+
+    def gradients(x: torch.Tensor) -> list[torch.Tensor]:
+        norm.zero_grad()
+        x = x.clone().requires_grad_()
+        norm(x).backward(cotangent.to(x.dtype))
+        return [x.grad.float(), norm.weight.grad.clone(), norm.bias.grad.clone()]
+
+    for found, expected in zip(gradients(narrow), gradients(narrow.float()), strict=True):
+        assert float((found - expected).norm() / expected.norm()) < 5e-3
