@@ -173,10 +173,9 @@ class Ring(Layout):
         canvas = middle_of(images, self.settings.margin, side)
         offset = torch.arange(size, dtype=canvas.dtype, device=canvas.device) - (size - 1) / 2
         places = shifts.to(canvas.dtype) + self.places(canvas)
-        down = (places[..., 0, None, None] + offset[:, None]).expand(-1, -1, size, size)
-        right = (places[..., 1, None, None] + offset).expand(-1, -1, size, size)
+        window = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), -1)  # (right, down) of each pixel
         # all patches of an image one below the other, in units where the canvas goes from -1 to 1
-        where = torch.stack([right, down], -1).flatten(1, 2) * (2 / side)
+        where = (places.flip(-1)[:, :, None, None] + window).flatten(1, 2) * (2 / side)
         found = F.grid_sample(canvas, where, mode="bilinear", padding_mode="zeros", align_corners=False)
         patches = found.unflatten(2, (STEPS + 1, size)).transpose(1, 2)
         inside = offset.square() + offset[:, None].square() <= (size / 2) ** 2
