@@ -96,8 +96,7 @@ class _NormaliseFields(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         size = x.shape[1] // len(weight)
-        means, variances = torch.batch_norm_update_stats(x, None, None, 0.0)
-        # narrow inputs give narrow statistics on some devices
+        means, variances = torch.batch_norm_update_stats(x, *_running(x, weight.dtype), 0.0)
         mean, variance = of_fields(means.to(weight.dtype), variances.to(weight.dtype), size, fourier)
         wide_weight, wide_variance = repeated(weight, size), repeated(variance, size)
         wide_bias, wide_mean = as_constants(bias, size, fourier), as_constants(mean, size, fourier)
@@ -116,12 +115,26 @@ class _NormaliseFields(torch.autograd.Function):
         return *gradients(gradient, x, weight, mean, variance, ctx.fourier, ctx.eps), None, None
 
 
+def _running(x: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
+    """Running statistics that make torch's kernel give the batch's own in that type, and nothing else.
+
+    On a CPU those of narrow maps would be rounded to the maps' type: a mean far from zero would be wrong by a
+    share of the deviation that is anything but small.
+    """
+    if x.dtype == dtype or x.is_cuda:
+        return None, None
+    return x.new_zeros(x.shape[1], dtype=dtype), x.new_ones(x.shape[1], dtype=dtype)
+
+
 def _gradients(
     gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, fourier: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the input, the weights and the biases."""
     size = x.shape[1] // len(weight)
     wide_mean = as_constants(mean, size, fourier)
+    if x.dtype != weight.dtype and x.is_contiguous(memory_format=torch.channels_last):
+        # torch's sums over narrow maps that lie otherwise are narrow too
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
     _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
         gradient,
         x,
