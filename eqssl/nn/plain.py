@@ -56,5 +56,5 @@ class ChannelAffine(nn.Module):
         """Scale and shift."""
         # the kernel of batch norm keeps narrow maps narrow, where a product would widen them to the factors
         mean, variance = torch.zeros_like(self.bias), torch.ones_like(self.bias)
-        # 1 + eps is 1 in every precision; torch before 2.13 refuses 0
+        # 1 + eps is 1 in every precision; torch 2.11 refuses 0
         return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=1e-30)
