@@ -24,8 +24,6 @@ networks, which take inductor about a minute each. The JSON is written after eve
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -42,6 +40,7 @@ from _tables import line, show
 from eqssl.files import write_json
 from eqssl.provenance import record
 from eqssl.symmetry import group, group_names
+from eqssl.training.compiling import missing_compiler
 from eqssl.training.device import choose_device
 
 NARROW = (32, 64, 128, 256)
@@ -102,7 +101,7 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
         yield from _rows_of(options, compiled=False, graph=True)
     if not options.quick and not options.rows_only:
         yield from _whole(options)
-    if "compiled" in options.forms and (on_cuda or _compiler()):
+    if "compiled" in options.forms and not missing_compiler(options.device):
         yield from _rows_of(options, compiled=True, graph=on_cuda)
 
 
@@ -137,11 +136,6 @@ def _whole(options: argparse.Namespace) -> Iterator[Job]:
                 for dtype in options.dtypes:
                     if mode in ("train", "released"):
                         yield Job(case, mode, dtype, False, max(3, options.rounds // 2))
-
-
-def _compiler() -> str | None:
-    """The C++ compiler that inductor would use on a CPU."""
-    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
 
 
 def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:
@@ -212,8 +206,9 @@ def main() -> int:
     options = _filled(_parser().parse_args())
     torch.set_num_threads(options.threads)
     notes: list[str] = []
-    if "compiled" in options.forms and options.device.type == "cpu" and not _compiler():
-        notes.append("no C++ compiler was found, so nothing was compiled")
+    missing = missing_compiler(options.device)
+    if "compiled" in options.forms and missing:
+        notes.append(f"nothing was compiled: {missing}")
     rows = _measured(options, notes)
     result = _result(options, rows, _constructions(options, notes), notes)
     show(result)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields
+from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
 
 
 class NormaliseCompiled(torch.autograd.Function):
@@ -34,7 +34,7 @@ class NormaliseCompiled(torch.autograd.Function):
         wide = x.to(weight.dtype)
         channel_var, channel_mean = torch.var_mean(wide, (0, 2, 3), correction=0)
         mean, variance = of_fields(channel_mean, channel_var, size, fourier)
-        scale = (weight * (variance + eps).rsqrt()).repeat(size)
+        scale = repeated(weight * (variance + eps).rsqrt(), size)
         y = (wide - _in_plane(as_constants(mean, size, fourier))) * _in_plane(scale)
         y = y + _in_plane(as_constants(bias, size, fourier))
         # traced by torch 2.11, an output that `to` returned as it was gets gradients of zero
@@ -57,9 +57,9 @@ class NormaliseCompiled(torch.autograd.Function):
         grad_centred = (wide * centred).sum((0, 2, 3)).view(size, -1).sum(0)
         count = count_of_field(x, len(weight), fourier)
         slope = grad_centred * deviation.square() / count
-        grad_x = wide - centred * _in_plane(slope.repeat(size))
+        grad_x = wide - centred * _in_plane(repeated(slope, size))
         grad_x = grad_x - _in_plane(as_constants(grad_bias / count, size, fourier))
-        grad_x = (grad_x * _in_plane((weight * deviation).repeat(size))).to(x.dtype)
+        grad_x = (grad_x * _in_plane(repeated(weight * deviation, size))).to(x.dtype)
         return grad_x, grad_centred * deviation, grad_bias, None, None
 
 

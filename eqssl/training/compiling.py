@@ -40,11 +40,15 @@ def require_compiler(device: torch.device) -> None:
     Raises:
         ValueError: if it cannot, with what is missing.
     """
-    if device.type == "cuda":
-        missing = None if importlib.util.find_spec("triton") else "triton is not installed"
-    else:
-        names = [os.environ.get("CXX", "g++"), "clang++"]
-        found = any(shutil.which(name) for name in names)
-        missing = None if found else f"no C++ compiler was found: {', '.join(names)}"
+    missing = missing_compiler(device)
     if missing:
         raise ValueError(f"pretrain.compile: given true, allowed here: false ({missing})")
+
+
+def missing_compiler(device: torch.device) -> str | None:
+    """What inductor needs for a device and cannot find; None if nothing."""
+    if device.type == "cuda":
+        return None if importlib.util.find_spec("triton") else "triton is not installed"
+    names = [os.environ.get("CXX", "g++"), "clang++"]
+    found = any(shutil.which(name) for name in names)
+    return None if found else f"no C++ compiler was found: {', '.join(names)}"

@@ -157,7 +157,6 @@ def details(numbers, noise):
             "final_loss": 1.234 if numbers["epochs"] else None,
             "device": "cpu",
             "precision": "float32",
-            "compile": False,
             "versions": VERSIONS,
         },
         "encoder": {
