@@ -27,12 +27,11 @@ class Network(Encoder):
         shape, stages = self.shape, []
         for i, fields in enumerate(shape.fields):
             if i == 0:
-                first = layers[i].normalised_lift(shape.image[0], fields, shape.kernel)
-                stages.append(nn.Sequential(first, layers[i].activation()))
+                stages.append(nn.Sequential(*layers[i].activated_lift(shape.image[0], fields, shape.kernel)))
                 continue
             halve = Halve() if shape.downsampling == "pool" else nn.Identity()
-            convolution = layers[i].normalised(self.incoming(i), fields, shape.kernel, shape.down)
-            stages.append(nn.Sequential(halve, convolution, layers[i].activation()))
+            convolution = layers[i].activated(self.incoming(i), fields, shape.kernel, shape.down)
+            stages.append(nn.Sequential(halve, *convolution))
         self.blocks = nn.ModuleList(stages)
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:

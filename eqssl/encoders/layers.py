@@ -58,6 +58,14 @@ class Layers(ABC):
         """Lifting convolution and batch norm."""
         return Normalised(self.lift(channels, fields, kernel, down), self.norm(fields))
 
+    def activated(self, incoming: int, fields: int, kernel: int, down: Down = "no") -> list[nn.Module]:
+        """Convolution with batch norm, and activation; a sum may come between the two."""
+        return [self.normalised(incoming, fields, kernel, down), self.activation()]
+
+    def activated_lift(self, channels: int, fields: int, kernel: int, down: Down = "no") -> list[nn.Module]:
+        """Lifting convolution with batch norm, and activation."""
+        return [self.normalised_lift(channels, fields, kernel, down), self.activation()]
+
     def activation(self) -> nn.Module:
         """ReLU, or for Fourier coefficients ELU of sampled values."""
         return nn.ReLU(inplace=True) if self.sampling is None else FourierELU(self.sampling)
@@ -134,6 +142,62 @@ class PlainLayers(Layers):
         if not self.folded:
             return super().normalised_lift(channels, fields, kernel, down)
         return PlainConv2d(channels, fields * self.size, kernel, down, bias=True)
+
+    def activated(self, incoming: int, fields: int, kernel: int, down: Down = "no") -> list[nn.Module]:
+        """The same with ReLU, where it is the activation, in the convolution."""
+        return self._rectified(super().activated(incoming, fields, kernel, down))
+
+    def activated_lift(self, channels: int, fields: int, kernel: int, down: Down = "no") -> list[nn.Module]:
+        """Lifting convolution likewise."""
+        return self._rectified(super().activated_lift(channels, fields, kernel, down))
+
+    @staticmethod
+    def _rectified(layers: list[nn.Module]) -> list[nn.Module]:
+        convolution, activation = layers
+        if isinstance(convolution, PlainConv2d) and isinstance(activation, nn.ReLU):
+            convolution.rectified = True
+            return [convolution, nn.Identity()]
+        return layers
+
+
+def add_branch(branch: nn.Sequential, x: Tensor, summand: Tensor, overwrite: bool) -> Tensor:
+    """`branch(x) + summand`, and the activation that the branch's last layer may carry.
+
+    Args:
+        branch: its last layer is a convolution, with or without its normalisation.
+        x: what goes in.
+        summand: what is added.
+        overwrite: whether a released network may write the result over the summand, which x may be.
+    """
+    *first, last = branch
+    if not isinstance(last, PlainConv2d):
+        # the sum is written over the branch, which nothing else reads
+        y: Tensor = branch(x)
+        return y.add_(summand)
+    for layer in first:
+        x = layer(x)
+    return last(x, summand, overwrite)
+
+
+class Blocks(nn.Sequential):
+    """Residual blocks, of which each may write over what the one before gives: nothing else reads it."""
+
+    def forward(self, x: Float[Tensor, "batch channels height width"], overwrite: bool = False) -> Tensor:
+        """Apply.
+
+        Args:
+            x: the map.
+            overwrite: whether the first block may write over x.
+        """
+        for block in self:
+            x = block(x, overwrite)
+            overwrite = is_unwatched(block)
+        return x
+
+
+def is_unwatched(module: nn.Module) -> bool:
+    """Whether no hook may keep what a module or a part of it gives, which then can be written over."""
+    return not any(part._forward_hooks for part in module.modules())
 
 
 class CountedLayers(Layers):

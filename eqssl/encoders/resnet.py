@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.encoders.base import Downsampling, Encoder, down_of
-from eqssl.encoders.layers import Layers
+from eqssl.encoders.layers import Blocks, Layers, add_branch, is_unwatched
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve, HalveByMaximum
 
@@ -39,7 +39,8 @@ class Residual(nn.Module):
         incoming, _, fields = widths
         down = down_of(downsampling)
         self.before = Halve() if downsampling == "pool" else nn.Identity()
-        self.branch = self.build(layers, widths, kernel, down)
+        *branch, self.activation = self.build(layers, widths, kernel, down)
+        self.branch = nn.Sequential(*branch)
         shortcut: list[nn.Module] = []
         if down == "boxed":
             shortcut.append(Halve())
@@ -47,38 +48,34 @@ class Residual(nn.Module):
             strided: Down = "strided" if down == "strided" else "no"
             shortcut.append(layers.normalised(incoming, fields, 1, strided))
         self.shortcut = nn.Sequential(*shortcut)
-        self.activation = layers.activation()
 
-    def build(self, layers: Layers, widths: tuple[int, int, int], kernel: int, down: Down) -> nn.Sequential:
-        """The branch of ResNet-18 and ResNet-34: two convolutions."""
+    def build(self, layers: Layers, widths: tuple[int, int, int], kernel: int, down: Down) -> list[nn.Module]:
+        """The branch of ResNet-18 and ResNet-34, two convolutions, and the activation after the sum."""
         incoming, inner, fields = widths
-        return nn.Sequential(
-            layers.normalised(incoming, inner, kernel, down),
-            layers.activation(),
-            layers.normalised(inner, fields, kernel),
-        )
+        return [
+            *layers.activated(incoming, inner, kernel, down),
+            *layers.activated(inner, fields, kernel),
+        ]
 
-    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Tensor:
-        """Apply."""
+    def forward(self, x: Float[Tensor, "batch channels height width"], overwrite: bool = False) -> Tensor:
+        """Apply; see `add_branch` for `overwrite`, which here is about x."""
         x = self.before(x)
-        # the sum is written over the branch, which nothing else reads
-        result: Tensor = self.activation(self.branch(x).add_(self.shortcut(x)))
+        summand = self.shortcut(x)
+        result: Tensor = self.activation(add_branch(self.branch, x, summand, overwrite or summand is not x))
         return result
 
 
 class Bottleneck(Residual):
     """The block of ResNet-50: fewer fields inside, between two 1 x 1 convolutions."""
 
-    def build(self, layers: Layers, widths: tuple[int, int, int], kernel: int, down: Down) -> nn.Sequential:
-        """The branch."""
+    def build(self, layers: Layers, widths: tuple[int, int, int], kernel: int, down: Down) -> list[nn.Module]:
+        """The branch, and the activation after the sum."""
         incoming, inner, fields = widths
-        return nn.Sequential(
-            layers.normalised(incoming, inner, 1),
-            layers.activation(),
-            layers.normalised(inner, inner, kernel, down),
-            layers.activation(),
-            layers.normalised(inner, fields, 1),
-        )
+        return [
+            *layers.activated(incoming, inner, 1),
+            *layers.activated(inner, inner, kernel, down),
+            *layers.activated(inner, fields, 1),
+        ]
 
 
 class ResNet(Encoder):
@@ -108,12 +105,12 @@ class ResNet(Encoder):
         shape, fields = self.shape, self.shape.fields[0]
         channels, side = shape.image[:2]
         if side <= LARGEST_SMALL:
-            return nn.Sequential(layers.normalised_lift(channels, fields, shape.kernel), layers.activation())
+            return nn.Sequential(*layers.activated_lift(channels, fields, shape.kernel))
         # with `pool`, averaging pixels before the first filter would lose what it is there to see
         down: Literal["boxed", "strided"] = "strided" if shape.downsampling == "strided" else "boxed"
         # the maximum of Fourier coefficients means nothing
         pool = HalveByMaximum() if layers.sampling is None else Halve()
-        return nn.Sequential(layers.normalised_lift(channels, fields, 7, down), layers.activation(), pool)
+        return nn.Sequential(*layers.activated_lift(channels, fields, 7, down), pool)
 
     def _stage(self, layers: Sequence[Layers], stage: int) -> nn.Sequential:
         fields, outgoing = self.shape.fields[stage], self.outgoing(stage)
@@ -123,13 +120,15 @@ class ResNet(Encoder):
             down = self.shape.downsampling if stage and not number else None
             found.append(self.block(layers[stage], (incoming, fields, outgoing), self.shape.kernel, down))
             incoming = outgoing
-        return nn.Sequential(*found)
+        return Blocks(*found)
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage."""
         found, x = [], self.stem(images)
+        # what the first layers give is no stage's output
+        overwrite = is_unwatched(self.stem)
         for stage in self.residual:
-            x = stage(x)
+            x, overwrite = stage(x, overwrite), False
             found.append(x)
         return found
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.encoders.base import Downsampling, Encoder, down_of
-from eqssl.encoders.layers import Layers
+from eqssl.encoders.layers import Blocks, Layers, add_branch, is_unwatched
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve
 
@@ -36,8 +36,7 @@ class WideBlock(nn.Module):
         halve = [Halve()] if downsampling == "pool" else []
         self.before = nn.Sequential(layers.norm(incoming), layers.activation(), *halve)
         self.branch = nn.Sequential(
-            layers.normalised(incoming, fields, kernel, down),
-            layers.activation(),
+            *layers.activated(incoming, fields, kernel, down),
             layers.convolution(fields, fields, kernel),
         )
         self.shortcut: nn.Module | None = None
@@ -46,11 +45,11 @@ class WideBlock(nn.Module):
             boxed = [Halve()] if down == "boxed" else []
             self.shortcut = nn.Sequential(*boxed, layers.convolution(incoming, fields, 1, strided))
 
-    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Tensor:
-        """Apply."""
+    def forward(self, x: Float[Tensor, "batch channels height width"], overwrite: bool = False) -> Tensor:
+        """Apply; see `add_branch` for `overwrite`, which here is about x."""
         y = self.before(x)
-        result: Tensor = self.branch(y).add_(x if self.shortcut is None else self.shortcut(y))
-        return result
+        summand = x if self.shortcut is None else self.shortcut(y)
+        return add_branch(self.branch, y, summand, overwrite or self.shortcut is not None)
 
 
 class WideResNet(Encoder):
@@ -74,15 +73,17 @@ class WideResNet(Encoder):
                 down = shape.downsampling if i and not number else None
                 found.append(WideBlock(layers[i], incoming, fields, shape.kernel, down))
                 incoming = fields
-            stages.append(nn.Sequential(*found))
+            stages.append(Blocks(*found))
         self.residual = nn.ModuleList(stages)
         self.final = nn.Sequential(layers[-1].norm(shape.fields[-1]), layers[-1].activation())
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage; the last after its normalisation and activation."""
         found, x = [], self.stem(images)
+        # what the first layers give is no stage's output
+        overwrite = is_unwatched(self.stem)
         for stage in self.residual:
-            x = stage(x)
+            x, overwrite = stage(x, overwrite), False
             found.append(x)
         return [*found[:-1], self.final(x)]
 

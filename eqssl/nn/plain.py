@@ -7,11 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn.convolution import Down, boxed_filter
+from eqssl.nn.convolution import Down
+from eqssl.nn.fused import FusedConvolution, Window, can_be_target, runs_fused
 
 
 class PlainConv2d(nn.Module):
-    """Torch's convolution, with the ways of halving a map that `GroupConv2d` has.
+    """Torch's convolution, with the ways of halving a map that `GroupConv2d` has, and what may follow it.
 
     Args:
         in_channels: channels in.
@@ -19,27 +20,57 @@ class PlainConv2d(nn.Module):
         kernel: side of the filter, odd.
         down: see `GroupConv2d`.
         bias: whether each channel gets a summand.
+        rectified: whether ReLU comes last, after all sums.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: Down, bias: bool) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        down: Down,
+        bias: bool,
+        rectified: bool = False,
+    ) -> None:
         super().__init__()
-        self.kernel, self.down = kernel, down
-        weight = torch.zeros(out_channels, in_channels, kernel, kernel)
-        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+        self.kernel, self.down, self.rectified = kernel, down, rectified
+        # made in this order, since torch gives a single channel other strides, and then runs slowly
+        weight = torch.zeros(out_channels, kernel, kernel, in_channels).permute(0, 3, 1, 2)
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self._fused = FusedConvolution()
 
     def extra_repr(self) -> str:
         """Channels and kernel, for printing."""
         out_channels, in_channels = self.weight.shape[:2]
-        return f"{in_channels}, {out_channels}, kernel={self.kernel}, down={self.down}"
+        rectified = ", rectified" if self.rectified else ""
+        return f"{in_channels}, {out_channels}, kernel={self.kernel}, down={self.down}{rectified}"
 
     def forward(
-        self, x: Float[Tensor, "batch in_channels height width"]
+        self,
+        x: Float[Tensor, "batch in_channels height width"],
+        summand: Float[Tensor, "batch out_channels out_height out_width"] | None = None,
+        overwrite: bool = False,
     ) -> Float[Tensor, "batch out_channels out_height out_width"]:
-        """Convolve."""
+        """Convolve.
+
+        Args:
+            x: the map.
+            summand: a map to add to the result.
+            overwrite: whether the result may be written over the summand.
+        """
         boxed = self.down == "boxed" and x.shape[-1] % 2 == 0
-        weight = boxed_filter(self.weight) if boxed else self.weight
-        return F.conv2d(x, weight, self.bias, 1 if self.down == "no" else 2, self.kernel // 2)
+        window = Window(1 if self.down == "no" else 2, self.kernel // 2, boxed)
+        if not runs_fused(x, self.weight):
+            y = F.conv2d(x, window.filter(self.weight), self.bias, window.stride, window.padding)
+        elif summand is None:
+            return self._fused(x, self.weight, self.bias, window, self.rectified)
+        elif overwrite and can_be_target(summand, x, self.weight):
+            return self._fused(x, self.weight, self.bias, window, self.rectified, summand)
+        else:
+            y = self._fused(x, self.weight, self.bias, window, False)
+        y = y if summand is None else y.add_(summand)
+        return y.relu_() if self.rectified else y
 
 
 class ChannelAffine(nn.Module):

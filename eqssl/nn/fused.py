@@ -1,0 +1,158 @@
+"""Convolution, sum and ReLU in one pass over memory: inference of a released network on a CPU.
+
+The operations are oneDNN's, in the form that torch has for code which torch.compile generates; here they
+run without a compiler. They know no gradients, so they run where gradients are off; elsewhere torch's own do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqssl.nn.convolution import boxed_filter
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a filter is laid over a map.
+
+    Attributes:
+        stride: in pixels.
+        padding: of the map, in pixels.
+        boxed: whether the filter is first made a pixel wider by `boxed_filter`.
+    """
+
+    stride: int
+    padding: int
+    boxed: bool
+
+    def filter(self, weight: Tensor) -> Tensor:
+        """What the map is convolved with."""
+        return boxed_filter(weight) if self.boxed else weight
+
+
+def runs_fused(x: Tensor, weight: Tensor) -> bool:
+    """Whether `FusedConvolution` can compute this convolution: gradients are off, and the CPU is an x86.
+
+    Not where a program is traced or compiled, which brings a fusion of its own.
+    """
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if torch.is_grad_enabled() or traced:
+        return False
+    # a subclass may stand for a tensor without numbers
+    ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter) and x.is_cpu and weight.is_cpu
+    return ordinary and _available() and _precision(x, weight) is not None
+
+
+def _available() -> bool:
+    # measured on x86 alone
+    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    return x86 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
+
+
+def _precision(x: Tensor, weight: Tensor) -> torch.dtype | None:
+    """What torch's convolution would be computed in; None if oneDNN cannot compute it so."""
+    dtypes = {x.dtype, weight.dtype}
+    if torch.is_autocast_enabled("cpu") and torch.float64 not in dtypes:
+        dtypes = {torch.get_autocast_dtype("cpu")}
+    if dtypes == {torch.float32} or (dtypes == {torch.bfloat16} and _narrow_available()):
+        return dtypes.pop()
+    return None
+
+
+@cache
+def _narrow_available() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A filter in the order that oneDNN reads, and what it was made from.
+
+    Attributes:
+        filter: so ordered.
+        source: the weight; held, so that no other can take its place in memory.
+        made_for: the weight's version, the window, and the precision.
+    """
+
+    filter: Tensor
+    source: Tensor
+    made_for: tuple[int, Window, torch.dtype]
+
+
+class FusedConvolution:
+    """`relu(conv(x) + bias + summand)`; keeps the filter as oneDNN reads it for as long as it is the same.
+
+    A filter that is written through `.data`, whose changes torch does not count, is not seen to change.
+    """
+
+    def __init__(self) -> None:
+        self._packed: _Packed | None = None
+
+    def __reduce__(self) -> tuple[type[FusedConvolution], tuple[()]]:
+        # what is kept can be neither copied nor pickled; it is made anew
+        return FusedConvolution, ()
+
+    def __call__(
+        self,
+        x: Float[Tensor, "batch in_channels height width"],
+        weight: Float[Tensor, "out_channels in_channels kernel kernel"],
+        bias: Float[Tensor, " out_channels"] | None,
+        window: Window,
+        rectified: bool,
+        target: Float[Tensor, "batch out_channels out_height out_width"] | None = None,
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        """Apply.
+
+        Args:
+            x: the map.
+            weight: the filter, for which `runs_fused` was true.
+            bias: a summand for each channel.
+            window: how the filter lies on the map.
+            rectified: whether ReLU comes last.
+            target: the summand, over which the result is written, as `can_be_target` allows; None for none.
+        """
+        dtype = _precision(x, weight)
+        assert dtype is not None  # noqa: S101 - runs_fused was true
+        x = _channels_last(x.to(dtype))
+        placed = ([window.padding] * 2, [window.stride] * 2, [1, 1], 1)
+        filters = (self._filter(x, weight, window, dtype), None if bias is None else bias.to(dtype))
+        relu = "relu" if rectified else None
+        result: Tensor
+        if target is None:
+            result = torch.ops.mkldnn._convolution_pointwise(x, *filters, *placed, relu or "none", [], "")
+        else:
+            into = torch.ops.mkldnn._convolution_pointwise_
+            result = into(target, x, *filters, *placed, "add", 1.0, relu, [], "")
+        return result
+
+    def _filter(self, x: Tensor, weight: Tensor, window: Window, dtype: torch.dtype) -> Tensor:
+        if weight.is_inference():
+            # torch does not count its changes
+            return window.filter(weight).to(dtype)
+        made_for, kept = (weight._version, window, dtype), self._packed
+        if kept is None or kept.made_for != made_for or kept.source.data_ptr() != weight.data_ptr():
+            plain = window.filter(weight.detach()).to(dtype)
+            placed = (window.padding, window.stride, 1, 1, list(x.shape))
+            packed = torch.ops.mkldnn._reorder_convolution_weight(plain, *placed)
+            kept = self._packed = _Packed(packed, weight.detach(), made_for)
+        return kept.filter
+
+
+def can_be_target(summand: Tensor, x: Tensor, weight: Tensor) -> bool:
+    """Whether the result of a fused convolution can be written over a summand: same precision and layout."""
+    last = summand.is_contiguous(memory_format=torch.channels_last)
+    return type(summand) is Tensor and last and summand.dtype == _precision(x, weight)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The map, its channels next to each other in memory, with strides that say so.
+
+    Of a single channel torch takes any strides for both layouts, and oneDNN for the slower one.
+    """
+    rows = x.permute(0, 2, 3, 1).flatten(2)
+    return rows.unflatten(2, (x.shape[3], x.shape[1])).permute(0, 3, 1, 2)
