@@ -222,7 +222,7 @@ def _encoder(case: Case) -> Encoder:
 
 
 def folded(made: nn.Module) -> nn.Module:
-    """Plain torch in eval mode with torch's own folding: as fast as a released network can be."""
+    """Plain torch in eval mode with torch's own folding."""
     made.eval()
     for name, child in made.named_children():
         if isinstance(child, Normalised):

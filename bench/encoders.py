@@ -10,12 +10,15 @@ is the median over rounds of the ratios within a round, so that a busy machine s
     train               zero_grad, forward, backward and SGD step
     eval                inference in eval mode; ours and escnn keep their filters
     released            our exported network with batch norms folded, escnn's exported one, plain torch, and
-                        plain torch with torch's own folding, which is as fast as an exported one can be
+                        plain torch with torch's own folding
     released_unfolded   the same with batch norms as a factor and a summand
     stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
 
 On a CPU one thread is used and the process's own time is read; the ResNet-18 of the rows for every group is
-narrow. On a CUDA device it has the papers' widths, the batch is 512, and each row counts how often a step
+narrow. Each row has a process of its own there: how often malloc gives memory back to the kernel and asks for
+it again depends on all that a process did. With --keep-memory it never does, as in the commands of eqssl.
+
+On a CUDA device the ResNet-18 has the papers' widths, the batch is 512, and each row counts how often a step
 waits for the device; rows come eager, as CUDA graphs (which take away the time of launches, if the step waits
 for nothing), and compiled as CUDA graphs. Without --quick, whole ResNets are measured too, and compiled
 networks, which take inductor about a minute each. The JSON is written after every row.
@@ -34,10 +37,11 @@ from typing import Any
 import torch
 from _construction import construction
 from _networks import Case
-from _rows import MODES, Job, measure
+from _rows import MODES, Job, measure_apart
 from _tables import line, show
 
 from eqssl.files import write_json
+from eqssl.memory import keep_freed_memory
 from eqssl.provenance import record
 from eqssl.symmetry import group, group_names
 from eqssl.training.compiling import missing_compiler
@@ -63,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="rounds that count")
     parser.add_argument("--batch", type=int, help="images of a step of the rows for every group")
     parser.add_argument("--forms", type=_words, help="some of eager, graph (on a CUDA device), compiled")
+    parser.add_argument("--keep-memory", action="store_true", help="as the commands of eqssl do")
     parser.add_argument("--rows-only", action="store_true", help="no whole ResNets, and no construction")
     return parser
 
@@ -145,7 +150,7 @@ def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, A
     for number, job in enumerate(jobs, 1):
         print(f"[{time.monotonic() - started:5.0f} s] {number}/{len(jobs)} {job.name}", file=sys.stderr)
         try:
-            rows.append(measure(job, options.device, notes))
+            rows.append(measure_apart(job, options.device, notes))
         except (RuntimeError, NotImplementedError) as error:
             notes.append(f"{job.name}: {str(error).splitlines()[0]}")
             print(f"    {notes[-1]}", file=sys.stderr)
@@ -192,7 +197,11 @@ def _constructions(options: argparse.Namespace, notes: list[str]) -> list[dict[s
 def _machine(options: argparse.Namespace) -> dict[str, Any]:
     device = options.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    return record() | {"threads": torch.get_num_threads(), "device": name}
+    return record() | {
+        "threads": torch.get_num_threads(),
+        "device": name,
+        "keeps_memory": options.keep_memory,
+    }
 
 
 def _column(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
@@ -205,6 +214,7 @@ def main() -> int:
     """Measure, print tables, and write JSON where asked."""
     options = _filled(_parser().parse_args())
     torch.set_num_threads(options.threads)
+    options.keep_memory = options.keep_memory and keep_freed_memory()
     notes: list[str] = []
     missing = missing_compiler(options.device)
     if "compiled" in options.forms and missing:

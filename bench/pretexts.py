@@ -6,7 +6,8 @@
 A pretext step is everything that training does for a batch of stored images: corruption, encoder, head, loss,
 backward pass and optimiser. The step that it is measured against is the same encoder's on a tensor of the
 shape that the pretext gives it, with the mean square of its features as the loss: what the encoder alone
-costs. A ratio is the median over rounds of the ratios within a round.
+costs. A ratio is the median over rounds of the ratios within a round. Memory that is freed stays with the
+process, as in the commands of eqssl.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from eqssl import pretexts
 from eqssl.files import write_json
+from eqssl.memory import keep_freed_memory
 from eqssl.params import Params
 from eqssl.pretexts.base import Pretext
 from eqssl.provenance import record
@@ -124,6 +126,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="rounds that count")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     device = choose_device(options.device)
     groups = (options.groups or ("C4" if options.quick else "trivial,C4,D4")).split(",")
     names = options.pretexts.split(",") if options.pretexts else list(TASKS)

@@ -297,8 +297,10 @@ def _device(name: str) -> AbstractContextManager[str | None]:
 @contextmanager
 def _processor(threads: int) -> Iterator[None]:
     """Hold processor slots, and keep numerical libraries to as many threads. Import them inside."""
+    from eqssl.memory import keep_freed_memory
     from eqssl.training.slots import cpu_slots
 
+    keep_freed_memory()
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     with cpu_slots(threads):
         yield
