@@ -150,7 +150,8 @@ def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, A
     for number, job in enumerate(jobs, 1):
         print(f"[{time.monotonic() - started:5.0f} s] {number}/{len(jobs)} {job.name}", file=sys.stderr)
         try:
-            rows.append(measure_apart(job, options.device, notes))
+            row = measure_apart(job, options.device, notes)
+            rows.append(row | {"keeps_memory": options.keep_memory})
         except (RuntimeError, NotImplementedError) as error:
             notes.append(f"{job.name}: {str(error).splitlines()[0]}")
             print(f"    {notes[-1]}", file=sys.stderr)
@@ -197,11 +198,7 @@ def _constructions(options: argparse.Namespace, notes: list[str]) -> list[dict[s
 def _machine(options: argparse.Namespace) -> dict[str, Any]:
     device = options.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    return record() | {
-        "threads": torch.get_num_threads(),
-        "device": name,
-        "keeps_memory": options.keep_memory,
-    }
+    return record() | {"threads": torch.get_num_threads(), "device": name}
 
 
 def _column(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
