@@ -19,7 +19,10 @@ from eqssl.data.images import stored_form
 from eqssl.data.sources import open_source
 from eqssl.files import atomic
 from eqssl.params import DatasetSettings, Params
+from eqssl.pretexts import combined
+from eqssl.pretexts.base import Pretext
 from eqssl.pretexts.labels import LabelTask
+from eqssl.report.combined_figure import draw_combined
 from eqssl.report.pretext_figures import draw_task
 from eqssl.report.style import save_figure
 
@@ -43,6 +46,7 @@ DRAWINGS = {
     "ring": Drawing("eq_ring", "D4", 5, 1, 0),
     "jigsaw": Drawing("eq_jigsaw", "C4", 1, 20, 0),
     "orientation": Drawing("eq_orientation", "D4", 4, 1, 0),
+    "combined": Drawing("eq_labels_inv_contrastive", "C4", 1, 2, 0),
 }
 
 
@@ -61,6 +65,11 @@ def _pack(path: Path) -> None:
         packed.save(temporary, format="PNG", optimize=True)
 
 
+def _sum(task: Pretext) -> combined.Task:
+    assert isinstance(task, combined.Task)  # noqa: S101 - the only entry above that is no label task
+    return task
+
+
 def main() -> None:
     """Write all figures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "pretexts"
@@ -68,8 +77,8 @@ def main() -> None:
     for name, drawing in DRAWINGS.items():
         changed = params.model_copy(update={"group": drawing.group})
         task = pretexts.build(drawing.pretext, changed, image_shape=tuple(image.shape))
-        assert isinstance(task, LabelTask)  # noqa: S101 - so are the entries above
-        figure = draw_task(task, image, drawing.label, task.group.elements[drawing.element], drawing.seed)
+        told = (image, drawing.label, task.group.elements[drawing.element], drawing.seed)
+        figure = draw_task(task, *told) if isinstance(task, LabelTask) else draw_combined(_sum(task), *told)
         path = folder / f"{name}.png"
         save_figure(figure, path)
         _pack(path)

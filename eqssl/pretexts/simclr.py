@@ -73,6 +73,11 @@ class Task(Pretext):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """NT-Xent of two random views of each image."""
+        return self.contrast(*self.two_views(images, generator)), {}
+
+    def two_views(
+        self, images: UInt8[Tensor, "batch channel side side"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch channel side side"], Float[Tensor, "batch channel side side"]]:
+        """Two random views of each image, in [0, 1]."""
         first = random_view(images, self.views, generator)
-        second = random_view(images, self.views, generator)
-        return self.contrast(first, second), {}
+        return first, random_view(images, self.views, generator)

@@ -62,23 +62,53 @@ def draw_task(
     Raises:
         ValueError: there is no such label, or no drawing of such a task.
     """
-    name = type(task).__module__.rpartition(".")[2]
+    columns = check_drawing(task, label)
+    with house_style():
+        figure = Figure(figsize=(PANEL * columns, 2 * PANEL + 2), layout="constrained")
+        paint_task(figure.subfigures(2, 1), task, image, label, element, seed)
+    return figure
+
+
+def check_drawing(task: LabelTask, label: int) -> int:
+    """How many panels a row of the task's drawing has.
+
+    Raises:
+        ValueError: there is no such label, or no drawing of such a task.
+    """
+    name = _name_of(task)
     if name not in _PAINTERS:
         raise ValueError(f"task: given {name!r}, allowed: {', '.join(_PAINTERS)}")
     if not 0 <= label < len(task.labels):
         raise ValueError(f"label: given {label}, allowed: 0 to {len(task.labels) - 1}")
-    columns, paint = _PAINTERS[name]
+    return _PAINTERS[name][0]
+
+
+def paint_task(
+    parts: Any,
+    task: LabelTask,
+    image: UInt8[Tensor, "channel side side"],
+    label: int,
+    element: Any,
+    seed: int,
+) -> None:
+    """Paint both rows of a task, each into a part of a figure; see `draw_task`."""
+    columns, paint = _PAINTERS[_name_of(task)]
     rows = _rows(task, image, label, element, seed)
     what = "x and y" if rows[1].x == "g x" else "y alone"
-    by = f"g ({_in_words(task.group.matrix(element))}) acts on {what}:"
+    by = f"g ({in_words(task.group.matrix(element))}) acts on {what}:"
     headings = ["An image x and a label y", f"{by}\nt({rows[1].x}, g · y) = g t(x, y)"]
-    with house_style():
-        figure = Figure(figsize=(PANEL * columns, 2 * PANEL + 2), layout="constrained")
-        parts: Any = figure.subfigures(2, 1)
-        for row, part, heading in zip(rows, parts, headings, strict=True):
-            part.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
-            paint(task, row, part.subplots(1, columns), rows[0].inputs.aminmax())
-    return figure
+    for row, part, heading in zip(rows, parts, headings, strict=True):
+        name_part(part, heading)
+        paint(task, row, part.subplots(1, columns), rows[0].inputs.aminmax())
+
+
+def name_part(part: Any, heading: str) -> None:
+    """Write a heading over a part of a figure."""
+    part.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
+
+
+def _name_of(task: LabelTask) -> str:
+    return type(task).__module__.rpartition(".")[2]
 
 
 def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -> tuple[_Row, _Row]:
@@ -96,10 +126,10 @@ def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -
 def _paint_location(task: relative_location.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
     outer = [slot for slot in range(len(task.slots)) if slot != task.centre]
     colours, corruption = {task.centre: CENTRE, outer[row.label]: CHOSEN}, f"t({row.x}, {row.y})"
-    _show(line[0], row.image, row.x, "the image")
+    show(line[0], row.image, row.x, "the image")
     _overview(line[1], row, task.layout, colours, {})
-    _show(line[2], row.inputs[:, 0], corruption, "the centre patch and", limits, CENTRE)
-    _show(line[3], row.inputs[:, 1], corruption, f"the patch of slot {row.y}", limits, CHOSEN)
+    show(line[2], row.inputs[:, 0], corruption, "the centre patch and", limits, CENTRE)
+    show(line[3], row.inputs[:, 1], corruption, f"the patch of slot {row.y}", limits, CHOSEN)
     numbers = {slot: str(label) for label, slot in enumerate(outer)}
     _outline(line[4], task.layout, torch.zeros(len(task.slots), 2), colours, numbers)
     _name(line[4], f"{row.y} = {row.label}", "the slots' numbers")
@@ -107,13 +137,13 @@ def _paint_location(task: relative_location.Task, row: _Row, line: Sequence[Axes
 
 def _paint_jigsaw(task: jigsaw.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
     numbers = {slot: str(tile) for slot, tile in enumerate(task.permutations[row.label].tolist())}
-    _show(line[0], row.image, row.x, "the image")
+    show(line[0], row.image, row.x, "the image")
     _overview(line[1], row, task.layout, {}, {slot: str(slot) for slot in numbers})
     cells, size = task.settings.cells, row.inputs.shape[-1] + 2
     # a gap about each tile, as bright as the brightest pixel
     tiles = F.pad(row.inputs[0], (1, 1, 1, 1), value=float(limits[1])).unflatten(0, (cells, cells))
     mosaic = tiles.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
-    _show(line[2], mosaic[None], f"t({row.x}, {row.y})", "slot i shows tile s(i)", limits)
+    show(line[2], mosaic[None], f"t({row.x}, {row.y})", "slot i shows tile s(i)", limits)
     for slot, number in numbers.items():
         _number(line[2], slot % cells * size + 1, slot // cells * size + 1, number, va="top")
     _outline(line[3], task.layout, torch.zeros(len(task.slots), 2), {}, numbers)
@@ -123,12 +153,12 @@ def _paint_jigsaw(task: jigsaw.Task, row: _Row, line: Sequence[Axes], limits: An
 def _paint_orientation(task: orientation.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
     before = "mirrored, then " if int(row.draw["before"]) else "not mirrored, then "
     matrix = task.turning.matrix(task.turning.elements[int(task.representatives[row.label])])
-    _show(line[0], row.image, row.x, "the image")
+    show(line[0], row.image, row.x, "the image")
     caption = f"{before if len(task.hidden_part) > 1 else ''}as {row.y}"
-    _show(line[1], row.inputs, f"t({row.x}, {row.y})", caption, limits)
+    show(line[1], row.inputs, f"t({row.x}, {row.y})", caption, limits)
     line[2].add_patch(Polygon(np.array(LETTER) @ matrix.T, color=CHOSEN))
     line[2].set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
-    _name(line[2], f"{row.y} = {row.label}", _in_words(matrix))
+    _name(line[2], f"{row.y} = {row.label}", in_words(matrix))
 
 
 _PAINTERS: dict[str, tuple[int, Callable[..., None]]] = {
@@ -139,16 +169,17 @@ _PAINTERS: dict[str, tuple[int, Callable[..., None]]] = {
 """How many panels a row of each task has, and what draws them."""
 
 
-def _in_words(matrix: np.ndarray[Any, Any]) -> str:
+def in_words(matrix: np.ndarray[Any, Any]) -> str:
+    """What an element of a group does to an image."""
     flip, degrees = flip_and_degrees(matrix)
     turned = f"turned by {round(degrees) % 360}°" if round(degrees) % 360 else ""
     return ", ".join(["mirrored"] * flip + [turned] * bool(turned)) or "left as it is"
 
 
-def _show(
+def show(
     axes: Axes, image: Tensor, title: str, caption: str, limits: Any = (0, 1), frame: str = FAINT
 ) -> None:
-    """Pixels of a batch of one, with the limits as black and white."""
+    """Show the pixels of a batch of one, with the limits as black and white."""
     low, high = float(limits[0]), float(limits[1])
     pixels = ((image[0] - low) / max(high - low, 1e-6)).clamp(0, 1).permute(1, 2, 0).squeeze(-1)
     extent = (0, len(pixels), len(pixels), 0)
@@ -160,7 +191,7 @@ def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Ma
     """The image without its margin, and where patches are cut from it."""
     from eqssl.pretexts.patches import middle_of
 
-    _show(axes, middle_of(row.image, layout.settings.margin, layout.side), "", "where it is cut")
+    show(axes, middle_of(row.image, layout.settings.margin, layout.side), "", "where it is cut")
     _outline(axes, layout, row.draw["shifts"][0], colours, numbers)
 
 

@@ -11,7 +11,9 @@ from matplotlib.patches import Circle, Rectangle
 
 from eqssl import pretexts
 from eqssl.params import Params
+from eqssl.pretexts import combined
 from eqssl.pretexts.labels import LabelTask
+from eqssl.report.combined_figure import draw_combined
 from eqssl.report.pretext_figures import CENTRE, CHOSEN, draw_task
 from eqssl.report.style import save_figure
 
@@ -188,6 +190,55 @@ def test_what_cannot_be_drawn_is_refused():
         draw_task(other, noise(task), 0, task.group.identity, 0)
 
 
+def sum_of(contrast: dict, **more: dict) -> combined.Task:
+    entry = PARAMS.pretexts["eq_labels_inv_contrastive"]
+    parts = {name: dict(part) for name, part in entry["parts"].items()} | more
+    parts["contrast"]["pretext"] = {**parts["contrast"]["pretext"], **contrast}
+    return build("eq_labels_inv_contrastive", {"parts": parts}, "C4")
+
+
+def test_a_sum_shows_its_label_task_and_two_views_of_which_one_is_turned():
+    task = sum_of({})
+    element, image = task.group.elements[1], noise(task)
+    figure = draw_combined(task, image, 2, element, 3)
+    alone = draw_task(task.parts["location"], image, 2, element, 3)
+    shown = len(alone.axes)
+    for axes, expected in zip(figure.axes[:shown], alone.axes, strict=True):
+        assert axes.get_title() == expected.get_title()
+        assert len(axes.images) == len(expected.images)
+        assert not expected.images or torch.equal(pixels(axes), pixels(expected))
+    first, second, turned, again = (pixels(axes) for axes in figure.axes[shown : shown + 4])
+    assert torch.equal(turned, torch.rot90(first, 1, (-2, -1)))
+    assert torch.equal(again, second)
+    assert not torch.equal(first, second)
+
+
+def test_its_heading_tells_the_sum_and_whether_the_loss_stays():
+    for similarity, relation in (("max", "L(g v, w) = L(v, w)"), (None, "L(g v, w) ≠ L(v, w)")):
+        task = sum_of({"similarity": similarity})
+        figure = draw_combined(task, noise(task), 2, task.group.elements[1], 3)
+        heading = figure.subfigs[2]._suptitle.get_text()
+        assert "L = 0.5 · L(location) + 1 · L(contrast)" in heading
+        assert relation in heading
+        # the heading speaks the truth about the loss, in a batch where there is something to tell apart
+        views = torch.rand(6, *task.encoder.image_shape, generator=torch.Generator().manual_seed(0))
+        contrast = task.parts["contrast"].eval()
+        v, w = views[:3], views[3:]
+        moved = torch.cat([task.group.act(v[:1], task.group.elements[1]), v[1:]])
+        same = torch.allclose(contrast.contrast(v, w), contrast.contrast(moved, w), atol=1e-5)
+        assert same == (similarity is not None)
+
+
+def test_sums_of_other_parts_are_refused():
+    task = sum_of({}, third={"weight": 1.0, "pretext": dict(PARAMS.pretexts["eq_jigsaw"])})
+    with pytest.raises(
+        ValueError, match="given relative_location, simclr, jigsaw, allowed: one label task and"
+    ):
+        draw_combined(task, noise(task), 2, task.group.identity, 0)
+    with pytest.raises(ValueError, match="label: given 8, allowed: 0 to 7"):
+        draw_combined(sum_of({}), noise(task), 8, task.group.identity, 0)
+
+
 # ---- the pages
 
 
@@ -203,8 +254,7 @@ def test_every_label_task_has_a_page_with_all_its_settings(name: str):
     rows = re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)
     assert set(documented()[name].Settings.model_fields) - {"task"} <= set(rows)
     assert f"({name}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
-    if name != "combined":
-        assert f"({name}.png)" in page
+    assert f"({name}.png)" in page
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)

@@ -1,0 +1,80 @@
+"""What a weighted sum of a label task and a contrastive one does to an image, and the same after a turn.
+
+The first two rows are the label task's (`eqssl.report.pretext_figures`). The third shows two views of the
+image, and the pair that a turn of the first one makes of them. With a similarity that absorbs turns, both
+pairs have the same loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from eqssl.report.pretext_figures import PANEL, check_drawing, in_words, name_part, paint_task, show
+from eqssl.report.style import house_style
+
+if TYPE_CHECKING:
+    from eqssl.pretexts import combined, simclr
+    from eqssl.pretexts.labels import LabelTask
+
+
+def draw_combined(
+    task: combined.Task, image: UInt8[Tensor, "channel side side"], label: int, element: Any, seed: int
+) -> Figure:
+    """Draw a sum of a label task and SimCLR: each part's input, and below it the turned one.
+
+    Args:
+        task: the sum.
+        image: a stored image.
+        label: the label y of the label task.
+        element: the element g of the task's group.
+        seed: of what is drawn besides the label.
+
+    Raises:
+        ValueError: the parts are others, or there is no such label.
+    """
+    names, labels, contrast = _parts(task)
+    columns = max(check_drawing(labels, label), 4)
+    with house_style():
+        figure = Figure(figsize=(PANEL * columns, 3 * PANEL + 3), layout="constrained")
+        subfigures: Any = figure.subfigures(3, 1)
+        *rows, last = subfigures
+        paint_task(rows, labels, image, label, element, seed)
+        name_part(last, _heading(task, names, contrast, element))
+        _paint_views(last.subplots(1, columns), contrast, image, element, seed)
+    return figure
+
+
+def _heading(task: combined.Task, names: list[str], contrast: simclr.Task, element: Any) -> str:
+    total = " + ".join(f"{task.weights[name]:g} · L({name})" for name in names)
+    equal = "≠" if contrast.similarity is None else "="
+    turned = in_words(task.group.matrix(element))
+    return f"L = {total}\nTwo views v, w of x; g ({turned}) acts on v: L(g v, w) {equal} L(v, w)"
+
+
+def _parts(task: combined.Task) -> tuple[list[str], LabelTask, simclr.Task]:
+    from eqssl.pretexts import simclr
+    from eqssl.pretexts.labels import LabelTask
+
+    parts = task.pretexts_by_name()
+    labels = [part for part in parts.values() if isinstance(part, LabelTask)]
+    contrasts = [part for part in parts.values() if isinstance(part, simclr.Task)]
+    if len(parts) != 2 or not labels or not contrasts:
+        kinds = ", ".join(type(part).__module__.rpartition(".")[2] for part in parts.values())
+        raise ValueError(f"parts: given {kinds}, allowed: one label task and simclr")
+    return list(parts), labels[0], contrasts[0]
+
+
+def _paint_views(line: Any, contrast: simclr.Task, image: Tensor, element: Any, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    first, second = contrast.two_views(image[None], generator)
+    panels = [(first, "v", "a view of x"), (second, "w", "another one")]
+    panels += [(contrast.group.act(first, element), "g v", "the first, turned"), (second, "w", "the other")]
+    for axes, (view, title, caption) in zip(line, panels, strict=False):
+        show(axes, view, title, caption)
+    for axes in line[len(panels) :]:
+        axes.axis("off")
