@@ -296,7 +296,7 @@ def _device(name: str) -> AbstractContextManager[str | None]:
 
 @contextmanager
 def _processor(threads: int) -> Iterator[None]:
-    """Hold processor slots, and keep numerical libraries to as many threads. Import them inside."""
+    """Hold processor slots, keep freed memory, and libraries to as many threads. Import them inside."""
     from eqssl.memory import keep_freed_memory
     from eqssl.training.slots import cpu_slots
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from eqssl import memory
+
 # each block is above what the C library ever makes a part of its heap by itself
 PROGRAM = """
 import resource, sys
@@ -39,7 +41,5 @@ def test_what_is_freed_is_used_again():
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    from eqssl import memory
-
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
     assert memory.keep_freed_memory() is False

@@ -7,7 +7,7 @@ released.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -191,13 +191,24 @@ class Blocks(nn.Sequential):
         """
         for block in self:
             x = block(x, overwrite)
-            overwrite = is_unwatched(block)
+            overwrite = _can_be_overwritten(block)
         return x
 
 
-def is_unwatched(module: nn.Module) -> bool:
-    """Whether no hook may keep what a module or a part of it gives, which then can be written over."""
-    return not any(part._forward_hooks for part in module.modules())
+def stage_maps(stem: nn.Module, stages: Iterable[nn.Module], images: Tensor) -> list[Tensor]:
+    """What each stage of `Blocks` gives, one after the other."""
+    found, x = [], stem(images)
+    # what the first layers give is no stage's output
+    overwrite = _can_be_overwritten(stem)
+    for stage in stages:
+        x, overwrite = stage(x, overwrite), False
+        found.append(x)
+    return found
+
+
+def _can_be_overwritten(module: nn.Module) -> bool:
+    """Whether neither gradients nor a hook of a module or of a part of it may need what it gives."""
+    return not torch.is_grad_enabled() and not any(part._forward_hooks for part in module.modules())
 
 
 class CountedLayers(Layers):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.encoders.base import Downsampling, Encoder, down_of
-from eqssl.encoders.layers import Blocks, Layers, add_branch, is_unwatched
+from eqssl.encoders.layers import Blocks, Layers, add_branch, stage_maps
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve, HalveByMaximum
 
@@ -124,13 +124,7 @@ class ResNet(Encoder):
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage."""
-        found, x = [], self.stem(images)
-        # what the first layers give is no stage's output
-        overwrite = is_unwatched(self.stem)
-        for stage in self.residual:
-            x, overwrite = stage(x, overwrite), False
-            found.append(x)
-        return found
+        return stage_maps(self.stem, self.residual, images)
 
 
 class ResNet18(ResNet):

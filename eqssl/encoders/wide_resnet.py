@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.encoders.base import Downsampling, Encoder, down_of
-from eqssl.encoders.layers import Blocks, Layers, add_branch, is_unwatched
+from eqssl.encoders.layers import Blocks, Layers, add_branch, stage_maps
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve
 
@@ -79,13 +79,8 @@ class WideResNet(Encoder):
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage; the last after its normalisation and activation."""
-        found, x = [], self.stem(images)
-        # what the first layers give is no stage's output
-        overwrite = is_unwatched(self.stem)
-        for stage in self.residual:
-            x, overwrite = stage(x, overwrite), False
-            found.append(x)
-        return [*found[:-1], self.final(x)]
+        *found, last = stage_maps(self.stem, self.residual, images)
+        return [*found, self.final(last)]
 
 
 class WideResNet16x8(WideResNet):

@@ -35,33 +35,31 @@ class Window:
         return boxed_filter(weight) if self.boxed else weight
 
 
-def runs_fused(x: Tensor, weight: Tensor) -> bool:
-    """Whether `FusedConvolution` can compute this convolution: gradients are off, and the CPU is an x86.
+def fused_precision(x: Tensor, weight: Tensor) -> torch.dtype | None:
+    """The precision of this convolution by `FusedConvolution`, the same as by torch; None if it cannot do it.
 
-    Not where a program is traced or compiled, which brings a fusion of its own.
+    It can where gradients are off, on an x86 CPU, in float32 and bfloat16; not where a program is traced or
+    compiled, which brings a fusion of its own.
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     if torch.is_grad_enabled() or traced:
-        return False
+        return None
     # a subclass may stand for a tensor without numbers
     ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter) and x.is_cpu and weight.is_cpu
-    return ordinary and _available() and _precision(x, weight) is not None
-
-
-def _available() -> bool:
-    # measured on x86 alone
-    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
-    return x86 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
-
-
-def _precision(x: Tensor, weight: Tensor) -> torch.dtype | None:
-    """What torch's convolution would be computed in; None if oneDNN cannot compute it so."""
+    if not (ordinary and _available()):
+        return None
     dtypes = {x.dtype, weight.dtype}
     if torch.is_autocast_enabled("cpu") and torch.float64 not in dtypes:
         dtypes = {torch.get_autocast_dtype("cpu")}
     if dtypes == {torch.float32} or (dtypes == {torch.bfloat16} and _narrow_available()):
         return dtypes.pop()
     return None
+
+
+def _available() -> bool:
+    # measured on x86 alone
+    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    return x86 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
 
 
 @cache
@@ -103,6 +101,7 @@ class FusedConvolution:
         weight: Float[Tensor, "out_channels in_channels kernel kernel"],
         bias: Float[Tensor, " out_channels"] | None,
         window: Window,
+        precision: torch.dtype,
         rectified: bool,
         target: Float[Tensor, "batch out_channels out_height out_width"] | None = None,
     ) -> Float[Tensor, "batch out_channels out_height out_width"]:
@@ -110,17 +109,16 @@ class FusedConvolution:
 
         Args:
             x: the map.
-            weight: the filter, for which `runs_fused` was true.
+            weight: the filter.
             bias: a summand for each channel.
             window: how the filter lies on the map.
+            precision: that of the result, from `fused_precision`.
             rectified: whether ReLU comes last.
             target: the summand, over which the result is written, as `can_be_target` allows; None for none.
         """
-        dtype = _precision(x, weight)
-        assert dtype is not None  # noqa: S101 - runs_fused was true
-        x = _channels_last(x.to(dtype))
+        x = _channels_last(x.to(precision))
         placed = ([window.padding] * 2, [window.stride] * 2, [1, 1], 1)
-        filters = (self._filter(x, weight, window, dtype), None if bias is None else bias.to(dtype))
+        filters = (self._filter(x, weight, window), None if bias is None else bias.to(precision))
         relu = "relu" if rectified else None
         result: Tensor
         if target is None:
@@ -130,29 +128,31 @@ class FusedConvolution:
             result = into(target, x, *filters, *placed, "add", 1.0, relu, [], "")
         return result
 
-    def _filter(self, x: Tensor, weight: Tensor, window: Window, dtype: torch.dtype) -> Tensor:
+    def _filter(self, x: Tensor, weight: Tensor, window: Window) -> Tensor:
+        """The filter for a map, in the map's precision."""
         if weight.is_inference():
             # torch does not count its changes
-            return window.filter(weight).to(dtype)
-        made_for, kept = (weight._version, window, dtype), self._packed
+            return window.filter(weight).to(x.dtype)
+        made_for, kept = (weight._version, window, x.dtype), self._packed
         if kept is None or kept.made_for != made_for or kept.source.data_ptr() != weight.data_ptr():
-            plain = window.filter(weight.detach()).to(dtype)
+            plain = window.filter(weight.detach()).to(x.dtype)
             placed = (window.padding, window.stride, 1, 1, list(x.shape))
             packed = torch.ops.mkldnn._reorder_convolution_weight(plain, *placed)
             kept = self._packed = _Packed(packed, weight.detach(), made_for)
         return kept.filter
 
 
-def can_be_target(summand: Tensor, x: Tensor, weight: Tensor) -> bool:
-    """Whether the result of a fused convolution can be written over a summand: same precision and layout."""
+def can_be_target(summand: Tensor, precision: torch.dtype) -> bool:
+    """Whether a result of that precision can be written over a summand: the same precision and layout."""
     last = summand.is_contiguous(memory_format=torch.channels_last)
-    return type(summand) is Tensor and last and summand.dtype == _precision(x, weight)
+    return type(summand) is Tensor and last and summand.dtype == precision
 
 
 def _channels_last(x: Tensor) -> Tensor:
     """The map, its channels next to each other in memory, with strides that say so.
 
-    Of a single channel torch takes any strides for both layouts, and oneDNN for the slower one.
+    Of a single channel torch takes any strides for both layouts, and oneDNN for the slower one. Views, since
+    vmap has no `contiguous` for this layout.
     """
     rows = x.permute(0, 2, 3, 1).flatten(2)
     return rows.unflatten(2, (x.shape[3], x.shape[1])).permute(0, 3, 1, 2)

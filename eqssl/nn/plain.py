@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.nn.convolution import Down
-from eqssl.nn.fused import FusedConvolution, Window, can_be_target, runs_fused
+from eqssl.nn.fused import FusedConvolution, Window, can_be_target, fused_precision
 
 
 class PlainConv2d(nn.Module):
@@ -61,14 +61,13 @@ class PlainConv2d(nn.Module):
         """
         boxed = self.down == "boxed" and x.shape[-1] % 2 == 0
         window = Window(1 if self.down == "no" else 2, self.kernel // 2, boxed)
-        if not runs_fused(x, self.weight):
+        precision = fused_precision(x, self.weight)
+        if precision is None:
             y = F.conv2d(x, window.filter(self.weight), self.bias, window.stride, window.padding)
-        elif summand is None:
-            return self._fused(x, self.weight, self.bias, window, self.rectified)
-        elif overwrite and can_be_target(summand, x, self.weight):
-            return self._fused(x, self.weight, self.bias, window, self.rectified, summand)
+        elif summand is None or (overwrite and can_be_target(summand, precision)):
+            return self._fused(x, self.weight, self.bias, window, precision, self.rectified, summand)
         else:
-            y = self._fused(x, self.weight, self.bias, window, False)
+            y = self._fused(x, self.weight, self.bias, window, precision, rectified=False)
         y = y if summand is None else y.add_(summand)
         return y.relu_() if self.rectified else y
 

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from eqssl.report.pretext_figures import PANEL, check_drawing, in_words, name_part, paint_task, show
+from eqssl.report.pretext_figures import PANEL, check_drawing, in_words, kind_of, name_part, paint_task, show
 from eqssl.report.style import house_style
 
 if TYPE_CHECKING:
@@ -37,36 +37,36 @@ def draw_combined(
     Raises:
         ValueError: the parts are others, or there is no such label.
     """
-    names, labels, contrast = _parts(task)
+    labels, contrast = _parts(task)
     columns = max(check_drawing(labels, label), 4)
     with house_style():
         figure = Figure(figsize=(PANEL * columns, 3 * PANEL + 3), layout="constrained")
         subfigures: Any = figure.subfigures(3, 1)
         *rows, last = subfigures
         paint_task(rows, labels, image, label, element, seed)
-        name_part(last, _heading(task, names, contrast, element))
+        name_part(last, _heading(task, contrast, element))
         _paint_views(last.subplots(1, columns), contrast, image, element, seed)
     return figure
 
 
-def _heading(task: combined.Task, names: list[str], contrast: simclr.Task, element: Any) -> str:
-    total = " + ".join(f"{task.weights[name]:g} · L({name})" for name in names)
+def _heading(task: combined.Task, contrast: simclr.Task, element: Any) -> str:
+    total = " + ".join(f"{weight:g} · L({name})" for name, weight in task.weights.items())
     equal = "≠" if contrast.similarity is None else "="
     turned = in_words(task.group.matrix(element))
     return f"L = {total}\nTwo views v, w of x; g ({turned}) acts on v: L(g v, w) {equal} L(v, w)"
 
 
-def _parts(task: combined.Task) -> tuple[list[str], LabelTask, simclr.Task]:
+def _parts(task: combined.Task) -> tuple[LabelTask, simclr.Task]:
     from eqssl.pretexts import simclr
     from eqssl.pretexts.labels import LabelTask
 
-    parts = task.pretexts_by_name()
-    labels = [part for part in parts.values() if isinstance(part, LabelTask)]
-    contrasts = [part for part in parts.values() if isinstance(part, simclr.Task)]
+    parts = list(task.pretexts_by_name().values())
+    labels = [part for part in parts if isinstance(part, LabelTask)]
+    contrasts = [part for part in parts if isinstance(part, simclr.Task)]
     if len(parts) != 2 or not labels or not contrasts:
-        kinds = ", ".join(type(part).__module__.rpartition(".")[2] for part in parts.values())
+        kinds = ", ".join(kind_of(part) for part in parts)
         raise ValueError(f"parts: given {kinds}, allowed: one label task and simclr")
-    return list(parts), labels[0], contrasts[0]
+    return labels[0], contrasts[0]
 
 
 def _paint_views(line: Any, contrast: simclr.Task, image: Tensor, element: Any, seed: int) -> None:

@@ -24,6 +24,7 @@ from eqssl.symmetry.turning import flip_and_degrees
 
 if TYPE_CHECKING:
     from eqssl.pretexts import jigsaw, orientation, relative_location
+    from eqssl.pretexts.base import Pretext
     from eqssl.pretexts.labels import Draw, LabelTask
     from eqssl.pretexts.layouts import Layout
 
@@ -75,7 +76,7 @@ def check_drawing(task: LabelTask, label: int) -> int:
     Raises:
         ValueError: there is no such label, or no drawing of such a task.
     """
-    name = _name_of(task)
+    name = kind_of(task)
     if name not in _PAINTERS:
         raise ValueError(f"task: given {name!r}, allowed: {', '.join(_PAINTERS)}")
     if not 0 <= label < len(task.labels):
@@ -92,7 +93,7 @@ def paint_task(
     seed: int,
 ) -> None:
     """Paint both rows of a task, each into a part of a figure; see `draw_task`."""
-    columns, paint = _PAINTERS[_name_of(task)]
+    columns, paint = _PAINTERS[kind_of(task)]
     rows = _rows(task, image, label, element, seed)
     what = "x and y" if rows[1].x == "g x" else "y alone"
     by = f"g ({in_words(task.group.matrix(element))}) acts on {what}:"
@@ -107,7 +108,8 @@ def name_part(part: Any, heading: str) -> None:
     part.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
 
 
-def _name_of(task: LabelTask) -> str:
+def kind_of(task: Pretext) -> str:
+    """The name of a task's kind, as the settings have it."""
     return type(task).__module__.rpartition(".")[2]
 
 

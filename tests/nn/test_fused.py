@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from eqssl.nn.fused import can_be_target, runs_fused
+from eqssl.nn.fused import can_be_target, fused_precision
 from eqssl.nn.plain import PlainConv2d
 
 X86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
@@ -60,7 +60,7 @@ def test_it_is_torchs_convolution_sum_and_relu(channels: int, kernel: int, down:
     for side, bias, rectified in itertools.product((8, 9), (True, False), (True, False)):
         made, x = layer(channels, kernel, down, bias, rectified), image(channels, side)
         with torch.no_grad():
-            assert runs_fused(x, made.weight)
+            assert fused_precision(x, made.weight)
             plain = expected(made, x)
             assert close(made(x), plain)
             summand = torch.randn_like(plain).contiguous(memory_format=torch.channels_last)
@@ -96,7 +96,7 @@ def test_a_summand_of_another_precision_is_added_and_left_as_it_was():
     summand = torch.randn_like(expected(made, x)).contiguous(memory_format=torch.channels_last)
     before = summand.clone()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert not can_be_target(summand, x, made.weight)
+        assert not can_be_target(summand, fused_precision(x, made.weight))
         found = made(x, summand, overwrite=True)
     assert torch.equal(summand, before)
     assert close(found, expected(made, x, summand), 1e-2)
@@ -172,7 +172,7 @@ def test_a_layer_that_has_run_is_copied_and_pickled(copied):
 
 def test_where_gradients_are_on_they_are_torchs():
     made, x = layer(rectified=True), image().requires_grad_()
-    assert not runs_fused(x, made.weight)
+    assert not fused_precision(x, made.weight)
     made(x).square().sum().backward()
     reference = image().requires_grad_()
     expected(made, reference).square().sum().backward()
@@ -192,18 +192,18 @@ def test_derivatives_by_functions_are_torchs():
 @pytest.mark.filterwarnings("ignore")
 def test_where_it_does_not_run():
     made, x = layer(), image()
-    assert not runs_fused(x, made.weight)
+    assert not fused_precision(x, made.weight)
     with torch.no_grad():
-        assert runs_fused(x, made.weight)
-        assert not runs_fused(x.double(), made.weight.double())
-        assert not runs_fused(x.half(), made.weight.half())
-        assert not runs_fused(x.double(), made.weight)
+        assert fused_precision(x, made.weight)
+        assert not fused_precision(x.double(), made.weight.double())
+        assert not fused_precision(x.half(), made.weight.half())
+        assert not fused_precision(x.double(), made.weight)
         with torch.autocast("cpu", torch.float16):
-            assert not runs_fused(x, made.weight)
+            assert not fused_precision(x, made.weight)
         with torch.backends.mkldnn.flags(enabled=False):
-            assert not runs_fused(x, made.weight)
+            assert not fused_precision(x, made.weight)
         with FakeTensorMode() as mode:
-            assert not runs_fused(mode.from_tensor(x), mode.from_tensor(made.weight))
+            assert not fused_precision(mode.from_tensor(x), mode.from_tensor(made.weight))
         traced = torch.jit.trace(made, x)
     assert "mkldnn" not in str(traced.inlined_graph)
     assert torch.equal(traced(x), made(x))
