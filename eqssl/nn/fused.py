@@ -2,18 +2,26 @@
 
 The operations are oneDNN's, in the form that torch has for code which torch.compile generates; here they
 run without a compiler. They know no gradients, so they run where gradients are off; elsewhere torch's own do.
+Their ReLU gives 0 for NaN, so images that are not finite run through torch's own as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.nn import winograd
 from eqssl.nn.convolution import boxed_filter
+
+_allowed = ContextVar("allowed", default=True)
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,10 @@ class Window:
 def fused_precision(x: Tensor, weight: Tensor) -> torch.dtype | None:
     """The precision of this convolution by `FusedConvolution`, the same as by torch; None if it cannot do it.
 
-    It can where gradients are off, on an x86 CPU, in float32 and bfloat16; not where a program is traced or
-    compiled, which brings a fusion of its own.
+    It can where gradients are off, on an x86 CPU, in float32 and bfloat16; not where a program is traced,
+    transformed or compiled, which brings a fusion of its own, nor within `torchs_own`.
     """
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if torch.is_grad_enabled() or traced:
+    if not (_runs_as_written() and _allowed.get()):
         return None
     # a subclass may stand for a tensor without numbers
     ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter) and x.is_cpu and weight.is_cpu
@@ -56,6 +63,35 @@ def fused_precision(x: Tensor, weight: Tensor) -> torch.dtype | None:
     return None
 
 
+def hides_numbers(images: Tensor) -> bool:
+    """Whether a network of fused convolutions would make 0 of numbers that are not finite.
+
+    Only those of the images are seen, not those that a network makes of finite images.
+    """
+    # they stay in a sum
+    return _runs_as_written() and type(images) is Tensor and images.is_cpu and not images.sum().isfinite()
+
+
+@contextmanager
+def torchs_own() -> Iterator[None]:
+    """Run torch's own operations within."""
+    before = _allowed.set(False)
+    try:
+        yield
+    finally:
+        _allowed.reset(before)
+
+
+def _runs_as_written() -> bool:
+    """Whether operations run one after the other, on numbers, and keep nothing for gradients."""
+    return not (
+        torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or torch._C._are_functorch_transforms_active()
+    )
+
+
 def _available() -> bool:
     # measured on x86 alone
     x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
@@ -67,19 +103,21 @@ def _narrow_available() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """A filter in the order that oneDNN reads, and what it was made from.
+class _Kept:
+    """What is made from a weight, for as long as the weight is the same."""
 
-    Attributes:
-        filter: so ordered.
-        source: the weight; held, so that no other can take its place in memory.
-        made_for: the weight's version, the window, and the precision.
-    """
+    def __init__(self) -> None:
+        self._made: Any = None
+        self._source: Tensor | None = None
+        self._key: object = None
 
-    filter: Tensor
-    source: Tensor
-    made_for: tuple[int, Window, torch.dtype]
+    def get(self, weight: Tensor, key: object, make: Callable[[], Any]) -> Any:
+        """What was made from it for this key, or is made now."""
+        key, source = (weight._version, key), self._source
+        if source is None or self._key != key or source.data_ptr() != weight.data_ptr():
+            # the weight is held, so that no other can take its place in memory
+            self._made, self._source, self._key = make(), weight.detach(), key
+        return self._made
 
 
 class FusedConvolution:
@@ -89,7 +127,7 @@ class FusedConvolution:
     """
 
     def __init__(self) -> None:
-        self._packed: _Packed | None = None
+        self._ordered, self._at_points = _Kept(), _Kept()
 
     def __reduce__(self) -> tuple[type[FusedConvolution], tuple[()]]:
         # what is kept can be neither copied nor pickled; it is made anew
@@ -117,29 +155,42 @@ class FusedConvolution:
             target: the summand, over which the result is written, as `can_be_target` allows; None for none.
         """
         x = _channels_last(x.to(precision))
+        bias = None if bias is None else bias.to(precision)
+        if self._spares_products(x, weight, window):
+            filters = self._at_points.get(weight, None, lambda: winograd.packed(weight.detach(), x))
+            return winograd.convolve(x, filters, bias, rectified, target)
+        operands = (self._filter(x, weight, window), bias)
         placed = ([window.padding] * 2, [window.stride] * 2, [1, 1], 1)
-        filters = (self._filter(x, weight, window), None if bias is None else bias.to(precision))
         relu = "relu" if rectified else None
         result: Tensor
         if target is None:
-            result = torch.ops.mkldnn._convolution_pointwise(x, *filters, *placed, relu or "none", [], "")
+            result = torch.ops.mkldnn._convolution_pointwise(x, *operands, *placed, relu or "none", [], "")
         else:
             into = torch.ops.mkldnn._convolution_pointwise_
-            result = into(target, x, *filters, *placed, "add", 1.0, relu, [], "")
+            result = into(target, x, *operands, *placed, "add", 1.0, relu, [], "")
         return result
+
+    @staticmethod
+    def _spares_products(x: Tensor, weight: Tensor, window: Window) -> bool:
+        # filters of which torch does not count the changes would have to be made each time
+        made = x.dtype == weight.dtype == torch.float32 and not weight.is_inference()
+        out_channels, _, kernel, _ = weight.shape
+        same_size = window.stride == 1 and not window.boxed and window.padding == kernel // 2
+        return made and same_size and winograd.pays(x, out_channels, kernel)
 
     def _filter(self, x: Tensor, weight: Tensor, window: Window) -> Tensor:
         """The filter for a map, in the map's precision."""
         if weight.is_inference():
             # torch does not count its changes
             return window.filter(weight).to(x.dtype)
-        made_for, kept = (weight._version, window, x.dtype), self._packed
-        if kept is None or kept.made_for != made_for or kept.source.data_ptr() != weight.data_ptr():
+
+        def ordered() -> Tensor:
             plain = window.filter(weight.detach()).to(x.dtype)
             placed = (window.padding, window.stride, 1, 1, list(x.shape))
-            packed = torch.ops.mkldnn._reorder_convolution_weight(plain, *placed)
-            kept = self._packed = _Packed(packed, weight.detach(), made_for)
-        return kept.filter
+            return torch.ops.mkldnn._reorder_convolution_weight(plain, *placed)
+
+        result: Tensor = self._ordered.get(weight, (window, x.dtype), ordered)
+        return result
 
 
 def can_be_target(summand: Tensor, precision: torch.dtype) -> bool:

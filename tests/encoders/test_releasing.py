@@ -206,6 +206,23 @@ def test_maps_that_a_hook_keeps_are_not_written_over(encoder_name: str):
     assert error(found, expected) < TOLERANCE
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_numbers_that_are_not_finite_reach_the_features(number: float, precision: torch.dtype):
+    """Fused operations alone would make 0 of them, and features like any others."""
+    released, images = release(with_history(new("D4", size=14))), torch.randn(3, 1, 14, 14)
+    broken = images.clone()
+    broken[1, 0, 5, 5] = number
+    with torch.no_grad(), torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+        expected, found, stages = released(images), released(broken), released.stages(broken)
+        # what is computed after it is fused again
+        assert torch.equal(released(images), expected)
+    for features in (found, *stages):
+        assert not features[1].isfinite().any()
+        assert features[[0, 2]].isfinite().all()
+    assert error([found[[0, 2]]], [expected[[0, 2]]]) < (TOLERANCE if precision == torch.float32 else 2e-2)
+
+
 def test_layers_of_a_released_network_are_torchs():
     assert not [layer for layer in release(new("D4")).modules() if isinstance(layer, nn.BatchNorm2d)]
     assert isinstance(PlainLayers(8).activation(), nn.ReLU)

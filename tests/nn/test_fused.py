@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from eqssl.nn.fused import can_be_target, fused_precision
+from eqssl.nn.fused import can_be_target, fused_precision, hides_numbers, torchs_own
 from eqssl.nn.plain import PlainConv2d
 
 X86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
@@ -188,6 +188,31 @@ def test_derivatives_by_functions_are_torchs():
         assert close(torch.func.vmap(made)(batches), torch.stack([expected(made, b) for b in batches]))
 
 
+def test_maps_of_functions_are_torchs():
+    made, x, seen = layer(), image(), []
+
+    def apply(one: Tensor) -> Tensor:
+        seen.append(fused_precision(one, made.weight))
+        return made(one)
+
+    with torch.no_grad():
+        torch.func.vmap(apply)(x[:, None])
+    assert seen == [None]
+
+
+def test_images_with_numbers_that_are_not_finite_are_told():
+    x = image()
+    assert not hides_numbers(x)
+    with torch.no_grad():
+        assert not hides_numbers(x)
+        for number in (float("nan"), float("inf"), -float("inf")):
+            broken = x.clone()
+            broken[1, 2, 3, 4] = number
+            assert hides_numbers(broken)
+            assert not hides_numbers(broken.to("meta"))
+    assert not hides_numbers(broken)
+
+
 @needs_x86
 @pytest.mark.filterwarnings("ignore")
 def test_where_it_does_not_run():
@@ -204,6 +229,9 @@ def test_where_it_does_not_run():
             assert not fused_precision(x, made.weight)
         with FakeTensorMode() as mode:
             assert not fused_precision(mode.from_tensor(x), mode.from_tensor(made.weight))
+        with torchs_own():
+            assert not fused_precision(x, made.weight)
+        assert fused_precision(x, made.weight)
         traced = torch.jit.trace(made, x)
     assert "mkldnn" not in str(traced.inlined_graph)
     assert torch.equal(traced(x), made(x))
