@@ -17,8 +17,8 @@ def repeated(values: Float[Tensor, " fields"], size: int) -> Float[Tensor, " cha
     # `repeat` is one expression where it is compiled, and a dozen small operations where it is not
     if torch.compiler.is_compiling():
         return values.repeat(size)
-    # torch's kernels of batch norm read memory in a row, and one field would be flattened without a copy
-    return values.expand(size, -1).contiguous().flatten()
+    # torch's kernels of batch norm read memory in a row
+    return torch.cat([values] * size)
 
 
 def as_constants(values: Float[Tensor, " fields"], size: int, fourier: bool) -> Float[Tensor, " channels"]:
@@ -51,11 +51,15 @@ def of_fields(
         size: channels of a field.
         fourier: whether the channels are Fourier coefficients.
     """
-    length = 1 if fourier else size
-    mean = along_constant(means, size, fourier) / length
-    apart = means - as_constants(mean, size, fourier)
-    variance = variances.addcmul(apart, apart).view(size, -1).sum(0) / length
-    return mean, variance
+    means, variances = means.view(size, -1), variances.view(size, -1)
+    if not fourier:
+        mean = means.mean(0)
+        apart = means - mean
+        return mean, variances.addcmul(apart, apart).mean(0)
+    # |e|^2 is 1 there
+    mean = means[0]
+    apart = torch.cat([torch.zeros_like(means[:1]), means[1:]])
+    return mean, variances.addcmul(apart, apart).sum(0)
 
 
 def count_of_field(x: Float[Tensor, "batch channels height width"], fields: int, fourier: bool) -> int:
