@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from eqssl.nn.normalisation_compiled import NormaliseCompiled
 from eqssl.nn.normalisation_on_cuda import NormaliseOnCuda
 from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
+
+_FEW, _LOOP = 64, 512
 
 
 class FieldBatchNorm(nn.Module):
@@ -67,19 +70,23 @@ class FieldBatchNorm(nn.Module):
 
     def _normalise(self, x: Tensor) -> Tensor:
         """By the batch's statistics, in the form that is fastest where it runs."""
-        if x.is_cuda and not self.fourier and not torch.compiler.is_compiling():
-            statistics = self.running_mean, self.running_var
-            return NormaliseOnCuda.apply(x, self.weight, self.bias, *statistics, self.momentum, self.eps)
-        form = NormaliseCompiled if torch.compiler.is_compiling() else _NormaliseFields
-        y, mean, variance = form.apply(x, self.weight, self.bias, self.fourier, self.eps)
-        self._remember(mean, variance, x.numel() // self.fields)
-        return y
+        parameters, running = (self.weight, self.bias), (self.running_mean, self.running_var)
+        if torch.compiler.is_compiling():
+            y, mean, variance = NormaliseCompiled.apply(x, *parameters, self.fourier, self.eps)
+            with torch.no_grad():
+                _remember(*running, mean, variance, x.numel() // self.fields, self.momentum)
+            return y
+        if x.is_cuda and not self.fourier:
+            return NormaliseOnCuda.apply(x, *parameters, *running, self.momentum, self.eps)
+        return _NormaliseFields.apply(x, *parameters, *running, self.fourier, self.momentum, self.eps)
 
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        unbiased = variance * (count / max(count - 1, 1))
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+def _remember(
+    running_mean: Tensor, running_var: Tensor, mean: Tensor, variance: Tensor, count: int, momentum: float
+) -> None:
+    unbiased = variance * (count / max(count - 1, 1))
+    running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+    running_var.lerp_(unbiased.to(running_var.dtype), momentum)
 
 
 class _NormaliseFields(torch.autograd.Function):
@@ -92,27 +99,35 @@ class _NormaliseFields(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, fourier: bool, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.set_materialize_grads(False)
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        fourier: bool,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
         size = x.shape[1] // len(weight)
         means, variances = torch.batch_norm_update_stats(x, *_running(x, weight.dtype), 0.0)
         mean, variance = of_fields(means.to(weight.dtype), variances.to(weight.dtype), size, fourier)
+        _remember(running_mean, running_var, mean, variance, x.numel() // len(weight), momentum)
         wide_weight, wide_variance = repeated(weight, size), repeated(variance, size)
         wide_bias, wide_mean = as_constants(bias, size, fourier), as_constants(mean, size, fourier)
         y: Tensor = torch.native_batch_norm(
             x, wide_weight, wide_bias, wide_mean, wide_variance, False, 0.0, eps
         )[0]
-        ctx.save_for_backward(x, weight, mean, variance)
-        ctx.fourier, ctx.eps = fourier, eps
-        ctx.mark_non_differentiable(mean, variance)
-        return y, mean, variance
+        ctx.save_for_backward(x, wide_weight, wide_mean, wide_variance)
+        ctx.fields, ctx.fourier, ctx.eps = len(weight), fourier, eps
+        return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, weight, mean, variance = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         gradients = _gradients_on_cuda if gradient.is_cuda else _gradients
-        return *gradients(gradient, x, weight, mean, variance, ctx.fourier, ctx.eps), None, None
+        x, weight, mean, variance = ctx.saved_tensors
+        found = gradients(gradient, x, ctx.fields, weight, mean, variance, ctx.fourier, ctx.eps)
+        return (*found, None, None, None, None, None)
 
 
 def _running(x: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
@@ -123,74 +138,89 @@ def _running(x: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | Non
     """
     if x.dtype == dtype or x.is_cuda:
         return None, None
-    return x.new_zeros(x.shape[1], dtype=dtype), x.new_ones(x.shape[1], dtype=dtype)
+    # any numbers will do, even the same for both: they are only updated
+    unread = x.new_empty(x.shape[1], dtype=dtype)
+    return unread, unread
 
 
 def _gradients(
-    gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, fourier: bool, eps: float
+    gradient: Tensor,
+    x: Tensor,
+    fields: int,
+    weight: Float[Tensor, " channels"],
+    mean: Float[Tensor, " channels"],
+    variance: Float[Tensor, " channels"],
+    fourier: bool,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the input, the weights and the biases."""
-    size = x.shape[1] // len(weight)
-    wide_mean = as_constants(mean, size, fourier)
+    """Gradients of the input, the weights and the biases; numbers of fields come as those of channels."""
+    size = x.shape[1] // fields
     if x.dtype != weight.dtype and x.is_contiguous(memory_format=torch.channels_last):
         # torch's sums over narrow maps that lie otherwise are narrow too
         gradient = gradient.contiguous(memory_format=torch.channels_last)
     _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
-        gradient,
-        x,
-        repeated(weight, size),
-        wide_mean,
-        repeated(variance, size),
-        None,
-        None,
-        False,
-        eps,
-        [False, True, True],
+        gradient, x, weight, mean, variance, None, None, False, eps, [False, True, True]
     )
     grad_weight = channel_weight.view(size, -1).sum(0)
     grad_bias = along_constant(channel_bias, size, fourier)
-    # dx = a g + b (x - mean e) + c e, numbers per field
-    count = count_of_field(x, len(weight), fourier)
+    # dx = a g + b (x - mean e) + c e
+    count = count_of_field(x, fields, fourier)
     deviation = (variance + eps).rsqrt()
     a = weight * deviation
-    b = -a * deviation * grad_weight / count
-    c = -a * grad_bias / count
+    b = -a * deviation * repeated(grad_weight, size) / count
+    c = -a * as_constants(grad_bias, size, fourier) / count
     if x.dtype == weight.dtype:
-        c = as_constants(c - b * mean, size, fourier)
-        a, b, c = (t.view(1, -1, 1, 1) for t in (repeated(a, size), repeated(b, size), c))
-        return torch.addcmul(c, x, b).addcmul_(gradient, a), grad_weight, grad_bias
-    # the kernel of batch norm is faster than a product of narrow maps, and its factors stay wide
-    factors = repeated(b, size), as_constants(c, size, fourier), wide_mean, torch.ones_like(wide_mean)
-    grad_x: Tensor = torch.native_batch_norm(x, *factors, False, 0.0, 0.0)[0]
-    return grad_x.addcmul_(gradient, repeated(a, size).view(1, -1, 1, 1).to(x.dtype)), grad_weight, grad_bias
+        grad_x = torch.addcmul((c - b * mean).view(1, -1, 1, 1), x, b.view(1, -1, 1, 1))
+    else:
+        # the kernel of batch norm is faster than a product of narrow maps, and its factors stay wide
+        grad_x = torch.native_batch_norm(x, b, c, mean, torch.ones_like(mean), False, 0.0, 0.0)[0]
+    return _add_product(grad_x, gradient, a.to(x.dtype)), grad_weight, grad_bias
+
+
+def _add_product(y: Tensor, x: Tensor, factors: Float[Tensor, " channels"]) -> Tensor:
+    """`y += x * factors`, in place; a loop over few channels is slow, so over those of several pixels."""
+    channels = len(factors)
+    flat = all(t.is_contiguous(memory_format=torch.channels_last) for t in (x, y))
+    if channels > _FEW or not flat:
+        return y.addcmul_(x, factors.view(1, -1, 1, 1))
+    pixels = gcd(y.numel() // channels, _LOOP // channels)
+    rows = (t.permute(0, 2, 3, 1).view(-1, pixels * channels) for t in (y, x))
+    next(rows).addcmul_(next(rows), torch.cat([factors] * pixels))
+    return y
 
 
 def _gradients_on_cuda(
-    gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, fourier: bool, eps: float
+    gradient: Tensor,
+    x: Tensor,
+    fields: int,
+    weight: Float[Tensor, " channels"],
+    mean: Float[Tensor, " channels"],
+    variance: Float[Tensor, " channels"],
+    fourier: bool,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same with the kernels that torch has there for batch norm over many devices.
 
     They take a channel's sums from outside, and so also the sums over the channels of a field; the function
     above does not run there, as torch's gradient wants a mean that only training leaves behind.
     """
-    size, deviation = x.shape[1] // len(weight), (variance + eps).rsqrt()
+    size, deviation = x.shape[1] // fields, (variance + eps).rsqrt()
     if x.is_contiguous(memory_format=torch.channels_last):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-    wide_mean, wide_deviation = as_constants(mean, size, fourier), repeated(deviation, size)
     channel_bias, channel_weight, _, _ = torch.batch_norm_backward_reduce(
-        gradient, x, wide_mean, wide_deviation, None, True, False, False
+        gradient, x, mean, deviation, None, True, False, False
     )
     grad_bias = along_constant(channel_bias, size, fourier)
     grad_centred = channel_weight.view(size, -1).sum(0)
-    count = torch.full((1,), count_of_field(x, len(weight), fourier), dtype=torch.int32, device=x.device)
+    count = torch.full((1,), count_of_field(x, fields, fourier), dtype=torch.int32, device=x.device)
     grad_x: Tensor = torch.batch_norm_backward_elemt(
         gradient,
         x,
-        wide_mean,
-        wide_deviation,
-        repeated(weight, size),
+        mean,
+        deviation,
+        weight,
         as_constants(grad_bias, size, fourier),
         repeated(grad_centred, size),
         count,
     )
-    return grad_x, grad_centred * deviation, grad_bias
+    return grad_x, grad_centred * deviation[:fields], grad_bias
