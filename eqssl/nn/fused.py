@@ -107,17 +107,16 @@ class _Kept:
     """What is made from a weight, for as long as the weight is the same."""
 
     def __init__(self) -> None:
-        self._made: Any = None
-        self._source: Tensor | None = None
-        self._key: object = None
+        # replaced as a whole, since other threads may be reading it
+        self._kept: tuple[tuple[int, object], Tensor, Any] | None = None
 
-    def get(self, weight: Tensor, key: object, make: Callable[[], Any]) -> Any:
-        """What was made from it for this key, or is made now."""
-        key, source = (weight._version, key), self._source
-        if source is None or self._key != key or source.data_ptr() != weight.data_ptr():
+    def get(self, weight: Tensor, form: object, make: Callable[[], Any]) -> Any:
+        """What was made from it in this form, or is made now."""
+        key, kept = (weight._version, form), self._kept
+        if kept is None or kept[0] != key or kept[1].data_ptr() != weight.data_ptr():
             # the weight is held, so that no other can take its place in memory
-            self._made, self._source, self._key = make(), weight.detach(), key
-        return self._made
+            kept = self._kept = (key, weight.detach(), make())
+        return kept[2]
 
 
 class FusedConvolution:
