@@ -65,4 +65,8 @@ class NormaliseCompiled(torch.autograd.Function):
 
 def _in_plane(values: Float[Tensor, " channels"]) -> Float[Tensor, "1 channels 1 1"]:
     """Numbers of channels as they meet maps."""
+    if not values.is_cuda:
+        # on a CPU a loop over maps is vectorised only if it reads such numbers from memory, in a row; the
+        # compiler would compute them in the loop, but never looks into a scatter
+        values = torch.zeros_like(values).scatter(0, torch.arange(len(values), device=values.device), values)
     return values.view(1, -1, 1, 1)
