@@ -28,7 +28,7 @@ POSITIVE = {3: (0.625, 1.5), 5: (0.5, 1.0, 2.0)}
 """The points a, b, .. for each kernel; their squares are exact in binary."""
 _BYTES = 2**22
 # products and pixels fewer than these take less time than the calls that would spare them
-_FEWEST_PRODUCTS = {3: 4 * 10**8, 5: 10**8}
+_FEWEST_PRODUCTS = {3: 25 * 10**7, 5: 10**8}
 _FEWEST_PIXELS = 128
 
 
