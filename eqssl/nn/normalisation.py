@@ -13,6 +13,7 @@ from eqssl.nn.normalisation_compiled import NormaliseCompiled
 from eqssl.nn.normalisation_on_cuda import NormaliseOnCuda
 from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
 
+# channels that are few for a loop, and how long it then is
 _FEW, _LOOP = 64, 512
 
 

@@ -26,6 +26,7 @@ STEP = 4
 """Results of a tile, and the pixels from one tile to the next."""
 POSITIVE = {3: (0.625, 1.5), 5: (0.5, 1.0, 2.0)}
 """The points a, b, .. for each kernel; their squares are exact in binary."""
+# of values at the points, for each thread: larger parts leave the cache, smaller ones take more calls
 _BYTES = 2**22
 # products and pixels fewer than these take less time than the calls that would spare them
 _FEWEST_PRODUCTS = {3: 25 * 10**7, 5: 10**8}

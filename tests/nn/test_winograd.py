@@ -131,7 +131,7 @@ def test_it_is_taken_for_many_channels_and_pixels(one_thread):
     for x, kernel in (
         (maps(1, 128, 16, 16), 3),  # few products
         (maps(16, 32, 32, 32), 3),  # few channels
-        (maps(16, 128, 7, 7), 3),  # half of the last tile beyond the map
+        (maps(16, 128, 7, 7), 3),  # the last tile lies partly beyond the map
         (maps(1, 512, 4, 4), 5),  # few pixels
         (maps(16, 128, 16, 16), 1),
         (maps(16, 128, 16, 16), 7),
