@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.nn.constants import ModuleWithConstants
+from eqssl.nn.products import transformed
 
 BLOCK = 1024
 """Pixels that are worked on at a time on a CPU."""
@@ -56,22 +57,21 @@ class _FourierELU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Tensor) -> Tensor:
         rows, sampling = _pixels(x), _of_all_fields(matrix, x.shape[1])
-        ctx.save_for_backward(rows, sampling)
-        ctx.samples = matrix.shape[0]
+        back = sampling.t().contiguous() / matrix.shape[0]
+        ctx.save_for_backward(rows, sampling, back)
 
         def activated(rows: Tensor) -> Tensor:
-            return (F.elu_(rows @ sampling.t()) @ sampling).div_(ctx.samples)
+            return transformed(F.elu_(transformed(rows, sampling)), back)
 
         return _as_maps(_by_blocks(activated, rows), x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        rows, sampling = ctx.saved_tensors
+        rows, sampling, back = ctx.saved_tensors
 
         def passed_on(rows: Tensor, gradient: Tensor) -> Tensor:
-            samples, arriving = rows @ sampling.t(), gradient @ sampling.t()
-            inside = torch.ops.aten.elu_backward(arriving, 1, 1, 1, False, samples)
-            return (inside @ sampling).div_(ctx.samples)
+            samples, arriving = transformed(rows, sampling), transformed(gradient, sampling)
+            return transformed(torch.ops.aten.elu_backward(arriving, 1, 1, 1, False, samples), back)
 
         return _as_maps(_by_blocks(passed_on, rows, _pixels(gradient)), gradient), None
 

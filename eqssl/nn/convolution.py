@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.nn import small_maps
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.exactness import check_window
 from eqssl.nn.filters import Expansion, FilterBasis, flat_index, inverse_index
@@ -145,9 +146,14 @@ class GroupConv2d(ModuleWithConstants):
             ValueError: if the stride breaks the symmetry at this size.
         """
         self.check(x.shape[-1])
-        if self.down == "no":
-            return F.conv2d(x, self._filter(), None, 1, self.padding)
         weight = self._filter()
+        if self.down == "no":
+            if x.dtype == torch.float32 and weight.dtype != self.weight.dtype:
+                # autocast would do it later
+                x = x.to(weight.dtype)
+            if x.dtype == weight.dtype and small_maps.pays(x, x.dtype, len(weight), self.kernel):
+                return small_maps.convolve(x, weight)
+            return F.conv2d(x, weight, None, 1, self.padding)
         if self.down == "boxed" and x.shape[-1] % 2 == 0:
             weight = boxed_filter(weight)
         return F.conv2d(x, weight, None, 2, self.padding)

@@ -18,8 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn import winograd
+from eqssl.nn import small_maps, winograd
 from eqssl.nn.convolution import boxed_filter
+from eqssl.nn.eager import is_eager
+
+Pair = tuple[int, int]
 
 _allowed = ContextVar("allowed", default=True)
 
@@ -84,12 +87,7 @@ def torchs_own() -> Iterator[None]:
 
 def _runs_as_written() -> bool:
     """Whether operations run one after the other, on numbers, and keep nothing for gradients."""
-    return not (
-        torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined]
-        or torch._C._are_functorch_transforms_active()
-    )
+    return is_eager() and not torch.is_grad_enabled()
 
 
 def _available() -> bool:
@@ -155,29 +153,52 @@ class FusedConvolution:
         """
         x = _channels_last(x.to(precision))
         bias = None if bias is None else bias.to(precision)
-        if self._spares_products(x, weight, window):
-            filters = self._at_points.get(weight, None, lambda: winograd.packed(weight.detach(), x))
-            return winograd.convolve(x, filters, bias, rectified, target)
-        operands = (self._filter(x, weight, window), bias)
-        placed = ([window.padding] * 2, [window.stride] * 2, [1, 1], 1)
-        relu = "relu" if rectified else None
-        result: Tensor
-        if target is None:
-            result = torch.ops.mkldnn._convolution_pointwise(x, *operands, *placed, relu or "none", [], "")
-        else:
-            into = torch.ops.mkldnn._convolution_pointwise_
-            result = into(target, x, *operands, *placed, "add", 1.0, relu, [], "")
-        return result
-
-    @staticmethod
-    def _spares_products(x: Tensor, weight: Tensor, window: Window) -> bool:
+        out_channels, _, kernel, _ = weight.shape
+        keeps_size = window.stride == 1 and not window.boxed and window.padding == kernel // 2
         # filters of which torch does not count the changes would have to be made each time
         made = x.dtype == weight.dtype == torch.float32 and not weight.is_inference()
-        out_channels, _, kernel, _ = weight.shape
-        same_size = window.stride == 1 and not window.boxed and window.padding == kernel // 2
-        return made and same_size and winograd.pays(x, out_channels, kernel)
+        if keeps_size and made and winograd.pays(x, out_channels, kernel):
+            filters = self._at_points.get(weight, None, lambda: winograd.packed(weight.detach(), x))
+            return winograd.convolve(x, filters, bias, rectified, target)
+        if keeps_size and small_maps.pays(x, x.dtype, out_channels, kernel):
+            return self._interleaved(x, weight, bias, rectified, target)
+        placed = (window.padding, window.padding), (window.stride, window.stride), (1, 1)
+        return self._convolved(x, self._filter(x, weight, window, *placed), bias, *placed, rectified, target)
 
-    def _filter(self, x: Tensor, weight: Tensor, window: Window) -> Tensor:
+    def _interleaved(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, rectified: bool, target: Tensor | None
+    ) -> Tensor:
+        rows, kernel = small_maps.interleaved(x), weight.shape[-1]
+        padding, dilation = small_maps.geometry(kernel, len(x))
+        placed = padding, (1, 1), dilation
+        ordered = self._filter(rows, weight, Window(1, kernel // 2, False), *placed)
+        into = None if target is None else small_maps.interleaved(target)
+        found = small_maps.apart(self._convolved(rows, ordered, bias, *placed, rectified, into), len(x))
+        return _channels_last(found) if target is None else target.copy_(found)
+
+    @staticmethod
+    def _convolved(
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        padding: Pair,
+        stride: Pair,
+        dilation: Pair,
+        rectified: bool,
+        target: Tensor | None,
+    ) -> Tensor:
+        placed, relu = (padding, stride, dilation, 1), "relu" if rectified else None
+        result: Tensor
+        if target is None:
+            result = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *placed, relu or "none", [], "")
+        else:
+            into = torch.ops.mkldnn._convolution_pointwise_
+            result = into(target, x, weight, bias, *placed, "add", 1.0, relu, [], "")
+        return result
+
+    def _filter(
+        self, x: Tensor, weight: Tensor, window: Window, padding: Pair, stride: Pair, dilation: Pair
+    ) -> Tensor:
         """The filter for a map, in the map's precision."""
         if weight.is_inference():
             # torch does not count its changes
@@ -185,10 +206,10 @@ class FusedConvolution:
 
         def ordered() -> Tensor:
             plain = window.filter(weight.detach()).to(x.dtype)
-            placed = (window.padding, window.stride, 1, 1, list(x.shape))
+            placed = (padding, stride, dilation, 1, list(x.shape))
             return torch.ops.mkldnn._reorder_convolution_weight(plain, *placed)
 
-        result: Tensor = self._ordered.get(weight, (window, x.dtype), ordered)
+        result: Tensor = self._ordered.get(weight, (window, x.dtype, dilation), ordered)
         return result
 
 
