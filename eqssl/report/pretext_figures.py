@@ -199,10 +199,12 @@ def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Ma
 
 def _outline(axes: Axes, layout: Layout, shifts: Tensor, colours: Marks, numbers: Marks) -> None:
     """Edges of all patches, some in colours of their own, some with numbers."""
+    from eqssl.pretexts.layouts import Grid
+
     size, side = layout.settings.patch, layout.side
     for slot, (down, right) in enumerate((layout.places(torch.zeros(1)) + side / 2 + shifts).tolist()):
         edge: Any = Circle((right, down), size / 2)
-        if hasattr(layout, "cells"):
+        if isinstance(layout, Grid):
             edge = Rectangle((right - size / 2, down - size / 2), size, size)
         edge.set(fill=False, edgecolor=colours.get(slot, EDGE), linewidth=2.5 if slot in colours else 1.2)
         axes.add_patch(edge)

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import metrics, write_cell
+from written_grid import metrics, write_cell
 
 from eqssl.report.cells import read_cell, read_cells, read_losses
 

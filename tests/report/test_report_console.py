@@ -2,8 +2,8 @@ import csv
 import json
 
 import pytest
-from conftest import write_grid
 from rich.console import Console
+from written_grid import write_grid
 
 from eqssl.report import print_table
 

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
-from conftest import write_grid
 from PIL import Image
+from written_grid import write_grid
 
 from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import read_cells

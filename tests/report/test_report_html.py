@@ -5,8 +5,8 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from conftest import metrics, probes, write_cell, write_grid
 from PIL import Image
+from written_grid import metrics, probes, write_cell, write_grid
 
 from eqssl.report import write_report
 

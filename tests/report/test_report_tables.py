@@ -2,7 +2,7 @@ import json
 from statistics import mean
 
 import pytest
-from conftest import write_grid
+from written_grid import write_grid
 
 from eqssl.report.cells import read_cells
 from eqssl.report.tables import best_of, comparisons, main_columns, may_be_best, rows_of, twin_of
