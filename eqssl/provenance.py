@@ -76,13 +76,18 @@ def _version(name: str) -> str | None:
 
 @cache
 def _processor() -> str:
-    """Model name of the processor."""
+    """Model name of the processor, with its family and model, as virtual machines shorten the name."""
     information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    described = _first_processor(information.read_text("utf-8", "replace")) if information.exists() else None
+    return described or platform.processor() or platform.machine()
+
+
+def _first_processor(information: str) -> str | None:
+    """Name, family and model from the first entry of /proc/cpuinfo; None where it has no name."""
+    entry = information.partition("\n\n")[0].splitlines()
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in entry)}
+    name, family, model = (values.get(key) for key in ("model name", "cpu family", "model"))
+    return f"{name} (family {family}, model {model})" if name and family and model else name
 
 
 @cache
