@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, help="images of a step of the rows for every group")
     parser.add_argument("--forms", type=_words, help="some of eager, graph (on a CUDA device), compiled")
     parser.add_argument("--keep-memory", action="store_true", help="as the commands of eqssl do")
-    parser.add_argument("--rows-only", action="store_true", help="no whole ResNets, and no construction")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--rows-only", action="store_true", help="no whole ResNets, and no construction")
+    parts.add_argument("--whole-only", action="store_true", help="whole ResNets, eager, and nothing else")
     return parser
 
 
@@ -100,6 +102,9 @@ def _filled(options: argparse.Namespace) -> argparse.Namespace:
 def _jobs(options: argparse.Namespace) -> Iterator[Job]:
     """Every row, the cheap ones first."""
     on_cuda = options.device.type == "cuda"
+    if options.whole_only:
+        yield from _whole(options)
+        return
     if "eager" in options.forms:
         yield from _rows_of(options, compiled=False)
     if "graph" in options.forms:
@@ -184,7 +189,7 @@ def _write(options: argparse.Namespace, result: dict[str, Any]) -> None:
 
 
 def _constructions(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:
-    names = [] if options.rows_only else ["D4"] if options.quick else options.groups
+    names = [] if options.rows_only or options.whole_only else ["D4"] if options.quick else options.groups
     found = []
     for name in names:
         print(f"construction of ResNet-18 for {name}, cold and warm", file=sys.stderr)
