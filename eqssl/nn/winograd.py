@@ -56,7 +56,7 @@ def _fewest_channels(width: int, kernel: int) -> int:
     if kernel == 5:
         return 40 if exact else 64
     if exact:
-        return 80
+        return 64
     return 128 if width >= 14 else 256
 
 
