@@ -100,12 +100,12 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
     """The row of a case."""
     with torch.set_grad_enabled(case.trains):
         times = interleaved(Clock(torch.device("cpu")), steps(case), rounds)
-    x = torch.empty(case.batch, case.channels, case.side, case.side)
+    x = torch.empty(case.batch, case.channels, case.side, case.side, dtype=getattr(torch, case.dtype))
     row: dict[str, Any] = asdict(case) | {"torch_ms": round(1000 * sorted(times["torch"])[rounds // 2], 3)}
     for name in list(times)[1:]:
         row[name], row[f"{name}_quartiles"] = ratio(times, name, "torch")
     points = "points" in row and winograd.pays(x, case.channels, case.kernel)
-    pays = small_maps.pays(x, getattr(torch, case.dtype), case.channels, case.kernel)
+    pays = small_maps.pays(x, case.channels, case.kernel)
     return row | {"taken": "points" if points else "interleaved" if pays else "torch"}
 
 

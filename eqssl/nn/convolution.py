@@ -151,7 +151,7 @@ class GroupConv2d(ModuleWithConstants):
             if x.dtype == torch.float32 and weight.dtype != self.weight.dtype:
                 # autocast would do it later
                 x = x.to(weight.dtype)
-            if x.dtype == weight.dtype and small_maps.pays(x, x.dtype, len(weight), self.kernel):
+            if x.dtype == weight.dtype and small_maps.pays(x, len(weight), self.kernel):
                 return small_maps.convolve(x, weight)
             return F.conv2d(x, weight, None, 1, self.padding)
         if self.down == "boxed" and x.shape[-1] % 2 == 0:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,8 +20,7 @@ from torch import Tensor, nn
 from eqssl.nn import small_maps, winograd
 from eqssl.nn.convolution import boxed_filter
 from eqssl.nn.eager import is_eager
-
-Pair = tuple[int, int]
+from eqssl.nn.processor import convolves_bfloat16, runs_onednn
 
 _allowed = ContextVar("allowed", default=True)
 
@@ -56,12 +54,12 @@ def fused_precision(x: Tensor, weight: Tensor) -> torch.dtype | None:
         return None
     # a subclass may stand for a tensor without numbers
     ordinary = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter) and x.is_cpu and weight.is_cpu
-    if not (ordinary and _available()):
+    if not (ordinary and runs_onednn()):
         return None
     dtypes = {x.dtype, weight.dtype}
     if torch.is_autocast_enabled("cpu") and torch.float64 not in dtypes:
         dtypes = {torch.get_autocast_dtype("cpu")}
-    if dtypes == {torch.float32} or (dtypes == {torch.bfloat16} and _narrow_available()):
+    if dtypes == {torch.float32} or (dtypes == {torch.bfloat16} and convolves_bfloat16()):
         return dtypes.pop()
     return None
 
@@ -90,15 +88,12 @@ def _runs_as_written() -> bool:
     return is_eager() and not torch.is_grad_enabled()
 
 
-def _available() -> bool:
-    # measured on x86 alone
-    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
-    return x86 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
+class _Placed(NamedTuple):
+    """Padding, stride and dilation of a convolution, down and to the right."""
 
-
-@cache
-def _narrow_available() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    padding: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
 
 
 class _Kept:
@@ -160,45 +155,17 @@ class FusedConvolution:
         if keeps_size and made and winograd.pays(x, out_channels, kernel):
             filters = self._at_points.get(weight, None, lambda: winograd.packed(weight.detach(), x))
             return winograd.convolve(x, filters, bias, rectified, target)
-        if keeps_size and small_maps.pays(x, x.dtype, out_channels, kernel):
-            return self._interleaved(x, weight, bias, rectified, target)
-        placed = (window.padding, window.padding), (window.stride, window.stride), (1, 1)
-        return self._convolved(x, self._filter(x, weight, window, *placed), bias, *placed, rectified, target)
-
-    def _interleaved(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, rectified: bool, target: Tensor | None
-    ) -> Tensor:
-        rows, kernel = small_maps.interleaved(x), weight.shape[-1]
-        padding, dilation = small_maps.geometry(kernel, len(x))
-        placed = padding, (1, 1), dilation
-        ordered = self._filter(rows, weight, Window(1, kernel // 2, False), *placed)
+        if not (keeps_size and small_maps.pays(x, out_channels, kernel)):
+            placed = _Placed((window.padding,) * 2, (window.stride,) * 2, (1, 1))
+            return _convolved(x, self._filter(x, weight, window, placed), bias, placed, rectified, target)
+        rows, (padding, dilation) = small_maps.interleaved(x), small_maps.geometry(kernel, len(x))
+        placed = _Placed(padding, (1, 1), dilation)
+        ordered = self._filter(rows, weight, window, placed)
         into = None if target is None else small_maps.interleaved(target)
-        found = small_maps.apart(self._convolved(rows, ordered, bias, *placed, rectified, into), len(x))
+        found = small_maps.apart(_convolved(rows, ordered, bias, placed, rectified, into), len(x))
         return _channels_last(found) if target is None else target.copy_(found)
 
-    @staticmethod
-    def _convolved(
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        padding: Pair,
-        stride: Pair,
-        dilation: Pair,
-        rectified: bool,
-        target: Tensor | None,
-    ) -> Tensor:
-        placed, relu = (padding, stride, dilation, 1), "relu" if rectified else None
-        result: Tensor
-        if target is None:
-            result = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *placed, relu or "none", [], "")
-        else:
-            into = torch.ops.mkldnn._convolution_pointwise_
-            result = into(target, x, weight, bias, *placed, "add", 1.0, relu, [], "")
-        return result
-
-    def _filter(
-        self, x: Tensor, weight: Tensor, window: Window, padding: Pair, stride: Pair, dilation: Pair
-    ) -> Tensor:
+    def _filter(self, x: Tensor, weight: Tensor, window: Window, placed: _Placed) -> Tensor:
         """The filter for a map, in the map's precision."""
         if weight.is_inference():
             # torch does not count its changes
@@ -206,11 +173,28 @@ class FusedConvolution:
 
         def ordered() -> Tensor:
             plain = window.filter(weight.detach()).to(x.dtype)
-            placed = (padding, stride, dilation, 1, list(x.shape))
-            return torch.ops.mkldnn._reorder_convolution_weight(plain, *placed)
+            return torch.ops.mkldnn._reorder_convolution_weight(plain, *placed, 1, list(x.shape))
 
-        result: Tensor = self._ordered.get(weight, (window, x.dtype, dilation), ordered)
+        result: Tensor = self._ordered.get(weight, (window, x.dtype, placed), ordered)
         return result
+
+
+def _convolved(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    placed: _Placed,
+    rectified: bool,
+    target: Tensor | None,
+) -> Tensor:
+    relu = "relu" if rectified else None
+    result: Tensor
+    if target is None:
+        result = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *placed, 1, relu or "none", [], "")
+    else:
+        into = torch.ops.mkldnn._convolution_pointwise_
+        result = into(target, x, weight, bias, *placed, 1, "add", 1.0, relu, [], "")
+    return result
 
 
 def can_be_target(summand: Tensor, precision: torch.dtype) -> bool:

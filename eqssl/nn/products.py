@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.nn.eager import is_eager
+from eqssl.nn.processor import runs_onednn
 
 
 def transformed(
@@ -16,7 +17,7 @@ def transformed(
     """`rows @ matrix.t()`; in float32 by oneDNN, as MKL leaves AVX-512 of other makers' processors unused."""
     # a subclass may stand for a tensor without numbers, and the operation knows no gradients
     ordinary = type(rows) is Tensor and rows.is_cpu and rows.dtype == torch.float32
-    if not (ordinary and is_eager() and torch.backends.mkldnn.is_available()) or torch.is_grad_enabled():
+    if not (ordinary and is_eager() and runs_onednn()) or torch.is_grad_enabled():
         return F.linear(rows, matrix)
     found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, None, "none", [], "")
     return found

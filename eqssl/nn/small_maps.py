@@ -8,7 +8,6 @@ whole batches apart (a dilation), so that products with padding fall away in blo
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.nn.eager import is_eager
+from eqssl.nn.processor import multiplies_bfloat16, runs_onednn
 
 # as measured on AMD Zen 5, and in float32 with the instructions of AVX2 alone too
 _WIDEST = 8
@@ -26,14 +26,11 @@ _FEWEST_CHANNELS = 128
 _FEWEST_NUMBERS = 20480
 
 
-def pays(
-    x: Float[Tensor, "batch in_channels height width"], dtype: torch.dtype, out_channels: int, kernel: int
-) -> bool:
+def pays(x: Float[Tensor, "batch in_channels height width"], out_channels: int, kernel: int) -> bool:
     """Whether this convolution, with stride 1, takes less time so, the copies before and after it included.
 
     Args:
-        x: the map.
-        dtype: what it is convolved in.
+        x: the map, of the type that it is convolved in.
         out_channels: channels that go out.
         kernel: side of the filter; the padding is `kernel // 2`.
     """
@@ -43,23 +40,12 @@ def pays(
         return False
     # harmonic mean
     channels = 2 / (1 / in_channels + 1 / out_channels)
-    if dtype == torch.bfloat16:
-        return batch * channels >= _FEWEST_ROWS_OF_CHANNELS and _multiplies_bfloat16()
+    if x.dtype == torch.bfloat16:
+        # without such instructions it is slower
+        return batch * channels >= _FEWEST_ROWS_OF_CHANNELS and multiplies_bfloat16() and runs_onednn()
     beyond = kernel // 2 * (kernel // 2 + 1)
     often_beyond = 6 * beyond >= width * kernel
-    return dtype == torch.float32 and often_beyond and channels >= _FEWEST_CHANNELS and _available()
-
-
-def _available() -> bool:
-    # measured on x86 alone
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX") and torch.backends.mkldnn.is_available()
-
-
-@cache
-def _multiplies_bfloat16() -> bool:
-    """Whether there are instructions for it, without which it is slower, and no tiles, as not measured."""
-    with_tiles = torch.cpu._is_amx_tile_supported()
-    return _available() and torch.cpu._is_avx512_bf16_supported() and not with_tiles
+    return x.dtype == torch.float32 and often_beyond and channels >= _FEWEST_CHANNELS and runs_onednn()
 
 
 def interleaved(
