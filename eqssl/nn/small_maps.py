@@ -8,6 +8,7 @@ whole batches apart (a dilation), so that products with padding fall away in blo
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import torch
@@ -20,8 +21,8 @@ from eqssl.nn.processor import multiplies_bfloat16, runs_onednn
 
 # as measured on AMD Zen 5, and in float32 with the instructions of AVX2 alone too
 _WIDEST = 8
-_FEWEST_ROWS_OF_CHANNELS = 1024
-_FEWEST_CHANNELS = 128
+_FEWEST_ROWS_OF_CHANNELS = 2048
+_FEWEST_CHANNELS = {3: 192, 5: 128, 7: 128}
 # torch runs smaller maps without oneDNN
 _FEWEST_NUMBERS = 20480
 
@@ -45,7 +46,8 @@ def pays(x: Float[Tensor, "batch in_channels height width"], out_channels: int, 
         return batch * channels >= _FEWEST_ROWS_OF_CHANNELS and multiplies_bfloat16() and runs_onednn()
     beyond = kernel // 2 * (kernel // 2 + 1)
     often_beyond = 6 * beyond >= width * kernel
-    return x.dtype == torch.float32 and often_beyond and channels >= _FEWEST_CHANNELS and runs_onednn()
+    enough = often_beyond and channels >= _FEWEST_CHANNELS.get(kernel, inf)
+    return x.dtype == torch.float32 and enough and runs_onednn()
 
 
 def interleaved(

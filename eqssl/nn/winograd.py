@@ -29,7 +29,7 @@ POSITIVE = {3: (0.625, 1.5), 5: (0.5, 1.0, 2.0)}
 # of values at the points, for each thread: larger parts leave the cache, smaller ones take more calls
 _BYTES = 2**22
 # products and pixels fewer than these take less time than the calls that would spare them
-_FEWEST_PRODUCTS = {3: 25 * 10**7, 5: 10**8}
+_FEWEST_PRODUCTS = {3: 25 * 10**7, 5: 2 * 10**8}
 _FEWEST_PIXELS = 128
 
 
@@ -54,7 +54,7 @@ def _fewest_channels(width: int, kernel: int) -> int:
     # a row's last tile may lie partly beyond the map
     exact = width % STEP == 0
     if kernel == 5:
-        return 40 if exact else 64
+        return 128 if width < 7 else 40 if exact and width >= 14 else 64
     if exact:
         return 64
     return 128 if width >= 14 else 256
