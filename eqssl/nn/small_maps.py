@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.nn.eager import is_eager
+from eqssl.nn.pooling import as_channels_last
 from eqssl.nn.processor import multiplies_bfloat16, runs_onednn
 
 # as measured on AMD Zen 5, and in float32 with the instructions of AVX2 alone too
@@ -97,7 +98,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
         padding, dilation = geometry(weight.shape[-1], len(x))
-        return _channels_last(apart(F.conv2d(interleaved(x), weight, None, 1, padding, dilation), len(x)))
+        return as_channels_last(apart(F.conv2d(interleaved(x), weight, None, 1, padding, dilation), len(x)))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -111,7 +112,7 @@ class _Convolution(torch.autograd.Function):
             rows = interleaved(gradient), interleaved(x)
             placed = geometry(weight.shape[-1], len(x))
             grad_x, grad_weight = _gradients(*rows, weight, *placed, for_x, for_weight_here)
-            grad_x = None if grad_x is None else _channels_last(apart(grad_x, len(x)))
+            grad_x = None if grad_x is None else as_channels_last(apart(grad_x, len(x)))
         if for_weight_apart:
             placed = geometry(weight.shape[-1], 1)
             _, grad_weight = _gradients(gradient, x, weight, *placed, False, True)
@@ -132,7 +133,3 @@ def _gradients(
         gradient, x, weight, None, [1, 1], padding, dilation, False, [0, 0], 1, mask
     )
     return found[0], found[1]
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
