@@ -59,8 +59,8 @@ def _build(name: str, group_name: str, kernel: int, side: int) -> dict[str, Any]
     started = time.perf_counter()
     import torch
 
-    from eqssl.encoders import create, save_encoder
-    from eqssl.params import EncoderSettings
+    from eqssl.config.params import EncoderSettings
+    from eqssl.encoders import build_encoder, save_encoder
     from eqssl.symmetry import _escnn  # noqa: F401 - imported here so that building does not pay for it
 
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def _build(name: str, group_name: str, kernel: int, side: int) -> dict[str, Any]
     times = []
     for _ in range(2):
         begun = time.perf_counter()
-        encoder = create(settings, group_name, (3, side, side), [0.5] * 3, [0.25] * 3)
+        encoder = build_encoder(settings, group_name, (3, side, side), [0.5] * 3, [0.25] * 3)
         times.append(time.perf_counter() - begun)
     from _measuring import tensor_bytes
 

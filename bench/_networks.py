@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from eqssl.encoders import create, network
+from eqssl.config.params import EncoderSettings
+from eqssl.encoders import build_encoder, network
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.layers import EquivariantLayers, Layers, Normalised
 from eqssl.nn.convolution import Down
 from eqssl.nn.filters import filter_basis
 from eqssl.nn.fourier import ROTATIONS, field_representation, field_size, sampling_matrix
-from eqssl.params import EncoderSettings
 from eqssl.symmetry import _escnn, group
 
 
@@ -218,7 +218,7 @@ def _encoder(case: Case) -> Encoder:
         }
     )
     image = (case.channels, case.side, case.side)
-    return create(settings, case.group, image, [0.5] * 3, [0.25] * 3, torch.Generator().manual_seed(0))
+    return build_encoder(settings, case.group, image, [0.5] * 3, [0.25] * 3, torch.Generator().manual_seed(0))
 
 
 def folded(made: nn.Module) -> nn.Module:

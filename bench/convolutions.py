@@ -27,10 +27,10 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from eqssl.files import write_json
-from eqssl.memory import keep_freed_memory
+from eqssl.machine.files import write_json
+from eqssl.machine.memory import keep_freed_memory
+from eqssl.machine.provenance import record
 from eqssl.nn import small_maps, winograd
-from eqssl.provenance import record
 
 MOST_PRODUCTS = 25 * 10**8
 """Larger convolutions are left out: their maps are not small, or they take too long."""

@@ -40,9 +40,9 @@ from _networks import Case
 from _rows import MODES, Job, measure_apart
 from _tables import line, show
 
-from eqssl.files import write_json
-from eqssl.memory import keep_freed_memory
-from eqssl.provenance import record
+from eqssl.machine.files import write_json
+from eqssl.machine.memory import keep_freed_memory
+from eqssl.machine.provenance import record
 from eqssl.symmetry import group, group_names
 from eqssl.training.compiling import missing_compiler
 from eqssl.training.device import choose_device

@@ -24,11 +24,11 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from eqssl import pretexts
-from eqssl.files import write_json
-from eqssl.memory import keep_freed_memory
-from eqssl.params import Params
+from eqssl.config.params import Params
+from eqssl.machine.files import write_json
+from eqssl.machine.memory import keep_freed_memory
+from eqssl.machine.provenance import record
 from eqssl.pretexts.base import Pretext
-from eqssl.provenance import record
 from eqssl.training.device import choose_device
 
 ROOT = Path(__file__).parent.parent

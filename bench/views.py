@@ -23,9 +23,9 @@ import kornia.augmentation as kornia
 import torch
 from torch import Tensor, nn
 
-from eqssl.data.views import random_view
-from eqssl.params import ViewSettings
-from eqssl.provenance import record
+from eqssl.config.params import ViewSettings
+from eqssl.data.views.random_view import random_view
+from eqssl.machine.provenance import record
 
 SHAPES = [(256, 1, 28, 28), (256, 3, 32, 32), (64, 3, 96, 96)]
 SETTINGS = ViewSettings(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eqssl import data, encoders, evaluation, losses, nn, pretexts, report, symmetry, training
+    from eqssl.config.params import Params
     from eqssl.encoders import load_encoder
-    from eqssl.params import Params
     from eqssl.symmetry import GSet, group
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 
 _OBJECTS = {
     "GSet": "eqssl.symmetry",
-    "Params": "eqssl.params",
+    "Params": "eqssl.config.params",
     "group": "eqssl.symmetry",
     "load_encoder": "eqssl.encoders",
 }

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
-from eqssl.run import end_with_parent
+from eqssl.machine.run import end_with_parent
 
 if TYPE_CHECKING:
-    from eqssl.settings import Settings
+    from eqssl.config.settings import Settings
 
 JobType = TypeVar("JobType", bound="Settings")
 Function = Callable[[argparse.Namespace], int | None]
@@ -102,7 +102,7 @@ def _add_job_commands(commands: Commands) -> None:
     features = _add(commands, "features", _features)
     probe = _add(commands, "probe", _probe)
     for added in (shard, pretrain, features, probe):
-        added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.jobs)")
+        added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
         added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
     for added in (pretrain, features):
         added.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
@@ -132,7 +132,7 @@ def _add_gathering_commands(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Run the whole pipeline of this folder, or the given targets; further options go to Snakemake."""
-    from eqssl.run import run
+    from eqssl.machine.run import run
 
     code = run(options.rest, options.cores)
     if code == 0 and options.rest[-1:] in ([], ["all"]):
@@ -143,8 +143,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Check the settings and print the grid with each cell's folder."""
-    from eqssl.jobs import cell_folder
-    from eqssl.params import Params
+    from eqssl.config.jobs import cell_folder
+    from eqssl.config.params import Params
 
     params = Params.load(options.params)
     for cell in params.cells():
@@ -166,7 +166,7 @@ def _schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of params.yaml, or write it to a file."""
     import json
 
-    from eqssl.params import Params
+    from eqssl.config.params import Params
 
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
     # Docstrings become descriptions; without them the schema changes only when a setting does.
@@ -176,21 +176,21 @@ def _schema(options: argparse.Namespace) -> None:
     if options.out is None:
         print(text, end="")
     else:
-        from eqssl.files import write_text
+        from eqssl.machine.files import write_text
 
         write_text(options.out, text)
 
 
 def _guard(options: argparse.Namespace) -> None:
     """Refuse a store of results that lost files since the last commit."""
-    from eqssl.store import guard
+    from eqssl.machine.store import guard
 
     guard(options.pointers)
 
 
 def _adopt(options: argparse.Namespace) -> None:
     """Copy the cells that experiments made into the store of this folder."""
-    from eqssl.store import adopt
+    from eqssl.machine.store import adopt
 
     for experiment in options.experiments:
         print(f"{experiment}: {adopt(experiment)} files adopted")
@@ -199,7 +199,7 @@ def _adopt(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     """Write the released form of an encoder: a plain torch network that needs no escnn."""
     with _processor(1):
-        from eqssl.encoders.exporting import export
+        from eqssl.encoders.release.exporting import export
 
         difference = export(options.encoder, options.out, not options.no_fold, options.onnx)
         print(f"{options.out}: outputs differ from the trained encoder's by {difference:.1e} at most")
@@ -207,29 +207,32 @@ def _export(options: argparse.Namespace) -> None:
 
 def _shard(options: argparse.Namespace) -> None:
     """Write a data set as WebDataset tars with an index."""
-    from eqssl.jobs import ShardJob
+    from eqssl.config.jobs import ShardJob
 
     job = _job(ShardJob, options.job)
     with _processor(1):
-        from eqssl.data.shards import write_shards
+        from eqssl.data.shards.writing import write_shards
 
         write_shards(job, options.out)
 
 
 def _pretrain(options: argparse.Namespace) -> None:
     """Train the encoder of one cell; a killed run goes on from its last checkpoint."""
-    from eqssl.jobs import PretrainJob
+    from eqssl.config.jobs import PretrainJob
 
     job = _job(PretrainJob, options.job)
     with _device(options.device), _processor(job.pretrain.threads):
+        from eqssl.evaluation.pretext_accuracy import measure_pretext
         from eqssl.training import pretrain
 
-        pretrain(job, options.shards, options.out, options.device, options.checkpoint_seconds)
+        pretrain(
+            job, options.shards, options.out, options.device, options.checkpoint_seconds, measure_pretext
+        )
 
 
 def _features(options: argparse.Namespace) -> None:
     """Extract the features of a frozen encoder to Parquet and measure its equivariance."""
-    from eqssl.jobs import FeaturesJob
+    from eqssl.config.jobs import FeaturesJob
 
     job = _job(FeaturesJob, options.job)
     with _device(options.device), _processor(1):
@@ -240,7 +243,7 @@ def _features(options: argparse.Namespace) -> None:
 
 def _probe(options: argparse.Namespace) -> None:
     """Fit probes on stored features and write the metrics of the cell."""
-    from eqssl.jobs import ProbeJob
+    from eqssl.config.jobs import ProbeJob
 
     job = _job(ProbeJob, options.job)
     with _processor(1):
@@ -251,7 +254,7 @@ def _probe(options: argparse.Namespace) -> None:
 
 def _publish(options: argparse.Namespace) -> None:
     """Copy one cell's metrics and encoder to the paths that DVC compares."""
-    from eqssl.store import publish
+    from eqssl.machine.store import publish
 
     publish(options.metrics, options.predictions, options.loss, options.encoder, *options.into)
 
@@ -289,7 +292,7 @@ def _job(kind: type[JobType], text: str) -> JobType:
 
 def _device(name: str) -> AbstractContextManager[str | None]:
     """Hold a GPU, where one is asked for and there is one, so that no other process takes it."""
-    from eqssl.training.slots import device_slot
+    from eqssl.machine.slots import device_slot
 
     return device_slot(name)
 
@@ -297,8 +300,8 @@ def _device(name: str) -> AbstractContextManager[str | None]:
 @contextmanager
 def _processor(threads: int) -> Iterator[None]:
     """Hold processor slots, keep freed memory, and libraries to as many threads. Import them inside."""
-    from eqssl.memory import keep_freed_memory
-    from eqssl.training.slots import cpu_slots
+    from eqssl.machine.memory import keep_freed_memory
+    from eqssl.machine.slots import cpu_slots
 
     keep_freed_memory()
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))

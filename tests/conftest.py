@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqssl.params import Params
+from eqssl.config.params import Params
 
 ROOT = Path(__file__).parent.parent
+pytest_plugins = ["training_fixtures"]
 
 # every test process gets one thread: pytest runs one process per core
 torch.set_num_threads(1)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eqssl import cli, jobs
-from eqssl.params import Params
+from eqssl import cli
+from eqssl.config import jobs
+from eqssl.config.params import Params
 
 ROOT = Path(__file__).resolve().parents[1]
 

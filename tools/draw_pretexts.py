@@ -15,13 +15,13 @@ from PIL import Image
 from torch import Tensor
 
 from eqssl import pretexts
-from eqssl.data.images import stored_form
+from eqssl.config.params import DatasetSettings, Params
+from eqssl.data.shards.stored_form import stored_form
 from eqssl.data.sources import open_source
-from eqssl.files import atomic
-from eqssl.params import DatasetSettings, Params
+from eqssl.machine.files import atomic
 from eqssl.pretexts import combined
 from eqssl.pretexts.base import Pretext
-from eqssl.pretexts.labels import LabelTask
+from eqssl.pretexts.labels.base import LabelTask
 from eqssl.report.combined_figure import draw_combined
 from eqssl.report.pretext_figures import draw_task
 from eqssl.report.style import save_figure
@@ -65,8 +65,8 @@ def _pack(path: Path) -> None:
         packed.save(temporary, format="PNG", optimize=True)
 
 
-def _sum(task: Pretext) -> combined.Task:
-    assert isinstance(task, combined.Task)  # noqa: S101 - the only entry above that is no label task
+def _sum(task: Pretext) -> combined.Combined:
+    assert isinstance(task, combined.Combined)  # noqa: S101 - the only entry above that is no label task
     return task
 
 

@@ -14,9 +14,9 @@ import sys
 
 import numpy as np
 
+from eqssl.config.params import DatasetSettings
 from eqssl.data.sources.fashion_mnist import CLASSES, EMBEDDED, NUMBERS, FashionMnist
-from eqssl.files import atomic
-from eqssl.params import DatasetSettings
+from eqssl.machine.files import atomic
 
 PER_CLASS = 1000
 TYPE_CODES = {np.dtype("uint8"): 0x08, np.dtype("int32"): 0x0C}

@@ -1,4 +1,4 @@
-"""Images between files and arrays, and the form in which every image is stored."""
+"""Images between files and arrays."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ import io
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
-
-from eqssl.data.disc import disc
-from eqssl.data.sources.base import Sample
-from eqssl.data.turning import stored_angle, turned
-from eqssl.params import DatasetSettings
 
 _GRAY = {"1", "L", "LA", "La"}
 # formats that Pillow decodes by itself; others would start further programs on data that nobody vouches for
@@ -42,24 +37,3 @@ def encode_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndarray, "s s c"]:
-    """Cut the largest centred square, then resize it to `size` pixels, with antialiasing, when given."""
-    height, width, channels = image.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    image = image[top : top + side, left : left + side]
-    if size is None or size == side:
-        return image
-    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).reshape(size, size, channels)
-
-
-def stored_form(sample: Sample, settings: DatasetSettings) -> UInt8[np.ndarray, "s s c"]:
-    """The image as it is stored: square, resized, turned by its own angle if asked, cut to the disc."""
-    image = square(sample.image, settings.size)
-    if settings.turned:
-        image = turned(image, stored_angle(sample.split, sample.index))
-    cut: UInt8[np.ndarray, "s s c"] = image * disc(len(image))[:, :, None]
-    return cut

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eqssl.encoders.base import Encoder
-    from eqssl.encoders.releasing import release
-    from eqssl.encoders.saving import load_encoder, save_encoder
-    from eqssl.encoders.width import create
+    from eqssl.encoders.build import build_encoder
+    from eqssl.encoders.release.fold import release
+    from eqssl.encoders.release.saving import load_encoder, save_encoder
 
 # name in params.yaml -> module in this folder : class
 _CLASSES = {
@@ -26,13 +26,22 @@ _CLASSES = {
 
 _LAZY = {
     "Encoder": "eqssl.encoders.base",
-    "create": "eqssl.encoders.width",
-    "load_encoder": "eqssl.encoders.saving",
-    "release": "eqssl.encoders.releasing",
-    "save_encoder": "eqssl.encoders.saving",
+    "build_encoder": "eqssl.encoders.build",
+    "load_encoder": "eqssl.encoders.release.saving",
+    "release": "eqssl.encoders.release.fold",
+    "save_encoder": "eqssl.encoders.release.saving",
 }
 
-__all__ = ["Encoder", "create", "load_encoder", "module_of", "names", "network", "release", "save_encoder"]
+__all__ = [
+    "Encoder",
+    "build_encoder",
+    "load_encoder",
+    "module_of",
+    "names",
+    "network",
+    "release",
+    "save_encoder",
+]
 
 
 def names() -> list[str]:

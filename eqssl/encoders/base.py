@@ -119,7 +119,7 @@ class Encoder(nn.Module):
 
     @property
     def is_released(self) -> bool:
-        """Whether this is the plain form of a trained encoder (`eqssl.encoders.releasing`)."""
+        """Whether this is the plain form of a trained encoder (`eqssl.encoders.release.fold`)."""
         return not any(isinstance(layer, GroupConv2d) for layer in self.modules())
 
     def _keeps(self, stage: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from eqssl.data.index import SPLITS, SplitName
+from eqssl.data.shards.index import SPLITS, SplitName
 from eqssl.evaluation.parquet import FeatureInfo, FeatureTable, read_features, read_info
 
 COLUMNS = ("invariant", "regular")

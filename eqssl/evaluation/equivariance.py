@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from eqssl.data.views import cut_disc, normalise, turn
+from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.symmetry import Group, act_on_regular, group
-from eqssl.symmetry.turning import flip_and_degrees
+from eqssl.symmetry.turning import flip_and_degrees, turn
 
 if TYPE_CHECKING:
     from eqssl.encoders import Encoder

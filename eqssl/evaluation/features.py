@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqssl import provenance
-from eqssl.data.index import SPLITS
-from eqssl.data.loading import Split, load_split
-from eqssl.data.progress import track
-from eqssl.data.views import normalise
+from eqssl.config.jobs import FeaturesJob
+from eqssl.data.loading.batches import Split, load_split
+from eqssl.data.shards.index import SPLITS
+from eqssl.data.views.normalise import normalise
 from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
-from eqssl.files import read_json, write_json
-from eqssl.jobs import FeaturesJob
+from eqssl.machine.code import code_digest
+from eqssl.machine.files import read_json, write_json
+from eqssl.machine.progress import track
 from eqssl.training.device import choose_device, reproducible
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) ->
         orders=tuple(stage.shape[2] for stage in kept),
         fields=tuple(stage.shape[1] for stage in kept),
         classes=split.index.classes,
-        code=provenance.code_digest("eqssl.evaluation.features"),
+        code=code_digest("eqssl.evaluation.features"),
     )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from eqssl.data.views import cut_disc, turn
+from eqssl.data.views.normalise import cut_disc
 from eqssl.symmetry import group
+from eqssl.symmetry.turning import turn
 
 
 def draw_moves(count: int, seed: int) -> tuple[Int[np.ndarray, " count"], Float[np.ndarray, " count"]]:

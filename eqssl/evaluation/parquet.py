@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from eqssl.data.index import SPLITS
+from eqssl.data.shards.index import SPLITS
 from eqssl.evaluation import VIEWS
-from eqssl.files import atomic
+from eqssl.machine.files import atomic
 
 ROW_GROUP = 4096
 

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Int
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from eqssl import provenance
-from eqssl.data.progress import track
+from eqssl.config.jobs import ProbeJob
+from eqssl.config.params import ProbeSettings
 from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
@@ -23,9 +23,9 @@ from eqssl.evaluation.parquet import FeatureTable
 from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
-from eqssl.files import atomic, read_json, write_json
-from eqssl.jobs import ProbeJob
-from eqssl.params import ProbeSettings
+from eqssl.machine import provenance
+from eqssl.machine.files import atomic, read_json, write_json
+from eqssl.machine.progress import track
 
 PREFIXES = {"acc": "invariant", "reg_acc": "regular"}
 """Prefix of a metric's name -> the feature column that it is measured on."""

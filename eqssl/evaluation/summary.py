@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from eqssl.config.params import GroupName
 from eqssl.evaluation import VIEWS
-from eqssl.files import atomic, read_json, write_json
-from eqssl.params import GroupName
+from eqssl.machine.files import atomic, read_json, write_json
 
 IDENTITY = (
     "dataset",

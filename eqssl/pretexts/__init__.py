@@ -1,4 +1,4 @@
-"""Pretext tasks. Adding one is a file in this folder and a line in `_MODULES`.
+"""Pretext tasks. Adding one is a file in this folder and a line in `_CLASSES`.
 
 `params.yaml` has a table `pretexts:` of named settings; the key `task` of an entry names the task here.
 This module imports no task: names are looked up first, modules when one is needed.
@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from eqssl.config.params import Params, ViewSettings
     from eqssl.encoders.base import Encoder
-    from eqssl.params import Params, ViewSettings
     from eqssl.pretexts.base import Pretext, TaskSettings
 
-# task in params.yaml -> module; the module's class `Task` is the pretext, its `Task.Settings` the settings
-_MODULES = {
-    "combined": "eqssl.pretexts.combined",
-    "jigsaw": "eqssl.pretexts.jigsaw",
-    "orientation": "eqssl.pretexts.orientation",
-    "random": "eqssl.pretexts.random",
-    "relative_location": "eqssl.pretexts.relative_location",
-    "simclr": "eqssl.pretexts.simclr",
-    "supervised": "eqssl.pretexts.supervised",
+# task in params.yaml -> module in this folder : class, whose `Settings` are the settings
+_CLASSES = {
+    "combined": "combined:Combined",
+    "jigsaw": "labels.jigsaw:Jigsaw",
+    "orientation": "labels.orientation:Orientation",
+    "random": "random:Untrained",
+    "relative_location": "labels.location:RelativeLocation",
+    "simclr": "joint.simclr:SimCLR",
+    "supervised": "supervised:Supervised",
 }
 
 
 def names() -> list[str]:
     """Names that `task` takes."""
-    return sorted(_MODULES)
+    return sorted(_CLASSES)
 
 
 def module_of(task: str) -> str:
@@ -40,9 +40,9 @@ def module_of(task: str) -> str:
     Raises:
         ValueError: if there is no task of that name.
     """
-    if task not in _MODULES:
+    if task not in _CLASSES:
         raise ValueError(f"task: given {task!r}, allowed: {', '.join(names())}")
-    return _MODULES[task]
+    return f"{__name__}.{_CLASSES[task].partition(':')[0]}"
 
 
 def modules_of(entry: Mapping[str, Any]) -> list[str]:
@@ -67,17 +67,17 @@ def read_settings(name: str, entry: Mapping[str, Any]) -> TaskSettings:
     where = f"pretexts.{name}"
     if "task" not in entry:
         raise ValueError(f"{where}.task: is missing (allowed: {', '.join(names())})")
-    task = _task(where, entry["task"])
+    task = task_class(where, entry["task"])
     return task.Settings.read({key: value for key, value in entry.items() if key != "pretrain"}, where)
 
 
 def refusal(name: str, entry: Mapping[str, Any], group_name: str) -> str | None:
     """Why a pretext does not work with a group; None if it does."""
     settings = read_settings(name, entry)
-    return _task(f"pretexts.{name}", settings.task).refusal(settings, group_name)
+    return task_class(f"pretexts.{name}", settings.task).refusal(settings, group_name)
 
 
-def create(
+def attach(
     name: str,
     entry: Mapping[str, Any],
     encoder: Encoder,
@@ -102,7 +102,7 @@ def create(
     reason = refusal(name, entry, encoder.group_name)
     if reason:
         raise ValueError(f"group: given {encoder.group_name!r} with pretext {name!r}: {reason}")
-    return _task(f"pretexts.{name}", settings.task)(encoder, settings, views, classes, generator)
+    return task_class(f"pretexts.{name}", settings.task)(encoder, settings, views, classes, generator)
 
 
 def build(
@@ -124,7 +124,7 @@ def build(
     """
     import torch
 
-    from eqssl.encoders import create as create_encoder
+    from eqssl.encoders import build_encoder
 
     if name not in params.pretexts:
         raise ValueError(f"pretext: given {name!r}, allowed: {', '.join(params.pretexts)}")
@@ -132,14 +132,15 @@ def build(
     if encoder is None:
         channels = image_shape[0]
         mean, std = [0.5] * channels, [0.5] * channels
-        encoder = create_encoder(params.encoder, params.group, image_shape, mean, std, generator)
-    return create(name, params.pretexts[name], encoder, params.views, classes, generator)
+        encoder = build_encoder(params.encoder, params.group, image_shape, mean, std, generator)
+    return attach(name, params.pretexts[name], encoder, params.views, classes, generator)
 
 
-def _task(where: str, task: object) -> type[Pretext]:
+def task_class(where: str, task: object) -> type[Pretext]:
+    """The class of a task; `where` is the place of its name in the settings, for the error."""
     try:
         module = module_of(task if isinstance(task, str) else "")
     except ValueError:
         raise ValueError(f"{where}.task: given {task!r}, allowed: {', '.join(names())}") from None
-    found: type[Pretext] = import_module(module).Task
+    found: type[Pretext] = getattr(import_module(module), _CLASSES[str(task)].partition(":")[2])
     return found

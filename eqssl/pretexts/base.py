@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from eqssl.data.views import normalise
+from eqssl.config.params import ViewSettings
+from eqssl.config.settings import Settings
+from eqssl.data.views.normalise import normalise
 from eqssl.encoders.base import Encoder
-from eqssl.params import ViewSettings
-from eqssl.settings import Settings
 from eqssl.symmetry import Group
 
 

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from eqssl import pretexts
+from eqssl.config.settings import Settings
 from eqssl.pretexts.base import Pretext, TaskSettings
-from eqssl.settings import Settings
 
 
 class Part(Settings):
@@ -43,7 +43,7 @@ class CombinedSettings(TaskSettings):
         return self
 
 
-class Task(Pretext):
+class Combined(Pretext):
     """The weighted sum of the losses of several pretexts on one encoder.
 
         L = sum over parts of  weight * L_part
@@ -68,7 +68,7 @@ class Task(Pretext):
         """Create the parts, all around the same encoder."""
         self.weights = {name: part.weight for name, part in settings.parts.items()}
         made = {
-            name: pretexts.create(f"parts.{name}", entry, self.encoder, self.views, classes, generator)
+            name: pretexts.attach(f"parts.{name}", entry, self.encoder, self.views, classes, generator)
             for name, entry in _entries(settings).items()
         }
         self.parts = nn.ModuleDict(made)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from eqssl.pretexts.base import Pretext
 
 
-class Task(Pretext):
+class Untrained(Pretext):
     """No training at all: the encoder keeps its first weights."""
 
     trains = False

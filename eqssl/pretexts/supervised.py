@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from eqssl.data.views import random_view
+from eqssl.data.views.random_view import random_view
 from eqssl.pretexts.base import Pretext, TaskSettings
 
 
-class Task(Pretext):
+class Supervised(Pretext):
     """Cross-entropy of a linear classifier on the invariant feature of one random view."""
 
     def build(self, settings: TaskSettings, classes: int, generator: torch.Generator | None) -> None:

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from eqssl.files import read_json
-from eqssl.params import GroupName
+from eqssl.config.params import GroupName
+from eqssl.machine.files import read_json
 from eqssl.report.estimates import Estimate
 
 MISSING = "\N{EN DASH}"

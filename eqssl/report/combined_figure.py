@@ -18,12 +18,13 @@ from eqssl.report.pretext_figures import PANEL, check_drawing, in_words, kind_of
 from eqssl.report.style import house_style
 
 if TYPE_CHECKING:
-    from eqssl.pretexts import combined, simclr
-    from eqssl.pretexts.labels import LabelTask
+    from eqssl.pretexts import combined
+    from eqssl.pretexts.joint import simclr
+    from eqssl.pretexts.labels.base import LabelTask
 
 
 def draw_combined(
-    task: combined.Task, image: UInt8[Tensor, "channel side side"], label: int, element: Any, seed: int
+    task: combined.Combined, image: UInt8[Tensor, "channel side side"], label: int, element: Any, seed: int
 ) -> Figure:
     """Draw a sum of a label task and SimCLR: each part's input, and below it the turned one.
 
@@ -49,27 +50,27 @@ def draw_combined(
     return figure
 
 
-def _heading(task: combined.Task, contrast: simclr.Task, element: Any) -> str:
+def _heading(task: combined.Combined, contrast: simclr.SimCLR, element: Any) -> str:
     total = " + ".join(f"{weight:g} · L({name})" for name, weight in task.weights.items())
     equal = "≠" if contrast.similarity is None else "="
     turned = in_words(task.group.matrix(element))
     return f"L = {total}\nTwo views v, w of x; g ({turned}) acts on v: L(g v, w) {equal} L(v, w)"
 
 
-def _parts(task: combined.Task) -> tuple[LabelTask, simclr.Task]:
-    from eqssl.pretexts import simclr
-    from eqssl.pretexts.labels import LabelTask
+def _parts(task: combined.Combined) -> tuple[LabelTask, simclr.SimCLR]:
+    from eqssl.pretexts.joint import simclr
+    from eqssl.pretexts.labels.base import LabelTask
 
     parts = list(task.pretexts_by_name().values())
     labels = [part for part in parts if isinstance(part, LabelTask)]
-    contrasts = [part for part in parts if isinstance(part, simclr.Task)]
+    contrasts = [part for part in parts if isinstance(part, simclr.SimCLR)]
     if len(parts) != 2 or not labels or not contrasts:
         kinds = ", ".join(kind_of(part) for part in parts)
         raise ValueError(f"parts: given {kinds}, allowed: one label task and simclr")
     return labels[0], contrasts[0]
 
 
-def _paint_views(line: Any, contrast: simclr.Task, image: Tensor, element: Any, seed: int) -> None:
+def _paint_views(line: Any, contrast: simclr.SimCLR, image: Tensor, element: Any, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     first, second = contrast.two_views(image[None], generator)
     panels = [(first, "v", "a view of x"), (second, "w", "another one")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from eqssl.files import write_text
+from eqssl.machine.files import write_text
 from eqssl.report import choices, record
 from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import MINUS, MISSING, Cell, read_cells

@@ -1,7 +1,7 @@
 """What a label task does to an image, drawn by the task's own code, and the same for the turned image.
 
 The first row shows an image x, its corruption t(x, y) and the label y; the second what an element g of the
-group makes of them. By condition (A) of `eqssl.pretexts.labels` its corruption is the first one, turned.
+group makes of them. By condition (A) of `eqssl.pretexts.labels.base` its corruption is the first one, turned.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from eqssl.report.style import FAINT, FAMILIES, INK, PAPER, REFERENCE, house_sty
 from eqssl.symmetry.turning import flip_and_degrees
 
 if TYPE_CHECKING:
-    from eqssl.pretexts import jigsaw, orientation, relative_location
     from eqssl.pretexts.base import Pretext
-    from eqssl.pretexts.labels import Draw, LabelTask
-    from eqssl.pretexts.layouts import Layout
+    from eqssl.pretexts.labels import jigsaw, location, orientation
+    from eqssl.pretexts.labels.base import Draw, LabelTask
+    from eqssl.pretexts.labels.layouts import Layout
 
 Marks = dict[int, str]
 PANEL = 1.6  # inches
@@ -110,7 +110,9 @@ def name_part(part: Any, heading: str) -> None:
 
 def kind_of(task: Pretext) -> str:
     """The name of a task's kind, as the settings have it."""
-    return type(task).__module__.rpartition(".")[2]
+    from eqssl import pretexts
+
+    return next(name for name in pretexts.names() if type(task) is pretexts.task_class("", name))
 
 
 def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -> tuple[_Row, _Row]:
@@ -125,7 +127,7 @@ def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -
     return first, _Row(name, "g · y", turned, int(moved), draw, task.corrupt(turned, moved, draw))
 
 
-def _paint_location(task: relative_location.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
+def _paint_location(task: location.RelativeLocation, row: _Row, line: Sequence[Axes], limits: Any) -> None:
     outer = [slot for slot in range(len(task.slots)) if slot != task.centre]
     colours, corruption = {task.centre: CENTRE, outer[row.label]: CHOSEN}, f"t({row.x}, {row.y})"
     show(line[0], row.image, row.x, "the image")
@@ -137,7 +139,7 @@ def _paint_location(task: relative_location.Task, row: _Row, line: Sequence[Axes
     _name(line[4], f"{row.y} = {row.label}", "the slots' numbers")
 
 
-def _paint_jigsaw(task: jigsaw.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
+def _paint_jigsaw(task: jigsaw.Jigsaw, row: _Row, line: Sequence[Axes], limits: Any) -> None:
     numbers = {slot: str(tile) for slot, tile in enumerate(task.permutations[row.label].tolist())}
     show(line[0], row.image, row.x, "the image")
     _overview(line[1], row, task.layout, {}, {slot: str(slot) for slot in numbers})
@@ -152,7 +154,7 @@ def _paint_jigsaw(task: jigsaw.Task, row: _Row, line: Sequence[Axes], limits: An
     _name(line[3], f"{row.y} = {row.label}", f"s = ({' '.join(numbers.values())})")
 
 
-def _paint_orientation(task: orientation.Task, row: _Row, line: Sequence[Axes], limits: Any) -> None:
+def _paint_orientation(task: orientation.Orientation, row: _Row, line: Sequence[Axes], limits: Any) -> None:
     before = "mirrored, then " if int(row.draw["before"]) else "not mirrored, then "
     matrix = task.turning.matrix(task.turning.elements[int(task.representatives[row.label])])
     show(line[0], row.image, row.x, "the image")
@@ -191,7 +193,7 @@ def show(
 
 def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Marks) -> None:
     """The image without its margin, and where patches are cut from it."""
-    from eqssl.pretexts.patches import middle_of
+    from eqssl.pretexts.labels.patches import middle_of
 
     show(axes, middle_of(row.image, layout.settings.margin, layout.side), "", "where it is cut")
     _outline(axes, layout, row.draw["shifts"][0], colours, numbers)
@@ -199,7 +201,7 @@ def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Ma
 
 def _outline(axes: Axes, layout: Layout, shifts: Tensor, colours: Marks, numbers: Marks) -> None:
     """Edges of all patches, some in colours of their own, some with numbers."""
-    from eqssl.pretexts.layouts import Grid
+    from eqssl.pretexts.labels.layouts import Grid
 
     size, side = layout.settings.patch, layout.side
     for slot, (down, right) in enumerate((layout.places(torch.zeros(1)) + side / 2 + shifts).tolist()):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eqssl.config.settings import digest
 from eqssl.report.cells import MISSING, Cell, section
-from eqssl.settings import digest
 
 # Said elsewhere in the report or different in every cell: not part of the list of settings.
 _PER_CELL = {"dataset", "group", "pretext", "seed", "task", "data"}

@@ -20,7 +20,7 @@ import matplotlib.style
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from eqssl.files import atomic
+from eqssl.machine.files import atomic
 from eqssl.report.tables import twin_of
 
 INK, SOFT, FAINT, PAPER = "#1b1b1f", "#55555d", "#dcdce2", "#ffffff"

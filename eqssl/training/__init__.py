@@ -1,6 +1,6 @@
 """Pretraining: the loop, optimisers, schedules, checkpoints, and the sharing of a machine by its processes.
 
-`eqssl.training.slots` is for programs that must start quickly, so torch waits for `pretrain`.
+`eqssl.machine.slots` is for programs that must start quickly, so torch waits for `pretrain`.
 """
 
 from __future__ import annotations

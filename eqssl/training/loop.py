@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqssl.data.loading import Batches
-from eqssl.params import PretrainSettings
+from eqssl.config.params import PretrainSettings
+from eqssl.data.loading.batches import Batches
 from eqssl.pretexts.base import Pretext
 from eqssl.training import checkpoints
 from eqssl.training.interruption import noting_signals
 from eqssl.training.log import Log, Show, progress
 from eqssl.training.meter import Meter
-from eqssl.training.optimisers import create
+from eqssl.training.optimisers import build_optimiser
 from eqssl.training.precision import autocast
 from eqssl.training.schedules import learning_rate
 
@@ -62,7 +62,9 @@ class Trainer:
         self.device = generator.device
         self.steps = len(batches) * settings.epochs
         self.warmup = round(settings.warmup_epochs * len(batches))
-        self.optimiser = create(settings.optimiser, pretext, settings.learning_rate, settings.weight_decay)
+        self.optimiser = build_optimiser(
+            settings.optimiser, pretext, settings.learning_rate, settings.weight_decay
+        )
         self.meter = Meter(self.device)
         self.rows: list[list[float]] = []
         self.step, self.seconds = 0, 0.0

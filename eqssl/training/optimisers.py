@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-def create(name: str, module: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+def build_optimiser(name: str, module: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
     """The optimiser of a module's trainable parameters.
 
     Args:

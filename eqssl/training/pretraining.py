@@ -7,7 +7,7 @@ import hashlib
 import io
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,34 @@ from typing import Any
 import torch
 
 from eqssl import encoders, pretexts
-from eqssl.data.decoding import scratch
-from eqssl.data.index import ShardIndex
-from eqssl.data.loading import Batches, load_split
-from eqssl.encoders.saving import save_encoder
-from eqssl.encoders.width import create as create_encoder
-from eqssl.files import atomic, write_json, write_text
-from eqssl.jobs import PretrainJob
+from eqssl.config.jobs import PretrainJob
+from eqssl.data.loading.batches import Batches, Split, load_split
+from eqssl.data.shards.index import ShardIndex
+from eqssl.encoders.build import build_encoder
+from eqssl.encoders.release.saving import save_encoder
+from eqssl.machine.code import code_digest
+from eqssl.machine.files import atomic, write_json, write_text
+from eqssl.machine.provenance import record
+from eqssl.machine.scratch import Claim, claimed, fingerprint, scratch
 from eqssl.pretexts.base import Pretext
-from eqssl.provenance import code_digest, record
 from eqssl.training import checkpoints
 from eqssl.training.compiling import compiled, require_compiler
 from eqssl.training.device import choose_device, reproducible
-from eqssl.training.diagnostics import diagnose
 from eqssl.training.loop import Trainer
 from eqssl.training.precision import choose_precision
-from eqssl.training.scratch import Claim, claimed, fingerprint
 
+Measure = Callable[[Pretext, Split, int, int, torch.device, torch.dtype], dict[str, Any]]
+"""Pretext, validation images, images at a time, seed, device and precision to JSON values."""
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
 
 
 def pretrain(
-    job: PretrainJob, shards: Path, out: Path, device: str = "auto", checkpoint_seconds: float = 20.0
+    job: PretrainJob,
+    shards: Path,
+    out: Path,
+    device: str = "auto",
+    checkpoint_seconds: float = 20.0,
+    measure: Measure | None = None,
 ) -> None:
     """Train the encoder of a cell, or go on where a killed process left it.
 
@@ -51,6 +57,7 @@ def pretrain(
         out: folder of the results.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps` ...
         checkpoint_seconds: least time between two checkpoints.
+        measure: what to measure of the trained pretext on validation images, for pretrain.json.
 
     Raises:
         ValueError: for bad settings or damaged shards, or if the loss is no longer finite.
@@ -79,14 +86,14 @@ def pretrain(
             trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job))
             with compiled(pretext.encoder) if job.pretrain.compile else nullcontext():
                 _train(trainer, claim, checkpoint_seconds)
-        diagnostics = _diagnosed(job, pretext, shards, chosen, precision) if trainer else {}
-        _write(job, index, pretext, trainer, {**facts, "diagnostics": diagnostics}, folder, out)
+        measured = _measured(measure, job, pretext, shards, chosen, precision) if trainer and measure else {}
+        _write(job, index, pretext, trainer, {**facts, "diagnostics": measured}, folder, out)
         claim.drop()
 
 
 def _build(job: PretrainJob, index: ShardIndex) -> Pretext:
     """The pretext and its encoder, which starts with the same weights for every pretext."""
-    encoder = create_encoder(
+    encoder = build_encoder(
         job.encoder,
         job.group,
         index.image_shape,
@@ -95,7 +102,7 @@ def _build(job: PretrainJob, index: ShardIndex) -> Pretext:
         torch.Generator().manual_seed(_seed(job.seed, "encoder")),
     )
     heads = torch.Generator().manual_seed(_seed(job.seed, "heads"))
-    return pretexts.create(job.pretext, job.task, encoder, job.views, len(index.classes), heads)
+    return pretexts.attach(job.pretext, job.task, encoder, job.views, len(index.classes), heads)
 
 
 def _train(trainer: Trainer, claim: Claim, checkpoint_seconds: float) -> None:
@@ -120,15 +127,20 @@ def _go_on(trainer: Trainer, state: Path) -> None:
     _say(f"{trainer.title}: going on after step {trainer.step} of {trainer.steps}")
 
 
-def _diagnosed(
-    job: PretrainJob, pretext: Pretext, shards: Path, device: torch.device, precision: torch.dtype
+def _measured(
+    measure: Measure,
+    job: PretrainJob,
+    pretext: Pretext,
+    shards: Path,
+    device: torch.device,
+    precision: torch.dtype,
 ) -> dict[str, Any]:
-    """What validation images say of the pretext's label tasks."""
+    """What validation images say of the trained pretext."""
     split = load_split(shards, "val")
     if not len(split):
         return {}
     seed = _seed(job.seed, "diagnostics")
-    return diagnose(pretext, split, job.pretrain.batch_size, seed, device, precision)
+    return measure(pretext, split, job.pretrain.batch_size, seed, device, precision)
 
 
 def _write(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_encoders import new, settings, trained_statistics
 
-from eqssl.encoders import create, load_encoder, module_of, names, save_encoder
+from eqssl.encoders import build_encoder, load_encoder, module_of, names, save_encoder
 from eqssl.encoders.base import flop_count, parameter_count
 from eqssl.encoders.layers import Normalised
 from eqssl.nn.fourier import field_representation, field_size
@@ -229,7 +229,7 @@ def test_wrong_images_are_refused():
     with pytest.raises(ValueError, match=r"given shape \(2, 3, 28, 28\), allowed: \(batch, 1, side, side\)"):
         new("C4")(torch.zeros(2, 3, 28, 28))
     with pytest.raises(ValueError, match="square"):
-        create(settings(), "C4", (1, 28, 32), [0.5], [0.5])
+        build_encoder(settings(), "C4", (1, 28, 32), [0.5], [0.5])
 
 
 @pytest.mark.parametrize("encoder_name", names())

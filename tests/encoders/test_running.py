@@ -4,7 +4,6 @@ import copy
 import io
 import pickle
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from eqssl.encoders.base import Encoder
 from eqssl.nn.convolution import GroupConv2d
 
 GROUPS = ["D4", "C8", "SO2"]
-HERE = Path(__file__).parent
 
 
 def equal_states(one: nn.Module, other: nn.Module) -> bool:

@@ -10,8 +10,3 @@ from threadpoolctl import threadpool_limits
 def one_thread():
     with threadpool_limits(1):
         yield
-
-
-@pytest.fixture(autouse=True)
-def scratch_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("EQSSL_SCRATCH", str(tmp_path / "scratch"))

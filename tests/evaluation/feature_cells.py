@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from eqssl.data.shards import write_source
+from eqssl.config.jobs import ProbeJob, ShardJob
+from eqssl.config.params import DatasetSettings, ProbeSettings, ShardSettings
+from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
-from eqssl.jobs import ProbeJob, ShardJob
-from eqssl.params import DatasetSettings, ProbeSettings, ShardSettings
 from eqssl.symmetry import group
 
 CLASSES = ("ant", "bee", "cat")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from feature_cells import AveragingEncoder
 
-from eqssl.data.views import cut_disc, normalise, turn
+from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.evaluation.equivariance import (
     angle_errors,
     equivariance_errors,
@@ -16,6 +16,7 @@ from eqssl.evaluation.equivariance import (
 )
 from eqssl.evaluation.moves import draw_moves
 from eqssl.symmetry import group
+from eqssl.symmetry.turning import turn
 
 GROUPS = ["trivial", "C2", "C4", "D1", "D2", "D4"]
 

@@ -7,15 +7,16 @@ import pytest
 import torch
 from feature_cells import CLASSES, write_shards
 
-from eqssl.data.loading import load_split
-from eqssl.data.views import cut_disc, normalise, turn
-from eqssl.encoders import create, load_encoder, save_encoder
+from eqssl.config.jobs import FeaturesJob
+from eqssl.config.params import FeatureSettings
+from eqssl.data.loading.batches import load_split
+from eqssl.data.views.normalise import cut_disc, normalise
+from eqssl.encoders import build_encoder, load_encoder, save_encoder
 from eqssl.evaluation.features import extract
 from eqssl.evaluation.parquet import read_features
-from eqssl.files import sha256
-from eqssl.jobs import FeaturesJob
-from eqssl.params import FeatureSettings
+from eqssl.machine.files import sha256
 from eqssl.symmetry import group
+from eqssl.symmetry.turning import turn
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def shards(tmp_path_factory):
 def make_encoder(folder, params, name="C4", side=12):
     settings = params.encoder.model_copy(update={"width": (12, 24)})
     generator = torch.Generator().manual_seed(0)
-    encoder = create(settings, name, (1, side, side), (0.2,), (0.25,), generator)
+    encoder = build_encoder(settings, name, (1, side, side), (0.2,), (0.25,), generator)
     encoder.train()
     with torch.no_grad():  # statistics of batch norm that are not those of a fresh network
         encoder(torch.randn(32, 1, side, side, generator=generator))

@@ -3,7 +3,7 @@ import torch
 from label_tasks import PARAMS, TASKS
 
 from eqssl import pretexts
-from eqssl.params import Params
+from eqssl.config.params import Params
 
 CONTRAST = {"task": "simclr", "similarity": "max", "temperature": 0.2, "hidden": 16, "embedding": 16}
 PARTS = {
@@ -70,6 +70,6 @@ def test_every_modules_code_counts_for_the_record():
     entry = {"task": "combined", "parts": PARTS}
     assert pretexts.modules_of(entry) == [
         "eqssl.pretexts.combined",
-        "eqssl.pretexts.relative_location",
-        "eqssl.pretexts.simclr",
+        "eqssl.pretexts.labels.location",
+        "eqssl.pretexts.joint.simclr",
     ]

@@ -1,4 +1,3 @@
-import importlib
 import subprocess
 import sys
 
@@ -6,7 +5,7 @@ import pytest
 import torch
 
 from eqssl import pretexts
-from eqssl.params import Params
+from eqssl.config.params import Params
 from eqssl.pretexts.base import Pretext, TaskSettings
 from eqssl.symmetry import group_names
 
@@ -19,7 +18,7 @@ def batch():
 
 @pytest.mark.parametrize("task", pretexts.names())
 def test_every_line_of_the_registry_leads_to_a_task(task: str):
-    found = importlib.import_module(pretexts.module_of(task)).Task
+    found = pretexts.task_class("", task)
     assert issubclass(found, Pretext)
     assert issubclass(found.Settings, TaskSettings)
 

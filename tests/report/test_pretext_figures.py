@@ -1,7 +1,6 @@
 """What the drawings of label tasks show, and that every label task has its page."""
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ import torch
 from matplotlib.patches import Circle, Rectangle
 
 from eqssl import pretexts
-from eqssl.params import Params
+from eqssl.config.params import Params
 from eqssl.pretexts import combined
-from eqssl.pretexts.labels import LabelTask
+from eqssl.pretexts.labels.base import LabelTask
 from eqssl.report.combined_figure import draw_combined
 from eqssl.report.pretext_figures import CENTRE, CHOSEN, draw_task
 from eqssl.report.style import save_figure
@@ -190,7 +189,7 @@ def test_what_cannot_be_drawn_is_refused():
         draw_task(other, noise(task), 0, task.group.identity, 0)
 
 
-def sum_of(contrast: dict, **more: dict) -> combined.Task:
+def sum_of(contrast: dict, **more: dict) -> combined.Combined:
     entry = PARAMS.pretexts["eq_labels_inv_contrastive"]
     parts = {name: dict(part) for name, part in entry["parts"].items()} | more
     parts["contrast"]["pretext"] = {**parts["contrast"]["pretext"], **contrast}
@@ -244,7 +243,7 @@ def test_sums_of_other_parts_are_refused():
 
 def documented() -> dict[str, type]:
     """Tasks that must have a page."""
-    tasks = {name: import_module(pretexts.module_of(name)).Task for name in pretexts.names()}
+    tasks = {name: pretexts.task_class("", name) for name in pretexts.names()}
     return {name: task for name, task in tasks.items() if issubclass(task, LabelTask) or name == "combined"}
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from eqssl.encoders import create
+from eqssl.config.params import EncoderSettings
+from eqssl.encoders import build_encoder
 from eqssl.encoders.base import Encoder
-from eqssl.params import EncoderSettings
 from eqssl.training import pretrain
 from eqssl.training.compiling import compiled, require_compiler
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 def small() -> Encoder:
     settings = {"name": "cnn", "width": [4, 8], "kernel": 3, "match": "params", "group_pooling": "mean"}
     generator = torch.Generator().manual_seed(0)
-    return create(EncoderSettings.read(settings), "D4", (1, 12, 12), [0.5], [0.25], generator)
+    return build_encoder(EncoderSettings.read(settings), "D4", (1, 12, 12), [0.5], [0.25], generator)
 
 
 def gradients(encoder: Encoder, images: Tensor) -> list[Tensor]:

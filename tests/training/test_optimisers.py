@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from eqssl.training.optimisers import LARS, create, parameter_groups
+from eqssl.training.optimisers import LARS, build_optimiser, parameter_groups
 
 
 class FieldBias(nn.Module):
@@ -36,7 +36,7 @@ def test_frozen_parameters_and_empty_groups_are_left_out():
     (group,) = parameter_groups(module, 0.1)
     assert group["params"] == [module.weight]
     with pytest.raises(ValueError, match="no trainable parameters"):
-        create("adamw", module.requires_grad_(False), 0.1, 0.0)
+        build_optimiser("adamw", module.requires_grad_(False), 0.1, 0.0)
 
 
 def slow_lars(parameters, gradients, velocities, rate, decays, momentum=0.9, trust=0.001):
@@ -55,7 +55,7 @@ def test_lars_equals_a_slow_loop():
     module = network().double()
     with torch.no_grad():
         module[3].weight.zero_()  # a weight of size zero takes plain steps
-    optimiser = create("lars", module, 0.1, 0.05)
+    optimiser = build_optimiser("lars", module, 0.1, 0.05)
     names = [name for name, _ in module.named_parameters()]
     weights = [p.detach().flatten().tolist() for p in module.parameters()]
     velocities = [[0.0] * len(w) for w in weights]
@@ -92,7 +92,7 @@ def test_lars_leaves_parameters_without_gradient_alone_and_gradients_as_they_are
 
 def test_adamw_is_torchs():
     module = network()
-    optimiser = create("adamw", module, 0.01, 0.2)
+    optimiser = build_optimiser("adamw", module, 0.01, 0.2)
     assert type(optimiser) is torch.optim.AdamW
     twin = network()
     reference = torch.optim.AdamW(
@@ -116,4 +116,4 @@ def test_adamw_is_torchs():
 
 def test_unknown_optimiser_is_refused():
     with pytest.raises(ValueError, match="allowed: adamw, lars"):
-        create("sgd", nn.Linear(2, 2), 0.1, 0.0)
+        build_optimiser("sgd", nn.Linear(2, 2), 0.1, 0.0)

@@ -8,7 +8,7 @@ import torch
 from training_process import Training
 
 from eqssl import load_encoder
-from eqssl.data.index import ShardIndex
+from eqssl.data.shards.index import ShardIndex
 from eqssl.training import pretrain, pretraining
 
 FILES = ["encoder.json", "encoder.safetensors", "log.jsonl", "loss.csv", "pretrain.json"]

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from eqssl import load_encoder
-from eqssl.data.loading import Batches, load_split
-from eqssl.params import Params
+from eqssl.config.params import Params
+from eqssl.data.loading.batches import Batches, load_split
 from eqssl.pretexts import build
 from eqssl.training import pretrain
 from eqssl.training.loop import Trainer
 
-PARAMS = Params.load(Path(__file__).parent.parent.parent / "params.yaml")
+PARAMS = Params.load(Path(__file__).parents[2] / "params.yaml")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 

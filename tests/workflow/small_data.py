@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from eqssl.config.params import DatasetSettings
 from eqssl.data.sources import open_source
-from eqssl.params import DatasetSettings
 
 PER_CLASS = {"train": 24, "test": 12}
 

@@ -17,7 +17,7 @@ from project_copy import Project
 # A pipeline of one slow job, that uses the project's own lock.
 SNAKEFILE = """
 import sys
-from eqssl import run
+from eqssl.machine import run
 run.hold()
 run.prepare(workflow.basedir)
 
@@ -29,7 +29,7 @@ rule all:
 SLEEPER = """
 import pathlib, signal, sys, time
 from eqssl.cli import _terminated
-from eqssl.run import end_with_parent
+from eqssl.machine.run import end_with_parent
 signal.signal(signal.SIGTERM, _terminated)
 end_with_parent(signal.SIGTERM)
 try:

@@ -13,8 +13,8 @@ import yaml
 from merging import merged
 from project_copy import ROOT, TOOLS, Project
 
-from eqssl import jobs
-from eqssl.params import Params
+from eqssl.config import jobs
+from eqssl.config.params import Params
 
 
 def test_snakefmt_has_nothing_to_change() -> None:

@@ -8,12 +8,14 @@ from snakemake.utils import validate
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from eqssl import encoders, jobs, pretexts, run, store
+from eqssl import encoders, pretexts
+from eqssl.config import jobs
+from eqssl.config.params import Cell, Params
 from eqssl.data import sources
-from eqssl.data.index import SPLITS
-from eqssl.files import sha256
-from eqssl.params import Cell, Params
-from eqssl.provenance import code_digest
+from eqssl.data.shards.index import SPLITS
+from eqssl.machine import run, store
+from eqssl.machine.code import code_digest
+from eqssl.machine.files import sha256
 
 try:
     PARAMS = Params.check(config)
@@ -104,14 +106,15 @@ def shard_index(wildcards):
 def shard_code(wildcards):
     """Digest of the code that makes shards, with the module of the data set's own source."""
     source = PARAMS.datasets[wildcards.dataset].source
-    return code_digest("eqssl.data.shards", sources.module_of(source))
+    return code_digest("eqssl.data.shards.writing", sources.module_of(source))
 
 
 def pretrain_code(wildcards):
     """Digest of the code that trains a cell. Registries import by name, so the names are given here."""
     task = PARAMS.pretexts[wildcards.pretext]["task"]
     return code_digest(
-        "eqssl.training",
+        "eqssl.training.pretraining",
+        "eqssl.evaluation.pretext_accuracy",
         pretexts.module_of(task),
         encoders.module_of(PARAMS.encoder.name),
     )

@@ -22,7 +22,7 @@ rule publish:
         "logs/publish.log",
     params:
         encoder=subpath(input.weights, parent=True),
-        code=code_digest("eqssl.store"),
+        code=code_digest("eqssl.machine.store"),
     shell:
         "exec python -m eqssl publish --metrics {input.metrics:q} --predictions {input.predictions:q} "
         "--loss {input.loss:q} --encoder {params.encoder:q} --into metrics model > {log:q} 2>&1"

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from eqssl.config.params import DatasetSettings
     from eqssl.data.sources.base import Source
-    from eqssl.params import DatasetSettings
 
 # name in params.yaml -> module in this folder : class made from DatasetSettings. Modules are imported when a
 # source is opened, so that listing the names needs neither Parquet nor an image library.

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from eqssl.config.params import DatasetSettings
 from eqssl.data.sources.base import Sample, SourceSplit
 from eqssl.data.sources.idx import read_idx
-from eqssl.params import DatasetSettings
 
 CLASSES = (
     "T-shirt/top",

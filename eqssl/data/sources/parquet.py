@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from eqssl.config.params import DatasetSettings
 from eqssl.data.images import decode_image
 from eqssl.data.sources.base import Sample, SourceSplit
-from eqssl.params import DatasetSettings
 
 _SPLITS: tuple[SourceSplit, ...] = ("train", "test")
 _ROWS = 64  # read at a time: images can be large

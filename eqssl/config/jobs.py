@@ -1,0 +1,126 @@
+"""What each command is told: the settings that decide its result, and no others.
+
+A job's digest is part of the path of what it makes, so that a path is never filled twice with different
+content: earlier results stay, and going back to an earlier setting costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eqssl.config.params import (
+    Cell,
+    DatasetSettings,
+    EncoderSettings,
+    FeatureSettings,
+    GroupName,
+    Name,
+    Params,
+    PretrainSettings,
+    ProbeSettings,
+    Seed,
+    ShardSettings,
+    ViewSettings,
+)
+from eqssl.config.settings import Settings, digest
+
+
+class Job(Settings):
+    """Settings of one command."""
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits: equal settings, equal digest."""
+        return digest(self.plain())
+
+    def json_text(self) -> str:
+        """The job as one line of JSON, as the command line takes it."""
+        return self.model_dump_json()
+
+
+class ShardJob(Job):
+    """`eqssl shard`: a source into tars."""
+
+    dataset: Name
+    data: DatasetSettings
+    shards: ShardSettings
+
+
+class PretrainJob(Job):
+    """`eqssl pretrain`: shards into an encoder."""
+
+    dataset: Name
+    group: GroupName
+    pretext: Name
+    seed: Seed
+    data: str
+    encoder: EncoderSettings
+    views: ViewSettings
+    pretrain: PretrainSettings
+    task: dict[str, Any]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that this job trains."""
+        return Cell(dataset=self.dataset, group=self.group, pretext=self.pretext, seed=self.seed)
+
+
+class FeaturesJob(Job):
+    """`eqssl features`: a frozen encoder and shards into Parquet."""
+
+    features: FeatureSettings
+
+
+class ProbeJob(Job):
+    """`eqssl probe`: features into metrics."""
+
+    probe: ProbeSettings
+
+
+def shard_job(params: Params, dataset: str) -> ShardJob:
+    """The job that shards a data set of the `datasets` table."""
+    return ShardJob(dataset=dataset, data=params.datasets[dataset], shards=params.shards)
+
+
+def pretrain_job(params: Params, cell: Cell) -> PretrainJob:
+    """The job that trains the encoder of a cell."""
+    task = {key: value for key, value in params.pretexts[cell.pretext].items() if key != "pretrain"}
+    return PretrainJob(
+        **cell.plain(),
+        data=shard_job(params, cell.dataset).digest,
+        encoder=params.encoder,
+        views=params.views,
+        pretrain=params.pretrain_settings(cell.pretext),
+        task=task,
+    )
+
+
+def features_job(params: Params) -> FeaturesJob:
+    """The job that extracts features; the same for every cell."""
+    return FeaturesJob(features=params.features)
+
+
+def probe_job(params: Params) -> ProbeJob:
+    """The job that fits probes; the same for every cell."""
+    return ProbeJob(probe=params.probe)
+
+
+def shard_folder(params: Params, dataset: str) -> str:
+    """Folder of a data set's tars and their index.json."""
+    return f"data/shards/{dataset}-{shard_job(params, dataset).digest}"
+
+
+def cell_folder(params: Params, cell: Cell) -> str:
+    """Folder of a cell's encoder."""
+    job = pretrain_job(params, cell)
+    return f"results/{cell.dataset}/{cell.group}/{cell.pretext}/s{cell.seed}-{job.digest}"
+
+
+def evaluation_folder(params: Params, cell: Cell) -> str:
+    """Folder of a cell's features, below the cell's own."""
+    return f"{cell_folder(params, cell)}/eval-{features_job(params).digest}"
+
+
+def probe_folder(params: Params, cell: Cell) -> str:
+    """Folder of a cell's metrics, below its features'."""
+    return f"{evaluation_folder(params, cell)}/probe-{probe_job(params).digest}"

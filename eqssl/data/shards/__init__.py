@@ -1,0 +1,1 @@
+"""How images lie on disk: WebDataset tars, and the index that names what is in them."""

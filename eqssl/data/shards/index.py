@@ -1,0 +1,138 @@
+"""index.json: what a folder of shards holds, and where each image lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import PrivateAttr, ValidationError, model_validator
+
+from eqssl.config.settings import Settings, explain
+from eqssl.machine.files import write_text
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+INDEX_FILE = "index.json"
+
+
+class Tar(Settings):
+    """One tar: its file name, its split, the SHA-256 of its bytes, how many images it has, its size."""
+
+    name: str
+    split: SplitName
+    sha256: str
+    count: int
+    bytes: int
+
+
+class Columns(Settings):
+    """The images of a split in stored order, one entry per image.
+
+    Attributes:
+        keys: names.
+        labels: indices into the classes.
+        tar: index into the list of tars.
+        offset, size: where the PNG file lies in the tar, in bytes.
+    """
+
+    keys: tuple[str, ...]
+    labels: tuple[int, ...]
+    tar: tuple[int, ...]
+    offset: tuple[int, ...]
+    size: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class ShardIndex(Settings):
+    """The content of index.json.
+
+    Attributes:
+        schema_version: of this file's layout.
+        dataset: name of the data set in params.yaml.
+        origin, licence: of the images, in words.
+        classes: names, in the order of the labels.
+        image_shape: (channels, height, width) of every image.
+        mean, std: per channel, of the training images' pixels inside the inscribed disc, scaled to [0, 1].
+        version: of the eqssl that wrote the shards.
+        job: the `ShardJob` that made them, as plain values.
+        tars: every tar, in the order that `Columns.tar` counts.
+        splits: "train", "val", "test" and their images.
+    """
+
+    schema_version: Literal[1] = 1
+    dataset: str
+    origin: str
+    licence: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    version: str
+    job: dict[str, Any]
+    tars: tuple[Tar, ...]
+    splits: Mapping[SplitName, Columns]
+    _folder: Path = PrivateAttr(default=Path())
+    _digest: str = PrivateAttr(default="")
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the index was loaded from; the tars lie beside it."""
+        return self._folder
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of index.json, which holds those of the tars: it names the data set's bytes."""
+        return self._digest
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if set(self.splits) != set(SPLITS):
+            raise ValueError(f"splits: given {sorted(self.splits)}, allowed: {', '.join(SPLITS)}")
+        counts: Counter[int] = Counter()
+        for name, columns in self.splits.items():
+            lengths = {len(getattr(columns, column)) for column in Columns.model_fields}
+            if len(lengths) != 1:
+                raise ValueError(f"splits.{name}: its columns have different lengths")
+            if not set(columns.tar) <= {i for i, tar in enumerate(self.tars) if tar.split == name}:
+                raise ValueError(f"splits.{name}.tar: names a tar that is not of this split")
+            if columns.labels and not 0 <= min(columns.labels) <= max(columns.labels) < len(self.classes):
+                raise ValueError(
+                    f"splits.{name}.labels: a label is not among the {len(self.classes)} classes"
+                )
+            counts.update(columns.tar)
+        for number, tar in enumerate(self.tars):
+            if counts[number] != tar.count:
+                raise ValueError(f"tars: {tar.name} states {tar.count} images, {counts[number]} are listed")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read an index.json, or the one in a folder.
+
+        Raises:
+            ValueError: the file is not an index of this version; the message names it.
+            OSError: it cannot be read.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / INDEX_FILE
+        content = path.read_bytes()
+        try:
+            index = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise ValueError(f"{path}: {explain(error, cls)}") from None
+        index._folder = path.parent
+        index._digest = hashlib.sha256(content).hexdigest()
+        return index
+
+    def write(self, folder: str | Path) -> None:
+        """Write index.json into a folder, one line for each entry: a column has one number per image."""
+        entries = sorted(self.plain().items())
+        lines = [f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in entries]
+        write_text(Path(folder) / INDEX_FILE, "{\n" + ",\n".join(lines) + "\n}\n")

@@ -1,0 +1,31 @@
+"""One fixed angle for each image of a turned data set, and the turn itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from eqssl.data.sources.base import SourceSplit
+
+# One stream of random numbers for each split, so that training and test image 7 are turned differently.
+_SALT: dict[SourceSplit, int] = {"train": 20260101, "test": 20260102}
+
+
+def stored_angle(split: SourceSplit, index: int) -> float:
+    """The angle in degrees, uniform in [0, 360), of the image with this number in its split.
+
+    It depends on nothing else: not on the other images, their number or their order.
+    """
+    return 360.0 * float(np.random.Generator(np.random.Philox(key=[_SALT[split], index])).random())
+
+
+def turned(image: UInt8[np.ndarray, "s s c"], degrees: float) -> UInt8[np.ndarray, "s s c"]:
+    """Turn a square image counter-clockwise about its centre; bilinear, zeros outside, rounded."""
+    # loading it takes a second, and whoever only reads shards turns nothing
+    import torch
+
+    from eqssl.symmetry.turning import turn
+
+    values = torch.from_numpy(image).permute(2, 0, 1)[None].double()
+    moved = turn(values, torch.tensor([degrees], dtype=torch.float64))[0].permute(1, 2, 0)
+    return moved.round().to(torch.uint8).numpy()

@@ -1,0 +1,138 @@
+r"""Random views of a batch of images, on the images' own device, each image by its own random numbers.
+
+The distribution of `random_view`, in this order:
+
+1. *Turn.* `angle`: a mirroring with probability 1/2, then a turn by an angle uniform in [0, 360) degrees;
+   that is a uniform element of O(2). `grid`: a uniform element of D4, the eight symmetries of a square.
+   `none`: neither a mirroring nor a turn.
+2. *Crop.* The share `a` of the turned image's square is uniform in `crop_scale`; the ratio of width to height
+   is uniform in its logarithm over the part of `crop_ratio` for which the box fits into the square, which is
+   [a, 1/a]; the place of the box is uniform. No box is drawn again or cut off, so that the shares are exactly
+   uniform (torchvision draws until a box fits, which favours small ones). If no ratio of `crop_ratio` fits,
+   the box has the nearest ratio that does. Turn and crop are one bilinear resampling to the size of the
+   image, with zeros outside; it never shrinks, so that nothing needs smoothing first.
+3. *Colours*, with probability `jitter`: a factor on the brightness, uniform in 1 - brightness to
+   1 + brightness; the same for the contrast about the mean luma of the image and, with 3 channels, for the
+   saturation; and a turn of the hue, uniform in [-hue, hue] of a full circle (`eqssl.data.views.colour`).
+   With 3 channels the colour is dropped with probability `grayscale`, whether or not the colours changed.
+   Values are clipped to [0, 1].
+4. *Blur*, with probability `blur`: a Gaussian of deviation uniform in [0.1, 2] pixels, its kernel a tenth of
+   the image wide (Chen et al. 2020, appendix A).
+5. Everything outside the inscribed disc is set to 0.
+
+Since the turn comes first, views under `grid` and `angle` of an image and of that image turned by an element
+of D4 have the same distribution. Each image takes the same count of random numbers whatever the settings, so
+that switching the blur off, say, leaves the crops as they were.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from eqssl.config.params import ViewSettings
+from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours
+from eqssl.data.views.normalise import cut_disc
+from eqssl.symmetry.turning import resample, sampling_matrices
+
+BLUR_SIGMA = (0.1, 2.0)
+"""Least and largest standard deviation of the blur in pixels."""
+
+
+class _Draws(NamedTuple):
+    """Uniform random numbers in [0, 1), one of each for every image."""
+
+    area: Tensor
+    ratio: Tensor
+    across: Tensor
+    down: Tensor
+    turn: Tensor
+    mirror: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    grayscale: Tensor
+    blur: Tensor
+    sigma: Tensor
+
+
+@torch.no_grad()
+def random_view(
+    images: UInt8[Tensor, "b c s s"], settings: ViewSettings, generator: torch.Generator
+) -> Float[Tensor, "b c s s"]:
+    """Draw one view of each image; the module describes the distribution.
+
+    Args:
+        images: square, uint8 (or floating point in [0, 1]).
+        settings: the distribution.
+        generator: on the device of the images; the global generator of random numbers is not touched.
+
+    Returns:
+        float32 in [0, 1] up to rounding, zero outside the inscribed disc, not normalised.
+
+    Raises:
+        ValueError: if the images are not a batch of squares.
+    """
+    if images.ndim != 4 or images.shape[-1] != images.shape[-2]:
+        raise ValueError(f"images of shape {tuple(images.shape)}: allowed: (batch, channels, side, side)")
+    # Under autocast the small matrices would be rounded to bfloat16, and a pixel would land beside its place.
+    with torch.autocast(images.device.type, enabled=False):
+        numbers = torch.rand((len(images), len(_Draws._fields)), generator=generator, device=images.device)
+        draws = _Draws(*numbers.unbind(1))
+        degrees, mirrored = _draw_turns(settings, draws)
+        matrices = sampling_matrices(_draw_boxes(settings, draws), degrees, mirrored)
+        views = resample(_to_unit(images), matrices)
+        if settings.jitter > 0 or (settings.grayscale > 0 and images.shape[1] == 3):
+            views = change_colours(views, _draw_colours(settings, draws))
+        if settings.blur > 0:
+            low, high = BLUR_SIGMA
+            sigma = low + (high - low) * draws.sigma
+            views = blur(views, sigma, blur_radius(images.shape[-1]), draws.blur < settings.blur)
+        return cut_disc(views)
+
+
+def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
+    """Turns in degrees, and which images are mirrored."""
+    if settings.turn == "none":
+        return torch.zeros_like(draws.turn), torch.zeros_like(draws.mirror, dtype=torch.bool)
+    degrees = 90 * torch.floor(4 * draws.turn) if settings.turn == "grid" else 360 * draws.turn
+    return degrees, draws.mirror < 0.5
+
+
+def _draw_boxes(settings: ViewSettings, draws: _Draws) -> Float[Tensor, "b 4"]:
+    """Boxes as `sampling_matrices` takes them."""
+    low, high = settings.crop_scale
+    area = low + (high - low) * draws.area
+    narrow, wide = (math.log(ratio) for ratio in settings.crop_ratio)
+    limit = -torch.log(area)
+    least, most = (-limit).clamp(min=narrow), limit.clamp(max=wide)
+    log_ratio = (least + (most - least) * draws.ratio).clamp(-limit, limit)
+    stretch = torch.exp(log_ratio / 2)
+    width, height = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
+    x, y = (2 * draws.across - 1) * (1 - width), (2 * draws.down - 1) * (1 - height)
+    return torch.stack([x, y, width, height], 1)
+
+
+def _draw_colours(settings: ViewSettings, draws: _Draws) -> ColourChange:
+    on = draws.jitter < settings.jitter
+
+    def factor(most: float, number: Tensor) -> Tensor:
+        return torch.where(on, 1 + most * (2 * number - 1), 1.0)
+
+    gray = draws.grayscale < settings.grayscale
+    return ColourChange(
+        brightness=factor(settings.brightness, draws.brightness),
+        contrast=factor(settings.contrast, draws.contrast),
+        saturation=torch.where(gray, 0.0, factor(settings.saturation, draws.saturation)),
+        hue=torch.where(on, settings.hue * (2 * draws.hue - 1), 0.0),
+    )
+
+
+def _to_unit(images: Tensor) -> Float[Tensor, "b c h w"]:
+    return images.float() if images.is_floating_point() else images.float().div_(255)

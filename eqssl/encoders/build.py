@@ -1,0 +1,147 @@
+"""New encoders, and encoders of different groups that can be compared: equal parameters or equal channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+
+from eqssl.encoders import network
+from eqssl.encoders.base import Encoder, Shape
+from eqssl.encoders.layers import CountedLayers, EquivariantLayers
+from eqssl.encoders.windows import check_windows
+from eqssl.nn.filters import filter_basis
+from eqssl.nn.fourier import ROTATIONS, field_size, sampling_matrix
+from eqssl.symmetry import group
+
+if TYPE_CHECKING:
+    from eqssl.config.params import EncoderSettings
+
+
+def build_encoder(
+    settings: EncoderSettings,
+    group_name: str,
+    image_shape: tuple[int, int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    generator: torch.Generator | None = None,
+) -> Encoder:
+    """A new encoder for a group.
+
+    Args:
+        settings: the section `encoder` of params.yaml.
+        group_name: name of the group.
+        image_shape: channels, height and width of an image.
+        mean: of each channel of the training images, in [0, 1].
+        std: of each channel likewise.
+        generator: draws the first weights.
+
+    Raises:
+        ValueError: for an unknown group, images that are not square, another number of stages than the
+            architecture has, or a layer that would break the symmetry at this size.
+    """
+    if image_shape[1] != image_shape[2]:
+        raise ValueError(f"image_shape: given {image_shape}, allowed: square images")
+    G, architecture = group(group_name), network(settings.name)
+    width = _width(settings, architecture)
+    kept = len(width) if settings.equivariant_stages is None else settings.equivariant_stages
+
+    def shape(name: str, fields: Sequence[int]) -> Shape:
+        return Shape(
+            name=settings.name,
+            group=name,
+            order=group(name).order,
+            size=field_size(group(name)),
+            samples=ROTATIONS * (1 + (name == "O2")) if group(name).is_continuous else 0,
+            fields=tuple(fields),
+            equivariant_stages=len(width) if name == "trivial" else min(kept, len(width)),
+            kernel=settings.kernel,
+            downsampling=settings.downsampling,
+            image=image_shape,
+            group_pooling=settings.group_pooling,
+            mean=tuple(mean),
+            std=tuple(std),
+        )
+
+    fields = _fields(settings, group_name, architecture, width, shape)
+    check_windows(architecture, shape(group_name, fields))
+    return architecture(
+        shape(group_name, fields),
+        EquivariantLayers(
+            field_size(G),
+            sampling_matrix(G, ROTATIONS) if G.is_continuous else None,
+            partial(filter_basis, group_name),
+            generator,
+        ),
+        EquivariantLayers(1, None, partial(filter_basis, "trivial"), generator),
+        sampling_matrix(G) if G.is_continuous else None,
+    )
+
+
+def _width(settings: EncoderSettings, architecture: type[Encoder]) -> tuple[int, ...]:
+    """Channels of each stage of the plain network."""
+    width = settings.width or architecture.default_width
+    stages = len(architecture.default_width)
+    if len(width) != stages and not architecture.any_depth:
+        allowed = (
+            f"{stages} numbers, the stages of {settings.name}, or null for {list(architecture.default_width)}"
+        )
+        raise ValueError(f"encoder.width: given {list(width)}, allowed: {allowed}")
+    if settings.equivariant_stages is not None and settings.equivariant_stages > len(width):
+        allowed = f"at most {len(width)}, the stages of {settings.name}"
+        raise ValueError(
+            f"encoder.equivariant_stages: given {settings.equivariant_stages}, allowed: {allowed}"
+        )
+    return width
+
+
+def _fields(
+    settings: EncoderSettings,
+    group_name: str,
+    architecture: type[Encoder],
+    width: tuple[int, ...],
+    shape: Callable[[str, Sequence[int]], Shape],
+) -> Sequence[int]:
+    """Fields of each stage, as `encoder.match` wants them."""
+    if group_name == "trivial":
+        return width
+    if settings.match == "channels":
+        size, kept = field_size(group(group_name)), shape(group_name, width).equivariant_stages
+        return [max(1, round(w / (size if i < kept else 1))) for i, w in enumerate(width)]
+
+    def parameters(name: str, fields: Sequence[int]) -> int:
+        counted = CountedLayers(field_size(group(name)), partial(filter_basis, name))
+        plain = CountedLayers(1, partial(filter_basis, "trivial"))
+        architecture(shape(name, fields), counted, plain)
+        return counted.parameters + plain.parameters
+
+    target = parameters("trivial", width)
+    return matched_fields(width, target, lambda fields: parameters(group_name, fields))
+
+
+def matched_fields(
+    width: Sequence[int], target: int, parameters: Callable[[Sequence[int]], int]
+) -> list[int]:
+    """Fields of each stage whose number of parameters is nearest to a target.
+
+    The stages keep the proportions of `width`: one common factor is found by bisection, then every stage is
+    rounded down or up, whichever combination comes nearest (the first of equals).
+
+    Args:
+        width: channels of each stage of the plain network.
+        target: number of parameters wanted.
+        parameters: number of parameters of a network with given fields.
+    """
+
+    def scaled(factor: float) -> list[int]:
+        return [max(1, int(channels * factor)) for channels in width]
+
+    low, high = 0.0, 2.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (middle, high) if parameters(scaled(middle)) <= target else (low, middle)
+    choices = product(*([fields, fields + 1] for fields in scaled(low)))
+    return min(map(list, choices), key=lambda fields: abs(parameters(fields) - target))

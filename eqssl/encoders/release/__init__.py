@@ -1,0 +1,1 @@
+"""Encoders on disk and their released form: fold, save, load, export."""

@@ -1,0 +1,190 @@
+"""From a folder with a trained encoder to one with its released form, and an ONNX file where asked for."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqssl.encoders.base import Encoder
+from eqssl.encoders.release.fold import release
+from eqssl.encoders.release.saving import DESCRIPTION, load_encoder, save_encoder
+from eqssl.machine.files import atomic, read_json, sha256
+
+ONNX = "encoder.onnx"
+TOLERANCE = 1e-5
+"""Largest relative difference between the outputs of a trained encoder and those of its released form."""
+ONNX_PACKAGES = ("onnx", "onnxscript")
+LARGEST_ONNX = 2**31 - 2**20
+"""Bytes of weights that fit into one ONNX file, whose format ends at 2 GiB."""
+
+
+def export(source: str | Path, target: str | Path, fold: bool = True, onnx: bool = False) -> float:
+    """Write the released form of a trained encoder.
+
+    Nothing is written unless its outputs are those of the trained encoder. All keys of the trained
+    encoder.json are kept; `released_from` is the hash of the trained weights, `onnx_sha256` that of
+    encoder.onnx where there is one.
+
+    Args:
+        source: folder of the trained encoder.safetensors and encoder.json.
+        target: folder to write the released ones to; another folder.
+        fold: whether convolutions carry the batch norm that follows them.
+        onnx: whether to write encoder.onnx too; otherwise one of an earlier export is removed.
+
+    Returns:
+        The largest relative difference between outputs of the two.
+
+    Raises:
+        ValueError: if the encoder is damaged or released already, the folders are the same, outputs differ
+            by more than `TOLERANCE`, or a package for ONNX is missing.
+        OSError: if a file cannot be read or written.
+    """
+    source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        raise ValueError(f"--out: given {target}, the folder of the trained encoder; allowed: another folder")
+    if onnx:
+        _check_onnx_packages()
+    trained = load_encoder(source)
+    released = release(trained, fold)
+    difference = checked_difference(trained, released)
+    described = read_json(source / DESCRIPTION)
+    extra = {**described, "released_from": described["weights_sha256"]}
+    extra.pop("onnx_sha256", None)
+    if onnx:
+        model = onnx_model(released)
+        with atomic(target / ONNX) as temporary:
+            temporary.write_bytes(model)
+        extra["onnx_sha256"] = sha256(target / ONNX)
+    else:
+        (target / ONNX).unlink(missing_ok=True)
+    save_encoder(released, target, extra)
+    return difference
+
+
+def checked_difference(trained: Encoder, released: Encoder, batch: int = 4) -> float:
+    """The largest relative difference of outputs: of every stage and of the invariant feature, in eval mode.
+
+    Args:
+        trained: the one that is right.
+        released: the one to compare.
+        batch: number of random images.
+
+    Raises:
+        ValueError: if it is above `TOLERANCE` or not a number.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch, *trained.image_shape, generator=generator)
+    with torch.no_grad():
+        expected = [*trained.stages(images), trained.invariant(images)]
+        found = [*released.stages(images), released.invariant(images)]
+    differences = [_relative(f, e) for f, e in zip(found, expected, strict=True)]
+    # written so that NaN is refused as well
+    if not all(difference <= TOLERANCE for difference in differences):
+        listed = ", ".join(f"{difference:.1e}" for difference in differences)
+        raise ValueError(
+            f"the released network differs from the trained encoder: relative error {listed} "
+            f"(stages, then the invariant feature), allowed: {TOLERANCE:.0e}"
+        )
+    return max(differences)
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    """The difference as a share of what is right; 0 where both are equal, even if they are 0."""
+    difference = float((found - expected).norm())
+    return difference / float(expected.norm()) if difference else 0.0
+
+
+class _Outputs(nn.Module):
+    """Both features from one pass."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(
+        self, images: Float[Tensor, "batch channel side side"]
+    ) -> tuple[Float[Tensor, "batch fields order"], Float[Tensor, "batch fields"]]:
+        features = self.encoder(images)
+        return features, self.encoder.pool(features)
+
+
+def onnx_model(released: Encoder, largest: int = LARGEST_ONNX) -> bytes:
+    """An ONNX model of a released network, checked; the same bytes for the same network.
+
+    Its input `images` are normalised float32 images, shape (batch, channels, side, side), with any batch;
+    its outputs are `features`, shape (batch, fields, order), and `invariant`, shape (batch, fields).
+
+    Args:
+        released: the network.
+        largest: bytes that its weights may take.
+
+    Raises:
+        ValueError: if a package is missing, or the weights do not fit into one file.
+    """
+    _check_onnx_packages()
+    import onnx
+
+    # not a batch of 1, which the tracing would take for a constant
+    images = torch.zeros(2, *released.image_shape)
+    with _quiet():
+        program = torch.onnx.export(
+            _Outputs(released).eval(),
+            (images,),
+            input_names=["images"],
+            output_names=["features", "invariant"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # noqa: S101 - it is None without dynamo alone
+    model: Any = program.model_proto
+    size = sum(len(weights.raw_data) for weights in model.graph.initializer)
+    if size > largest:
+        raise ValueError(f"--onnx: the weights take {size} bytes, allowed: at most {largest} in one file")
+    _forget_origin(model)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the exporter's warnings, which are about other libraries and its own future."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _forget_origin(model: Any) -> None:
+    """Remove what the exporter notes of its source: paths of this machine, which others need not know."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in ("node", "input", "output", "value_info", "initializer"):
+        for item in getattr(model.graph, part):
+            del item.metadata_props[:]
+            item.ClearField("doc_string")
+
+
+def _check_onnx_packages() -> None:
+    """Refuse to begin without the packages that write ONNX.
+
+    Raises:
+        ValueError: names those that are missing.
+    """
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ValueError(f"--onnx: not installed: {', '.join(missing)}; pip install {' '.join(missing)}")

@@ -1,0 +1,138 @@
+"""How well a label task was learnt, on validation images, and by what: content or shortcuts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from eqssl.data.loading.batches import Batches, Split
+from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.labels.base import LabelTask
+from eqssl.training.precision import autocast
+
+
+def measure_pretext(
+    pretext: Pretext, split: Split, batch_size: int, seed: int, device: torch.device, precision: torch.dtype
+) -> dict[str, dict[str, Any]]:
+    """Measure every label task of a pretext in eval mode.
+
+    Args:
+        pretext: a label task, or a pretext whose `pretexts_by_name()` has some; others give nothing.
+        split: validation images.
+        batch_size: images at a time.
+        seed: of the labels and of what corruptions draw.
+        device: where the pretext is.
+        precision: of the forward pass.
+
+    Returns:
+        For each task (its name in a sum, else "labels"):
+
+        - `accuracy`, `accuracy_lo`, `accuracy_hi`: share of inputs whose label has the highest score, with
+          its 95 % interval (Wilson 1927);
+        - `chance`: 1 / |Y|;
+        - `orbit_ceiling`: orbits / |Y|, the best that is possible without telling labels of one orbit apart,
+          as every pretext head on group-pooled features;
+        - `orbit_accuracy`: share of inputs whose label's orbit is right;
+        - `orbits`: each orbit's `labels` and `accuracy`;
+        - `accuracy_apart`, `surviving`: for tasks on patches the accuracy with every patch turned by quarter
+          turns of its own, and the share (accuracy_apart - chance) / (accuracy - chance) of what was learnt
+          that survives it. Content and its direction decide the label, and turning patches apart destroys
+          direction; what survives comes from cues that have none, such as colours, brightness or the
+          roundness of the image's border. `surviving` is null where nothing was learnt.
+    """
+    was_training = pretext.training
+    pretext.eval()
+    try:
+        return {
+            name: _measured(task, split, batch_size, seed, device, precision)
+            for name, task in _label_tasks(pretext).items()
+        }
+    finally:
+        pretext.train(was_training)
+
+
+def _label_tasks(pretext: Pretext, name: str = "labels") -> dict[str, LabelTask]:
+    if isinstance(pretext, LabelTask):
+        return {name: pretext}
+    found: dict[str, LabelTask] = {}
+    for part, inner in getattr(pretext, "pretexts_by_name", dict)().items():
+        found |= _label_tasks(inner, part)
+    return found
+
+
+def _measured(
+    task: LabelTask, split: Split, batch_size: int, seed: int, device: torch.device, precision: torch.dtype
+) -> dict[str, Any]:
+    generator = torch.Generator(device).manual_seed(seed)
+    truths, guesses, apart = [], [], []
+    with torch.no_grad():
+        batches = Batches(split, min(batch_size, len(split)), seed, device, drop_last=False)
+        for images, _ in batches.epoch(0):
+            labels, draw = task.draw_labels(len(images), generator), task.draw(len(images), generator)
+            inputs = task.corrupt(images.float() / 255, labels, draw)
+            truths.append(labels)
+            with autocast(device, precision):
+                guesses.append(task.logits(inputs).argmax(1))
+                if task.in_patches:
+                    apart.append(task.logits(turned_apart(inputs, generator)).argmax(1))
+    truth, guess = torch.cat(truths).cpu(), torch.cat(guesses).cpu()
+    found = _accuracies(task, truth, guess)
+    if apart:
+        found |= _survival(found, truth == torch.cat(apart).cpu())
+    return found
+
+
+def turned_apart(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Inputs whose patches are turned each by a random number of quarter turns of its own.
+
+    Quarter turns whatever the task's group is: they leave square and round patches whole, and to a plain
+    network direction is as much worth as to an equivariant one.
+
+    Args:
+        inputs: of a task on patches, shape (batch, patches, channel, side, side).
+        generator: draws the turns.
+    """
+    patches = inputs.flatten(0, 1)
+    drawn = torch.randint(4, (len(patches),), generator=generator, device=generator.device)
+    result = patches.clone()
+    for turns in range(1, 4):
+        chosen = drawn.to(patches.device) == turns
+        result[chosen] = patches[chosen].rot90(turns, (-2, -1))
+    return result.view_as(inputs)
+
+
+def _accuracies(task: LabelTask, truth: Int[Tensor, " n"], guess: Int[Tensor, " n"]) -> dict[str, Any]:
+    # loading it takes a second, and not every pretraining measures labels
+    from scipy.stats import binomtest
+
+    orbit_of, right = task.labels.orbit_of, truth == guess
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, "wilson")
+    orbits = [
+        {"labels": points, "accuracy": _mean(right[orbit_of[truth] == number])}
+        for number, points in enumerate(task.labels.orbits())
+    ]
+    return {
+        "images": len(truth),
+        "accuracy": _mean(right),
+        "accuracy_lo": float(interval.low),
+        "accuracy_hi": float(interval.high),
+        "chance": 1 / len(task.labels),
+        "orbit_ceiling": len(orbits) / len(task.labels),
+        "orbit_accuracy": _mean(orbit_of[truth] == orbit_of[guess]),
+        "orbits": orbits,
+    }
+
+
+def _survival(found: dict[str, Any], right: Bool[Tensor, " n"]) -> dict[str, Any]:
+    learnt = found["accuracy_lo"] - found["chance"]
+    gained, kept = found["accuracy"] - found["chance"], _mean(right)
+    surviving = None if learnt <= 0 or kept is None else (kept - found["chance"]) / gained
+    return {"accuracy_apart": kept, "surviving": surviving}
+
+
+def _mean(values: Bool[Tensor, " n"]) -> float | None:
+    """Share of true values; None of nothing, as of an orbit that no validation image drew."""
+    return float(values.double().mean()) if len(values) else None

@@ -1,0 +1,118 @@
+"""A digest of the code that a step runs.
+
+The digest is taken from syntax trees, so that a comment, a docstring or a reformatted line reruns nothing
+and a changed statement does. It is a parameter of each Snakemake rule.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Twelve hexadecimal digits of the code of modules and of everything in eqssl that they import.
+
+    Imports are followed wherever they stand, also inside functions. Under `if TYPE_CHECKING` they are
+    followed in packages only, which declare there what they import lazily. A module that a registry
+    imports by a name held in a string is not followed: name it here too.
+    A package counts when a name is imported from it that is none of its modules.
+
+    Args:
+        modules: full names, such as "eqssl.evaluation.features".
+
+    Raises:
+        ValueError: a module is not a part of eqssl.
+    """
+    sources: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in sources:
+            sources[module], imported = _read(module)
+            waiting.extend(imported)
+    text = "\n".join(f"{module} {sources[module]}" for module in sorted(sources))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def all_modules() -> tuple[str, ...]:
+    """Every module of the package by its full name."""
+    names = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = [PACKAGE.name, *file.relative_to(PACKAGE).with_suffix("").parts]
+        names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return tuple(names)
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module or package of eqssl, None where there is no such module."""
+    base = PACKAGE.joinpath(*module.split(".")[1:])
+    for file in (base.with_suffix(".py"), base / "__init__.py"):
+        if base != PACKAGE and file.is_file():
+            return file
+    return PACKAGE / "__init__.py" if base == PACKAGE and (PACKAGE / "__init__.py").is_file() else None
+
+
+@cache
+def _read(module: str) -> tuple[str, tuple[str, ...]]:
+    """A module's code without comments and docstrings, and the modules of eqssl that it imports."""
+    file = _file(module) if module.split(".")[0] == PACKAGE.name else None
+    if file is None:
+        raise ValueError(f"{module}: no such module in {PACKAGE.name}")
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    is_package = file.name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    return _dump(tree), tuple(sorted(set(_imports(tree, package, with_types=is_package))))
+
+
+def _dump(node: object) -> str:
+    """A syntax tree as text, without positions, docstrings and empty fields.
+
+    `ast.dump` is not used: it writes the same code differently from one Python version to the next.
+    """
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        body = _without_docstring(node)
+        inside = (f"{name}={_dump(body if name == 'body' and body is not None else v)}" for name, v in fields)
+        none = "None" if isinstance(node, ast.Constant) and node.value is None else ""
+        return f"{type(node).__name__}({none}{','.join(inside)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_dump, node))}]"
+    return repr(node)
+
+
+def _without_docstring(node: ast.AST) -> list[ast.stmt] | None:
+    """The body of a module, class or function less its docstring; None for any other node."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+
+
+def _imports(node: ast.AST, package: str, with_types: bool) -> Iterator[str]:
+    """The modules of eqssl that a syntax tree imports.
+
+    Args:
+        node: the tree.
+        package: where relative imports start from.
+        with_types: whether those under `if TYPE_CHECKING` count.
+    """
+    if not with_types and isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        return
+    if isinstance(node, ast.Import):
+        yield from (name.name for name in node.names if name.name.split(".")[0] == PACKAGE.name)
+    elif isinstance(node, ast.ImportFrom):
+        above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        source = ".".join([*above, *([node.module] if node.module else [])])
+        if source.split(".")[0] == PACKAGE.name:
+            for name in node.names:
+                inner = f"{source}.{name.name}"
+                yield inner if _file(inner) else source
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, package, with_types)

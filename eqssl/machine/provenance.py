@@ -1,0 +1,71 @@
+"""How a number came to be: versions, hardware, and the code that made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from eqssl.machine.code import PACKAGE, all_modules, code_digest
+
+LIBRARIES = ("eqssl", "torch", "escnn", "numpy", "scipy", "scikit-learn", "pyarrow", "webdataset")
+
+
+def record() -> dict[str, Any]:
+    """What a result was made with: versions, platform, processor, git commit and the digest of all code."""
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in LIBRARIES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": cores(),
+        "commit": _commit(),
+        "code": code_digest(*all_modules()),
+    }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _processor() -> str:
+    """Model name of the processor, with its family and model, as virtual machines shorten the name."""
+    information = Path("/proc/cpuinfo")
+    described = _first_processor(information.read_text("utf-8", "replace")) if information.exists() else None
+    return described or platform.processor() or platform.machine()
+
+
+def _first_processor(information: str) -> str | None:
+    """Name, family and model from the first entry of /proc/cpuinfo; None where it has no name."""
+    entry = information.partition("\n\n")[0].splitlines()
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in entry)}
+    name, family, model = (values.get(key) for key in ("model name", "cpu family", "model"))
+    return f"{name} (family {family}, model {model})" if name and family and model else name
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the working tree that this package lies in; None for an installed package."""
+    if not (PACKAGE.parent / ".git").exists():
+        return None
+    command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--verify", "--quiet", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

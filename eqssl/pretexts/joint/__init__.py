@@ -1,0 +1,1 @@
+"""Joint-embedding pretexts: two or more views of an image meet in one embedding space."""

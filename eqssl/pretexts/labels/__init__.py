@@ -1,0 +1,1 @@
+"""Equivariant pretext labels: relative location, jigsaw, orientation."""

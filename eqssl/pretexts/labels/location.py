@@ -1,0 +1,121 @@
+"""Relative location as equivariant labels: which of eight neighbours of the centre is this patch?"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from eqssl.pretexts.base import TaskSettings
+from eqssl.pretexts.labels.base import Draw, cross_entropy
+from eqssl.pretexts.labels.layouts import Grid, Ring
+from eqssl.pretexts.labels.patch_task import PatchTask
+from eqssl.pretexts.labels.patches import PatchSettings
+from eqssl.symmetry import GSet
+
+NEIGHBOURS = 8
+SIDE = 3
+
+
+class RelativeLocationSettings(PatchSettings):
+    """Settings of the task.
+
+    Attributes:
+        layout: `grid`: the outer cells of a 3 x 3 grid, for the groups of the pixel grid; `ring`: patches on
+            a ring of radius `cell` about the centre, for every group.
+    """
+
+    layout: Literal["grid", "ring"]
+
+    def misfit(self) -> str | None:
+        """Why the patches do not fit into the layout."""
+        return Ring.misfit(self) if self.layout == "ring" else super().misfit()
+
+
+class RelativeLocation(PatchTask):
+    """Tell the slot of a patch beside the centre (Doersch et al. 2015, arXiv 1505.05192), equivariantly.
+
+    The labels are the eight outer slots of a 3 x 3 grid, or of a ring, moved by the group as it moves the
+    image; an input is the pair (centre patch, patch of slot y). The plain twin has the same encoder,
+    corruption and widths, and a head without symmetry, which fails (B).
+
+    Against shortcuts: a gap between patches and a shift of each (which turns with the image), loss of
+    colours, and each patch standardised by itself.
+    """
+
+    Settings: ClassVar[type[TaskSettings]] = RelativeLocationSettings
+
+    @classmethod
+    def refusal(cls, settings: RelativeLocationSettings, group_name: str) -> str | None:
+        """A grid needs a group of the pixel grid."""
+        reason = None if settings.layout == "ring" else Grid.refusal(group_name)
+        return reason and f"{reason}; or set layout: ring"
+
+    def build(
+        self, settings: RelativeLocationSettings, classes: int, generator: torch.Generator | None
+    ) -> None:
+        """Create the labels and the head."""
+        self.settings = settings
+        ring = settings.layout == "ring"
+        self.layout = Ring(self.group, settings) if ring else Grid(self.group, settings, SIDE)
+        self.centre = Ring.centre if ring else NEIGHBOURS // 2
+        self.labels = _without(self.slots, self.centre)
+        self.head = self.make_head(settings, None, generator, of_pairs=True)
+
+    def corrupt(
+        self,
+        images: Float[Tensor, "batch channel side side"],
+        labels: Int[Tensor, " batch"],
+        draw: Draw,
+    ) -> Float[Tensor, "batch 2 channel patch patch"]:
+        """The pair t(x, y): the centre patch and the patch of the label's slot."""
+        patches = self.patches(images, draw)
+        slot = labels + (labels >= self.centre)
+        return torch.stack([patches[:, self.centre], patches[torch.arange(len(images)), slot]], 1)
+
+    def logits(self, inputs: Float[Tensor, "batch 2 channel patch patch"]) -> Float[Tensor, "batch 8"]:
+        """Logits over the eight slots for pairs of patches."""
+        return self._scores(inputs[:, 0], inputs[:, 1])
+
+    def _scores(
+        self,
+        centres: Float[Tensor, "batch channel patch patch"],
+        outer: Float[Tensor, "k*batch channel patch patch"],
+    ) -> Float[Tensor, "k*batch 8"]:
+        """Scores for pairs of all centres with the first patch of each, then with the second, and so on."""
+        features = self.encoder(torch.cat([outer, centres]))
+        of_outer, of_centres = features.split([len(outer), len(centres)])
+        scores: Tensor = self.head((of_centres, of_outer)).squeeze(1)
+        return band_limited(scores) if self.group.is_continuous else scores
+
+    def loss(
+        self,
+        images: UInt8[Tensor, "batch channel side side"],
+        labels: Int[Tensor, " batch"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """Cross-entropy over all eight neighbours of each image, whose centre is encoded once."""
+        patches = self.patches(images.float() / 255, self.draw(len(images), generator)).transpose(0, 1)
+        outer = torch.cat([patches[: self.centre], patches[self.centre + 1 :]])
+        logits = self._scores(patches[self.centre], outer.flatten(0, 1))
+        slots = torch.arange(NEIGHBOURS, device=logits.device)
+        return cross_entropy(logits, slots.repeat_interleave(len(images)))
+
+
+def band_limited(logits: Float[Tensor, "batch 8"]) -> Float[Tensor, "batch 8"]:
+    """Scores of eight angles without their fourth frequency, l_k - (-1)^k mean over j of (-1)^j l_j.
+
+    Under SO2 and O2 the label is an angle, and the scores are samples of a function of it with the band limit
+    of the fields, 3; eight samples could also hold the frequency that changes its sign from each to the next.
+    """
+    sign = 1 - 2 * (torch.arange(NEIGHBOURS, device=logits.device) % 2).to(logits.dtype)
+    return logits - sign * (logits * sign).mean(1, keepdim=True)
+
+
+def _without(slots: GSet, centre: int) -> GSet:
+    """The other slots, in their order."""
+    outer = [slot for slot in range(len(slots)) if slot != centre]
+    moved = slots.action[:, outer]
+    return GSet(slots.group, moved - (moved > centre).to(moved.dtype))

@@ -1,0 +1,50 @@
+"""What the label tasks on patches share: what they draw, how it turns, and the patches themselves."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from eqssl.pretexts.labels.base import Draw, LabelTask
+from eqssl.pretexts.labels.layouts import Layout
+from eqssl.pretexts.labels.patches import PatchSettings, draw_gray, without_colours
+from eqssl.symmetry import GSet
+
+
+class PatchTask(LabelTask):
+    """A label task whose inputs consist of patches.
+
+    Attributes:
+        settings: of the task.
+        layout: where the patches lie; subclasses create it.
+    """
+
+    in_patches: ClassVar[bool] = True
+    settings: PatchSettings
+    layout: Layout
+
+    @property
+    def slots(self) -> GSet:
+        """The places of all patches."""
+        return self.layout.slots
+
+    def draw(self, batch: int, generator: torch.Generator) -> Draw:
+        """Shifts of all patches, and which images lose their colours."""
+        gray: Draw = {}
+        if self.encoder.image_shape[0] > 1 and self.settings.gray > 0:
+            gray = {"gray": draw_gray(batch, self.settings.gray, generator)}
+        return {**gray, "shifts": self.layout.draw_shifts(batch, generator)}
+
+    def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
+        """Shifts turn with their patches, lost colours stay lost."""
+        return {**draw, "shifts": self.layout.act_on_shifts(draw["shifts"], element)}
+
+    def patches(
+        self, images: Float[Tensor, "batch channel side side"], draw: Draw
+    ) -> Float[Tensor, "batch slots channel patch patch"]:
+        """All patches of each image, in their own places."""
+        source = without_colours(images, draw["gray"]) if "gray" in draw else images
+        return self.layout.patches(source, draw["shifts"])

@@ -1,0 +1,135 @@
+"""Patches cut from images, with measures against shortcuts that lead around the content."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from eqssl.pretexts.labels.base import LabelSettings
+
+
+class PatchSettings(LabelSettings):
+    """Settings of the tasks on patches. Sizes are pixels of the image after it was resized to whole cells.
+
+    Attributes:
+        margin: share of the image's side that is cut off on every side before it is resized; the corners
+            of a disc would tell where a patch comes from.
+        cell: side of a cell of the grid.
+        patch: side of a patch; a gap between neighbours keeps lines from going on from one to the next.
+        jitter: largest shift of a patch from the middle of its cell, in pixels.
+        gray: probability that an image with colours loses them; chromatic aberration tells locations.
+    """
+
+    margin: Annotated[float, Field(ge=0, lt=0.5)]
+    cell: Annotated[int, Field(ge=2)]
+    patch: Annotated[int, Field(ge=2)]
+    jitter: Annotated[int, Field(ge=0)]
+    gray: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        reason = self.misfit()
+        if reason:
+            raise ValueError(reason)
+        return self
+
+    def misfit(self) -> str | None:
+        """Why patches do not fit into the square cells of a grid; None if they do."""
+        free = self.cell - self.patch
+        if free < 0 or free % 2:
+            return f"patch: given {self.patch} in a cell of {self.cell}, allowed: cell minus an even number"
+        if self.jitter > free // 2:
+            return f"jitter: given {self.jitter}, allowed: at most {free // 2} (half of cell - patch)"
+        return None
+
+
+def middle_of(
+    images: Float[Tensor, "batch channel side side"], margin: float, side: int
+) -> Float[Tensor, "batch channel new new"]:
+    """The images without a margin, resized to `side` pixels; commutes with the groups of the pixel grid.
+
+    Bilinear with the filter widened where pixels get fewer, as `torch.nn.functional.interpolate` has it with
+    `antialias`, which takes several times as long.
+    """
+    cut = int(margin * images.shape[-1])
+    middle = images[..., cut : images.shape[-2] - cut, cut : images.shape[-1] - cut]
+    along = _resizing(middle.shape[-1], side, images.dtype, images.device)
+    # in full precision whatever autocast says: an image is no feature
+    with torch.autocast(images.device.type, enabled=False):
+        return along @ middle @ along.t()
+
+
+@cache
+def _resizing(side: int, new: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "new side"]:
+    """The matrix that resizes columns of pixels; reversed on both sides it is itself, to the bit."""
+    # made on the device: a tensor from elsewhere would have to be waited for
+    columns = torch.eye(side, dtype=dtype, device=device)[None, None]
+    resized = F.interpolate(columns, (new, side), mode="bilinear", antialias=True, align_corners=False)[0, 0]
+    return (resized + resized.flip(0, 1)) / 2
+
+
+def cut(
+    images: Float[Tensor, "batch channel side side"], corners: Int[Tensor, "batch slots 2"], size: int
+) -> Float[Tensor, "batch slots channel size size"]:
+    """Square patches of images.
+
+    Args:
+        images: the images.
+        corners: row and column of the upper left pixel of each patch.
+        size: side of a patch.
+    """
+    side = images.shape[-1]
+    # numbers of pixels, made on the device: tensors of Python numbers would have to be copied there
+    inside = torch.arange(size, device=images.device)
+    window = (inside[:, None] * side + inside).flatten()
+    pixels = (corners[..., 0] * side + corners[..., 1])[..., None] + window
+    of_channels = pixels.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    found = images.flatten(2).gather(2, of_channels)
+    return found.unflatten(2, (corners.shape[1], size, size)).transpose(1, 2)
+
+
+def draw_shifts(
+    batch: int, slots: int, jitter: int, generator: torch.Generator
+) -> Int[Tensor, "batch slots 2"]:
+    """Random shifts (down, right) of patches, each way up to `jitter` pixels."""
+    return torch.randint(-jitter, jitter + 1, (batch, slots, 2), generator=generator, device=generator.device)
+
+
+def draw_gray(batch: int, probability: float, generator: torch.Generator) -> Bool[Tensor, " batch"]:
+    """Which images lose their colours."""
+    return torch.rand(batch, generator=generator, device=generator.device) < probability
+
+
+def without_colours(
+    images: Float[Tensor, "batch channel side side"], gray: Bool[Tensor, " batch"]
+) -> Float[Tensor, "batch channel side side"]:
+    """Replace all channels of some images by their mean."""
+    mean = images.mean(1, keepdim=True).expand_as(images)
+    return torch.where(gray[:, None, None, None], mean, images)
+
+
+def standardised(
+    patches: Float[Tensor, "*batch channel side side"],
+    inside: Bool[Tensor, "side side"] | None = None,
+) -> Float[Tensor, "*batch channel side side"]:
+    """Each patch with mean 0 and standard deviation 1 over its pixels and channels; a flat one becomes 0.
+
+    Args:
+        patches: the patches.
+        inside: the pixels that count; all others become 0.
+    """
+    if inside is None:
+        centred = patches - patches.mean((-3, -2, -1), keepdim=True)
+        deviation = centred.square().mean((-3, -2, -1), keepdim=True).sqrt()
+    else:
+        share = inside.to(patches.dtype) / (inside.sum() * patches.shape[-3])
+        centred = (patches - (share * patches).sum((-3, -2, -1), keepdim=True)) * inside
+        deviation = (share * centred.square()).sum((-3, -2, -1), keepdim=True).sqrt()
+    # below one step of eight bits there is nothing but rounding
+    return centred / deviation.clamp(min=1 / 255)

@@ -1,0 +1,70 @@
+import pytest
+
+from eqssl.config import jobs
+from eqssl.config.params import Cell, Params
+from eqssl.config.settings import digest
+
+
+def replaced(params: Params, section: str, **changes: object) -> Params:
+    values = params.plain()
+    values[section] = {**values[section], **changes}
+    return Params.check(values)
+
+
+def folders(params: Params) -> dict[str, str]:
+    return {
+        "shards": jobs.shard_folder(params, params.dataset),
+        "cell": jobs.cell_folder(params, params.cell),
+        "evaluation": jobs.evaluation_folder(params, params.cell),
+        "probe": jobs.probe_folder(params, params.cell),
+    }
+
+
+def differing(one: Params, other: Params) -> set[str]:
+    a, b = folders(one), folders(other)
+    return {name for name in a if a[name] != b[name]}
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "moved"),
+    [
+        ("shards", {"seed": 1}, {"shards", "cell", "evaluation", "probe"}),
+        ("encoder", {"kernel": 5}, {"cell", "evaluation", "probe"}),
+        ("views", {"blur": 0.5}, {"cell", "evaluation", "probe"}),
+        ("pretrain", {"epochs": 99}, {"cell", "evaluation", "probe"}),
+        ("features", {"seed": 1}, {"evaluation", "probe"}),
+        ("probe", {"seed": 1}, {"probe"}),
+        ("machine", {"checkpoint_seconds": 1.0}, set()),
+        ("grid", {"seed": [0, 1]}, set()),
+    ],
+)
+def test_a_setting_moves_what_it_decides_and_nothing_else(params: Params, section, change, moved):
+    assert differing(params, replaced(params, section, **change)) == moved
+
+
+def test_another_pretexts_settings_do_not_move_a_cell(params: Params):
+    changed = replaced(params, "pretexts", labels={**params.pretexts["labels"], "hidden": 64})
+    assert differing(params, changed) == set()
+    cell = Cell(dataset=params.dataset, group="C4", pretext="labels", seed=0)
+    assert jobs.cell_folder(params, cell) != jobs.cell_folder(changed, cell)
+
+
+def test_what_a_pretext_changes_in_its_training_counts(params: Params):
+    changed = replaced(
+        params, "pretexts", eq_labels={**params.pretexts["eq_labels"], "pretrain": {"epochs": 99}}
+    )
+    assert differing(params, changed) == {"cell", "evaluation", "probe"}
+    assert jobs.pretrain_job(changed, changed.cell).pretrain.epochs == 99
+
+
+def test_jobs_survive_the_command_line(params: Params):
+    job = jobs.pretrain_job(params, params.cell)
+    assert jobs.PretrainJob.model_validate_json(job.json_text()) == job
+    assert job.cell == params.cell
+
+
+def test_equal_numbers_have_one_digest():
+    assert digest({"a": 1, "b": [1.0, 2]}) == digest({"b": [1, 2.0], "a": 1.0})
+    assert digest({"a": 1}) != digest({"a": True})
+    assert digest({"a": 1}) != digest({"a": "1"})
+    assert len(digest({})) == 8

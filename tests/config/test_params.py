@@ -1,0 +1,135 @@
+import copy
+import datetime
+from pathlib import Path
+
+import pydantic
+import pytest
+import yaml
+from merging import merged
+
+from eqssl.config.params import Cell, Params
+
+VALUES = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+
+
+def changed(key: str, value: object) -> dict:
+    values = copy.deepcopy(VALUES)
+    *path, last = key.split(".")
+    table = values
+    for part in path:
+        table = table[part]
+    table[last] = value
+    return values
+
+
+def test_the_shipped_settings_are_the_quick_real_run():
+    params = Params.check(VALUES)
+    assert params.cell == Cell(dataset="fashion_mnist_rot_sample", group="C4", pretext="eq_labels", seed=0)
+    cells = list(params.cells())
+    assert len(cells) == 18
+    assert {cell.group for cell in cells} == {"trivial", "C4", "D4"}
+
+
+def test_settings_are_frozen():
+    params = Params.check(VALUES)
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        params.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "pretrain.epohcs",
+            3,
+            r"pretrain\.epohcs: no such setting; did you mean 'epochs'\? \(allowed: batch_size",
+        ),
+        ("epochs", 3, r"epochs: no such setting.*\(allowed: dataset"),
+        ("pretrain.epochs", "three", r"pretrain\.epochs: given 'three', allowed: a valid integer"),
+        ("pretrain.epochs", 1.5, r"pretrain\.epochs: given 1\.5, allowed: a valid integer"),
+        ("pretrain.epochs", True, r"pretrain\.epochs: given True, allowed: a valid integer"),
+        ("pretrain.epochs", -1, r"pretrain\.epochs: given -1, allowed: greater than or equal to 0"),
+        ("pretrain.learning_rate", "1e-3", r"pretrain\.learning_rate: given '1e-3', allowed: a valid number"),
+        ("pretrain.optimiser", "sgd", r"pretrain\.optimiser: given 'sgd', allowed: 'adamw' or 'lars'"),
+        (
+            "group",
+            "C3",
+            r"group: given 'C3', allowed: 'trivial', 'C2', 'C4', 'C8', 'D1', 'D2', 'D4', 'D8', 'SO2' or 'O2'",
+        ),
+        ("grid.group", ["C4", "C16"], r"grid\.group\.1: given 'C16', allowed: 'trivial'"),
+        ("grid.group", [], r"grid\.group: given \[\], allowed: "),
+        ("dataset", "cifar", r"dataset: given 'cifar', allowed: fashion_mnist, "),
+        ("grid.dataset", ["cifar"], r"grid\.dataset: given 'cifar', allowed: fashion_mnist, "),
+        ("pretext", "eq_label", r"pretext: given 'eq_label', allowed: contrastive, eq_jigsaw"),
+        ("grid.pretext", ["eq_label"], r"grid\.pretext: given 'eq_label', allowed: contrastive, eq_jigsaw"),
+        ("encoder.name", "vgg", r"encoder\.name: given 'vgg', allowed: cnn"),
+        (
+            "datasets.mine",
+            {"source": "zip", "turned": True},
+            r"datasets\.mine\.source: given 'zip', allowed: ",
+        ),
+        ("datasets.mine", {"source": "parquet"}, r"datasets\.mine\.turned: is missing"),
+        ("pretexts.labels.pach", 3, r"pretexts\.labels\.pach: no such setting; did you mean 'patch'\?"),
+        ("pretexts.labels.task", "rotnet", r"pretexts\.labels\.task: given 'rotnet', allowed: combined"),
+        ("pretexts.labels.pretrain", {"epohcs": 2}, r"pretexts\.labels\.pretrain\.epohcs: no such setting"),
+        ("pretexts.labels.pretrain", 2, r"pretexts\.labels\.pretrain: given 2, allowed: a table"),
+        ("pretexts.labels", "x", r"pretexts\.labels: given 'x', allowed: a table of settings"),
+        (
+            "views.crop_scale",
+            [1.0, 0.2],
+            r"views: crop_scale: given \[1\.0, 0\.2\], allowed: the smaller number first",
+        ),
+        ("features.views", ["grid", "stored"], r"features: views: .* allowed: 'stored' first"),
+        ("pretrain.warmup_epochs", 99.0, r"pretrain: warmup_epochs: given 99\.0, allowed: at most epochs"),
+        ("pretrain.learning_rate", float("inf"), r"learning_rate: given .*inf.*, allowed: a finite number"),
+        ("seed", datetime.date(2026, 1, 2), r"seed: given '2026-01-02', allowed: a valid integer"),
+        ("seed", -1, r"seed: given -1, allowed: greater than or equal to 0"),
+        ("shards", 8, r"shards: given 8, allowed: a table of settings"),
+    ],
+)
+def test_a_bad_value_names_its_key_what_was_given_and_what_is_allowed(key: str, value: object, message: str):
+    with pytest.raises(ValueError, match=message):
+        Params.check(changed(key, value))
+
+
+def test_several_mistakes_are_all_named():
+    values = changed("pretrain.epohcs", 3)
+    values["shards"]["count"] = 0
+    del values["seed"]
+    with pytest.raises(ValueError, match="is missing") as caught:
+        Params.check(values)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_pretext_that_refuses_a_group_says_why(monkeypatch):
+    from eqssl.pretexts.labels.location import RelativeLocation
+
+    monkeypatch.setattr(
+        RelativeLocation, "refusal", classmethod(lambda cls, settings, name: "no" if name == "D4" else None)
+    )
+    with pytest.raises(ValueError, match=r"grid\.group: given 'D4' with pretext 'eq_labels': no"):
+        Params.check(VALUES)
+
+
+def test_the_file_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"absent\.yaml"):
+        Params.load(tmp_path / "absent.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [")
+    with pytest.raises(ValueError, match=r"broken\.yaml: not YAML"):
+        Params.load(broken)
+    broken.write_text("- 1")
+    with pytest.raises(ValueError, match=r"broken\.yaml: Params: given \[1\], allowed: a table"):
+        Params.load(broken)
+
+
+def test_a_pretext_can_change_how_it_is_trained():
+    params = Params.check(changed("pretexts.labels.pretrain", {"epochs": 9}))
+    assert params.pretrain_settings("labels").epochs == 9
+    assert params.pretrain_settings("labels").batch_size == params.pretrain.batch_size
+    assert params.pretrain_settings("eq_labels") == params.pretrain
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml")))
+def test_published_settings_are_valid(path: Path):
+    Params.check(merged(VALUES, yaml.safe_load(path.read_text())))
