@@ -19,10 +19,11 @@ test: $(STAMP) ## every fast test
 test-all: $(STAMP) ## every test
 	$(BIN)/python -m pytest -n 2
 
-lint: $(STAMP) ## style, types and the workflow
+lint: $(STAMP) ## style, types, which room imports which, and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
