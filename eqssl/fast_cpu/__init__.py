@@ -1,0 +1,1 @@
+"""Fast inference of released networks on a CPU."""

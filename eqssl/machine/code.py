@@ -13,6 +13,12 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+UNCOUNTED = ("config", "machine", "fast_cpu")
+"""Rooms that compute no result, and so are not followed.
+
+What settings decide is in a step's job, which Snakemake compares too. The machine room writes, locks and shows.
+`fast_cpu` serves released networks, which no step runs.
+"""
 
 
 @cache
@@ -22,7 +28,8 @@ def code_digest(*modules: str) -> str:
     Imports are followed wherever they stand, also inside functions. Under `if TYPE_CHECKING` they are
     followed in packages only, which declare there what they import lazily. A module that a registry
     imports by a name held in a string is not followed: name it here too.
-    A package counts when a name is imported from it that is none of its modules.
+    A package counts when a name is imported from it that is none of its modules. Rooms that compute no result
+    (`UNCOUNTED`) are not followed; a module of theirs counts where it is named here.
 
     Args:
         modules: full names, such as "eqssl.evaluation.features".
@@ -36,9 +43,13 @@ def code_digest(*modules: str) -> str:
         module = waiting.pop()
         if module not in sources:
             sources[module], imported = _read(module)
-            waiting.extend(imported)
+            waiting.extend(name for name in imported if not _is_uncounted(name))
     text = "\n".join(f"{module} {sources[module]}" for module in sorted(sources))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _is_uncounted(module: str) -> bool:
+    return module.split(".")[1:2] in ([room] for room in UNCOUNTED)
 
 
 @cache

@@ -33,6 +33,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "rooms/b.py": "b = 1\n",
         "rooms/c.py": "c = 1\n",
         "lazy.py": "from eqssl.rooms import a\n",
+        "machine/__init__.py": "",
+        "machine/files.py": "x = 1\n",
+        "writes.py": "from eqssl.machine.files import x\n",
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -93,6 +96,8 @@ def test_every_part_of_an_expression_counts(package: Path, old: str, new: str) -
         ("eqssl.lazy", "rooms/b.py", True),
         ("eqssl.lazy", "rooms/c.py", False),
         ("eqssl.rooms", "rooms/b.py", True),
+        ("eqssl.writes", "machine/files.py", False),
+        ("eqssl.machine.files", "machine/files.py", True),
     ],
 )
 def test_what_counts_is_what_is_imported(package: Path, module: str, name: str, counts: bool) -> None:
