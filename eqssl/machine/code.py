@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 UNCOUNTED = ("config", "machine", "fast_cpu")
 """Rooms that compute no result, and so are not followed.
 
-What settings decide is in a step's job, which Snakemake compares too. The machine room writes, locks and shows.
-`fast_cpu` serves released networks, which no step runs.
+What settings decide is in a step's job, which Snakemake compares too. The machine room writes, locks and
+shows. `fast_cpu` serves released networks, which no step runs.
 """
 
 
