@@ -111,11 +111,10 @@ def shard_code(wildcards):
 
 def pretrain_code(wildcards):
     """Digest of the code that trains a cell. Registries import by name, so the names are given here."""
-    task = PARAMS.pretexts[wildcards.pretext]["task"]
     return code_digest(
         "eqssl.training.pretraining",
         "eqssl.evaluation.pretext_accuracy",
-        pretexts.module_of(task),
+        *pretexts.modules_of(PARAMS.pretexts[wildcards.pretext]),
         encoders.module_of(PARAMS.encoder.name),
     )
 
