@@ -59,13 +59,13 @@ def _build(name: str, group_name: str, kernel: int, side: int) -> dict[str, Any]
     started = time.perf_counter()
     import torch
 
-    from eqssl.config.params import EncoderSettings
+    from eqssl.config.encoders import EncoderSettings
     from eqssl.encoders import build_encoder, save_encoder
     from eqssl.symmetry import _escnn  # noqa: F401 - imported here so that building does not pay for it
 
     torch.set_num_threads(1)
     imported = time.perf_counter()
-    settings = EncoderSettings.model_validate(
+    settings = EncoderSettings.read(
         {"name": name, "kernel": kernel, "match": "params", "group_pooling": "mean"}
     )
     times = []

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from eqssl.config.params import EncoderSettings
+from eqssl.config.encoders import EncoderSettings
 from eqssl.encoders import build_encoder, network
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.layers import EquivariantLayers, Layers, Normalised
@@ -208,7 +208,7 @@ def _stage(layers: Layers, case: Case) -> Stage:
 
 @lru_cache(maxsize=2)
 def _encoder(case: Case) -> Encoder:
-    settings = EncoderSettings.model_validate(
+    settings = EncoderSettings.read(
         {
             "name": case.encoder,
             "width": case.width,

@@ -23,7 +23,7 @@ import kornia.augmentation as kornia
 import torch
 from torch import Tensor, nn
 
-from eqssl.config.params import ViewSettings
+from eqssl.config.views import ViewSettings
 from eqssl.data.views.random_view import random_view
 from eqssl.machine.provenance import record
 

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from eqssl import pretexts
-from eqssl.config.params import DatasetSettings, Params
+from eqssl.config.params import Params
+from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.stored_form import stored_form
 from eqssl.data.sources import open_source
 from eqssl.machine.files import atomic
@@ -52,7 +53,7 @@ DRAWINGS = {
 
 def stored_image() -> Tensor:
     """The image as shards hold it, of shape (channel, side, side)."""
-    settings = DatasetSettings(source="fashion_mnist_sample", path=None, turned=False)
+    settings = SourceSettings.read({"source": "fashion_mnist_sample", "turned": False})
     sample = next(found for found in open_source(settings).samples("train") if found.index == IMAGE)
     return torch.from_numpy(stored_form(sample, settings)).permute(2, 0, 1)
 

@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from eqssl.config.params import DatasetSettings
+from eqssl.config.sources import FashionMnistSettings
 from eqssl.data.sources.fashion_mnist import CLASSES, EMBEDDED, NUMBERS, FashionMnist
 from eqssl.machine.files import atomic
 
@@ -31,7 +31,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 def main() -> None:
     """Write the five files into the package and print the SHA-256 of their uncompressed bytes."""
     folder = sys.argv[1] if len(sys.argv) > 1 else None
-    source = FashionMnist(DatasetSettings(source="fashion_mnist", path=folder, turned=False))
+    source = FashionMnist(FashionMnistSettings(source="fashion_mnist", path=folder, turned=False))
     arrays = {}
     for split, prefix in (("train", "train"), ("test", "t10k")):
         samples = list(source.samples(split))

@@ -6,23 +6,18 @@ content: earlier results stay, and going back to an earlier setting costs nothin
 
 from __future__ import annotations
 
-from typing import Any
-
-from eqssl.config.params import (
-    Cell,
-    DatasetSettings,
-    EncoderSettings,
-    FeatureSettings,
-    GroupName,
-    Name,
-    Params,
-    PretrainSettings,
-    ProbeSettings,
-    Seed,
-    ShardSettings,
-    ViewSettings,
-)
+from eqssl.config.encoders import AnyEncoder
+from eqssl.config.evaluation import FeatureSettings, ProbeSettings
+from eqssl.config.grid import Cell
+from eqssl.config.groups import GroupName
+from eqssl.config.params import Params
+from eqssl.config.pretexts import AnyPretext
+from eqssl.config.pretraining import PretrainSettings
 from eqssl.config.settings import Settings, digest
+from eqssl.config.shards import ShardSettings
+from eqssl.config.sources import AnySource
+from eqssl.config.values import Name, Seed
+from eqssl.config.views import ViewSettings
 
 
 class Job(Settings):
@@ -42,7 +37,7 @@ class ShardJob(Job):
     """`eqssl shard`: a source into tars."""
 
     dataset: Name
-    data: DatasetSettings
+    data: AnySource
     shards: ShardSettings
 
 
@@ -54,10 +49,10 @@ class PretrainJob(Job):
     pretext: Name
     seed: Seed
     data: str
-    encoder: EncoderSettings
+    encoder: AnyEncoder
     views: ViewSettings
     pretrain: PretrainSettings
-    task: dict[str, Any]
+    task: AnyPretext
 
     @property
     def cell(self) -> Cell:
@@ -84,14 +79,13 @@ def shard_job(params: Params, dataset: str) -> ShardJob:
 
 def pretrain_job(params: Params, cell: Cell) -> PretrainJob:
     """The job that trains the encoder of a cell."""
-    task = {key: value for key, value in params.pretexts[cell.pretext].items() if key != "pretrain"}
     return PretrainJob(
         **cell.plain(),
         data=shard_job(params, cell.dataset).digest,
         encoder=params.encoder,
         views=params.views,
         pretrain=params.pretrain_settings(cell.pretext),
-        task=task,
+        task=params.pretexts[cell.pretext].alone(),
     )
 
 

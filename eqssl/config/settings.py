@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from eqssl.config.errors import TABLE, explain
 
 
 class Settings(BaseModel):
@@ -34,7 +35,7 @@ class Settings(BaseModel):
             ValueError: names every offending key, its value and what is allowed.
         """
         if not isinstance(values, Mapping):
-            raise ValueError(f"{where or cls.__name__}: given {values!r}, allowed: a table of settings")
+            raise ValueError(f"{where or cls.__name__}: given {values!r}, allowed: {TABLE}")
         try:
             return cls.model_validate_json(json.dumps(dict(values), default=str))
         except ValidationError as error:
@@ -44,40 +45,6 @@ class Settings(BaseModel):
         """The settings as JSON-compatible lists, mappings and scalars."""
         values: dict[str, Any] = self.model_dump(mode="json")
         return values
-
-
-def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
-    """One line for each mistake: `key: given VALUE, allowed: WHAT`."""
-    lines = []
-    for item in error.errors(include_url=False):
-        location = [str(part) for part in item["loc"]]
-        key = ".".join(([where] if where else []) + location)
-        if item["type"] == "extra_forbidden":
-            known = _fields_at(model, location[:-1])
-            close = difflib.get_close_matches(location[-1], known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            lines.append(f"{key}: no such setting{hint} (allowed: {', '.join(known)})")
-        elif item["type"] == "missing":
-            lines.append(f"{key}: is missing")
-        elif item["type"] == "value_error":
-            prefix = f"{key}: " if location else (f"{where}: " if where else "")
-            lines.append(prefix + str(item["ctx"]["error"]))
-        else:
-            message = item["msg"].removeprefix("Input should be ")
-            allowed = "a table of settings" if message == "an object" else message
-            lines.append(f"{key}: given {item['input']!r}, allowed: {allowed}")
-    return "\n".join(lines)
-
-
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Names of the fields of the model that lies at `path` below `model`."""
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return sorted(model.model_fields)
 
 
 def digest(values: object) -> str:

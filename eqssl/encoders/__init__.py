@@ -1,6 +1,7 @@
-"""Encoders: images to regular fields. Adding one is a file in this folder and a line in `_CLASSES`.
+"""Encoders: images to regular fields.
 
-This module imports no encoder: names are looked up first, modules when one is built.
+Adding one is a file in this folder and a class in `eqssl/config/encoders.py`. This module imports no
+encoder: settings are read first, modules when one is built.
 """
 
 from __future__ import annotations
@@ -8,21 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from eqssl.config.encoders import EncoderSettings
+
 if TYPE_CHECKING:
     from eqssl.encoders.base import Encoder
     from eqssl.encoders.build import build_encoder
     from eqssl.encoders.release.fold import release
     from eqssl.encoders.release.saving import load_encoder, save_encoder
-
-# name in params.yaml -> module in this folder : class
-_CLASSES = {
-    "cnn": "cnn:Network",
-    "resnet18": "resnet:ResNet18",
-    "resnet34": "resnet:ResNet34",
-    "resnet50": "resnet:ResNet50",
-    "wide_resnet16_8": "wide_resnet:WideResNet16x8",
-    "wide_resnet28_10": "wide_resnet:WideResNet28x10",
-}
 
 _LAZY = {
     "Encoder": "eqssl.encoders.base",
@@ -36,7 +29,6 @@ __all__ = [
     "Encoder",
     "build_encoder",
     "load_encoder",
-    "module_of",
     "names",
     "network",
     "release",
@@ -46,18 +38,7 @@ __all__ = [
 
 def names() -> list[str]:
     """Names that `encoder.name` takes."""
-    return sorted(_CLASSES)
-
-
-def module_of(name: str) -> str:
-    """Dotted name of the module that holds an encoder.
-
-    Raises:
-        ValueError: if there is no encoder of that name.
-    """
-    if name not in _CLASSES:
-        raise ValueError(f"encoder.name: given {name!r}, allowed: {', '.join(names())}")
-    return f"{__name__}.{_CLASSES[name].partition(':')[0]}"
+    return list(EncoderSettings.kinds())
 
 
 def network(name: str) -> type[Encoder]:
@@ -66,7 +47,7 @@ def network(name: str) -> type[Encoder]:
     Raises:
         ValueError: if there is no encoder of that name.
     """
-    found: type[Encoder] = getattr(import_module(module_of(name)), _CLASSES[name].partition(":")[2])
+    found: type[Encoder] = EncoderSettings.named(name, "encoder.name").imported()
     return found
 
 

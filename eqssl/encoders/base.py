@@ -89,8 +89,6 @@ class Encoder(nn.Module):
     """Name in the registry."""
     default_width: ClassVar[tuple[int, ...]]
     """Channels of each stage of the plain network that the group's is measured against."""
-    any_depth: ClassVar[bool] = False
-    """Whether the number of stages is free; otherwise it is that of `default_width`."""
 
     def __init__(
         self, shape: Shape, layers: Layers, restricted: Layers, sampling: Tensor | None = None

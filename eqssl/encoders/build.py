@@ -18,7 +18,7 @@ from eqssl.nn.fourier import ROTATIONS, field_size, sampling_matrix
 from eqssl.symmetry import group
 
 if TYPE_CHECKING:
-    from eqssl.config.params import EncoderSettings
+    from eqssl.config.encoders import EncoderSettings
 
 
 def build_encoder(
@@ -40,13 +40,13 @@ def build_encoder(
         generator: draws the first weights.
 
     Raises:
-        ValueError: for an unknown group, images that are not square, another number of stages than the
-            architecture has, or a layer that would break the symmetry at this size.
+        ValueError: for an unknown group, images that are not square, or a layer that would break the symmetry
+            at this size.
     """
     if image_shape[1] != image_shape[2]:
         raise ValueError(f"image_shape: given {image_shape}, allowed: square images")
     G, architecture = group(group_name), network(settings.name)
-    width = _width(settings, architecture)
+    width = settings.width or architecture.default_width
     kept = len(width) if settings.equivariant_stages is None else settings.equivariant_stages
 
     def shape(name: str, fields: Sequence[int]) -> Shape:
@@ -79,23 +79,6 @@ def build_encoder(
         EquivariantLayers(1, None, partial(filter_basis, "trivial"), generator),
         sampling_matrix(G) if G.is_continuous else None,
     )
-
-
-def _width(settings: EncoderSettings, architecture: type[Encoder]) -> tuple[int, ...]:
-    """Channels of each stage of the plain network."""
-    width = settings.width or architecture.default_width
-    stages = len(architecture.default_width)
-    if len(width) != stages and not architecture.any_depth:
-        allowed = (
-            f"{stages} numbers, the stages of {settings.name}, or null for {list(architecture.default_width)}"
-        )
-        raise ValueError(f"encoder.width: given {list(width)}, allowed: {allowed}")
-    if settings.equivariant_stages is not None and settings.equivariant_stages > len(width):
-        allowed = f"at most {len(width)}, the stages of {settings.name}"
-        raise ValueError(
-            f"encoder.equivariant_stages: given {settings.equivariant_stages}, allowed: {allowed}"
-        )
-    return width
 
 
 def _fields(

@@ -20,7 +20,6 @@ class Network(Encoder):
 
     name = "cnn"
     default_width = (16, 32, 64, 128)
-    any_depth = True
 
     def build(self, layers: Sequence[Layers]) -> None:
         """Create the stages."""

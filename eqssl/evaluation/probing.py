@@ -13,8 +13,8 @@ from jaxtyping import Bool, Int
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.jobs import ProbeJob
-from eqssl.config.params import ProbeSettings
 from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals

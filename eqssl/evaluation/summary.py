@@ -6,9 +6,9 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from eqssl.config.params import GroupName
+from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.files import atomic, read_json, write_json
 
@@ -23,7 +23,7 @@ IDENTITY = (
     "equivariance_error",
     "seconds_pretrain",
 )
-GROUPS: tuple[str, ...] = get_args(GroupName)
+GROUPS = tuple(PLANE_GROUPS)
 _ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 
 

@@ -9,17 +9,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from eqssl.config.params import ViewSettings
-from eqssl.config.settings import Settings
+from eqssl.config.views import ViewSettings
 from eqssl.data.views.normalise import normalise
 from eqssl.encoders.base import Encoder
 from eqssl.symmetry import Group
-
-
-class TaskSettings(Settings):
-    """Settings of a pretext: an entry of the `pretexts` table. `task` names its kind."""
-
-    task: str
 
 
 class Pretext(nn.Module):
@@ -36,7 +29,6 @@ class Pretext(nn.Module):
         generator: draws the first weights of the heads.
     """
 
-    Settings: ClassVar[type[TaskSettings]] = TaskSettings
     trains: ClassVar[bool] = True
 
     def __init__(
@@ -51,11 +43,6 @@ class Pretext(nn.Module):
         self.encoder = encoder
         self.views = views
         self.build(settings, classes, generator)
-
-    @classmethod
-    def refusal(cls, settings: Any, group_name: str) -> str | None:
-        """Why the task makes no sense for a group; None if it does."""
-        return None
 
     @abstractmethod
     def build(self, settings: Any, classes: int, generator: torch.Generator | None) -> None:

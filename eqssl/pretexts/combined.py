@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from eqssl import pretexts
-from eqssl.config.settings import Settings
-from eqssl.pretexts.base import Pretext, TaskSettings
-
-
-class Part(Settings):
-    """A pretext in a sum.
-
-    Attributes:
-        weight: of its loss.
-        pretext: its settings, as an entry of the `pretexts` table.
-    """
-
-    weight: Annotated[float, Field(gt=0)]
-    pretext: dict[str, Any]
-
-
-class CombinedSettings(TaskSettings):
-    """Settings of the task.
-
-    Attributes:
-        parts: the pretexts by names of their own.
-    """
-
-    parts: Annotated[dict[str, Part], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _parts_are_pretexts(self) -> Self:
-        for name, part in self.parts.items():
-            pretexts.read_settings(f"{name}.pretext", part.pretext)
-        return self
+from eqssl.config.pretexts import CombinedSettings
+from eqssl.pretexts.base import Pretext
 
 
 class Combined(Pretext):
@@ -53,23 +23,12 @@ class Combined(Pretext):
     equivariant and invariant losses does not change when its images are turned, as none of its parts does.
     """
 
-    Settings: ClassVar[type[TaskSettings]] = CombinedSettings
-
-    @classmethod
-    def refusal(cls, settings: CombinedSettings, group_name: str) -> str | None:
-        """A part's reason."""
-        for name, entry in _entries(settings).items():
-            reason = pretexts.refusal(f"parts.{name}", entry, group_name)
-            if reason:
-                return f"part {name}: {reason}"
-        return None
-
     def build(self, settings: CombinedSettings, classes: int, generator: torch.Generator | None) -> None:
         """Create the parts, all around the same encoder."""
         self.weights = {name: part.weight for name, part in settings.parts.items()}
         made = {
-            name: pretexts.attach(f"parts.{name}", entry, self.encoder, self.views, classes, generator)
-            for name, entry in _entries(settings).items()
+            name: pretexts.attach(f"parts.{name}", part.pretext, self.encoder, self.views, classes, generator)
+            for name, part in settings.parts.items()
         }
         self.parts = nn.ModuleDict(made)
 
@@ -97,7 +56,3 @@ class Combined(Pretext):
     def pretexts_by_name(self) -> dict[str, Pretext]:
         """The parts, by their names."""
         return {name: part for name, part in self.parts.items() if isinstance(part, Pretext)}
-
-
-def _entries(settings: CombinedSettings) -> Mapping[str, dict[str, Any]]:
-    return {name: part.pretext for name, part in settings.parts.items()}

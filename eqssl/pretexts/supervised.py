@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from eqssl.config.pretexts import PretextSettings
 from eqssl.data.views.random_view import random_view
-from eqssl.pretexts.base import Pretext, TaskSettings
+from eqssl.pretexts.base import Pretext
 
 
 class Supervised(Pretext):
     """Cross-entropy of a linear classifier on the invariant feature of one random view."""
 
-    def build(self, settings: TaskSettings, classes: int, generator: torch.Generator | None) -> None:
+    def build(self, settings: PretextSettings, classes: int, generator: torch.Generator | None) -> None:
         """Create the classifier; it starts at zero."""
         self.classifier = nn.utils.skip_init(nn.Linear, self.encoder.fields, classes)
         nn.init.zeros_(self.classifier.weight)

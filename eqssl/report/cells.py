@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
-from eqssl.config.params import GroupName
+from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.machine.files import read_json
 from eqssl.report.estimates import Estimate
 
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 IDENTITY = ("dataset", "group", "pretext", "seed")
-GROUPS: tuple[str, ...] = get_args(GroupName)
+GROUPS = tuple(PLANE_GROUPS)
 ACCURACY = re.compile(
     r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling)"
 )

@@ -112,7 +112,7 @@ def kind_of(task: Pretext) -> str:
     """The name of a task's kind, as the settings have it."""
     from eqssl import pretexts
 
-    return next(name for name in pretexts.names() if type(task) is pretexts.task_class("", name))
+    return next(name for name in pretexts.names() if type(task) is pretexts.task_class(name))
 
 
 def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -> tuple[_Row, _Row]:

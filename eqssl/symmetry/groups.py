@@ -12,26 +12,13 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from eqssl.config.groups import GROUPS, PlaneGroup, exact_groups
 from eqssl.symmetry.turning import flip_and_degrees, flip_and_turns, turned_and_mirrored
 
-# name -> how escnn makes the gspace (importing escnn takes seconds, so not before a group is asked for).
-# The reflection of every group is the mirror image in the vertical axis (left and right change places).
-_GSPACES: dict[str, Callable[[Any], Any]] = {
-    "trivial": lambda gspaces: gspaces.trivialOnR2(),
-    "C2": lambda gspaces: gspaces.rot2dOnR2(2),
-    "C4": lambda gspaces: gspaces.rot2dOnR2(4),
-    "C8": lambda gspaces: gspaces.rot2dOnR2(8),
-    "D1": lambda gspaces: gspaces.flip2dOnR2(),
-    "D2": lambda gspaces: gspaces.flipRot2dOnR2(2),
-    "D4": lambda gspaces: gspaces.flipRot2dOnR2(4),
-    "D8": lambda gspaces: gspaces.flipRot2dOnR2(8),
-    "SO2": lambda gspaces: gspaces.rot2dOnR2(-1, maximum_frequency=MAXIMUM_FREQUENCY),
-    "O2": lambda gspaces: gspaces.flipRot2dOnR2(-1, maximum_frequency=MAXIMUM_FREQUENCY),
-}
-# A continuous group is listed by a finite subgroup: its fields are sampled there when they leave an encoder.
-_SAMPLED = {"SO2": "C8", "O2": "D8"}
 MAXIMUM_FREQUENCY = 3
 """Band limit of the fields of SO2 and O2; eight angles determine a function of frequencies up to 3."""
+SAMPLES = 8
+"""Angles at which fields of SO2 and O2 are sampled when they leave an encoder: those of C8 and D8."""
 
 
 class Group:
@@ -76,7 +63,7 @@ class Group:
     @property
     def is_continuous(self) -> bool:
         """Whether the elements are samples of a continuous group."""
-        return self.name in _SAMPLED
+        return GROUPS[self.name].is_continuous
 
     @property
     def is_exact(self) -> bool:
@@ -114,7 +101,8 @@ class Group:
 
     def _continuous(self, flip: bool, degrees: float) -> Any:
         if not self.is_continuous:
-            raise ValueError(f"group: given {self.name}, allowed: {', '.join(_SAMPLED)}")
+            allowed = ", ".join(name for name, plane in GROUPS.items() if plane.is_continuous)
+            raise ValueError(f"group: given {self.name}, allowed: {allowed}")
         angle = math.radians(degrees)
         parameter = (int(flip), angle) if self.name == "O2" else angle
         return self.gspace.fibergroup.element(parameter, "radians")
@@ -208,7 +196,7 @@ def group_names(exact: bool = False) -> list[str]:
     Args:
         exact: only those of groups that map the pixel grid to itself.
     """
-    return [name for name in _GSPACES if not exact or group(name).is_exact]
+    return exact_groups() if exact else list(GROUPS)
 
 
 @cache
@@ -223,9 +211,20 @@ def group(name: str) -> Group:
         >>> G.order, G.is_exact
         (8, True)
     """
-    if name not in _GSPACES:
-        raise ValueError(f"group: given {name!r}, allowed: {', '.join(_GSPACES)}")
+    if name not in GROUPS:
+        raise ValueError(f"group: given {name!r}, allowed: {', '.join(GROUPS)}")
+    plane = GROUPS[name]
+    listed = PlaneGroup(SAMPLES, plane.mirrored) if plane.is_continuous else plane
+    return Group(name, _gspace(plane), _gspace(listed))
+
+
+def _gspace(plane: PlaneGroup) -> Any:
+    """Escnn's gspace. Importing escnn takes seconds, so not before a group is asked for."""
     from eqssl.symmetry._escnn import gspaces
 
-    gspace = _GSPACES[name](gspaces)
-    return Group(name, gspace, _GSPACES[_SAMPLED[name]](gspaces) if name in _SAMPLED else gspace)
+    if plane.rotations == 1:
+        return gspaces.flip2dOnR2() if plane.mirrored else gspaces.trivialOnR2()
+    make = gspaces.flipRot2dOnR2 if plane.mirrored else gspaces.rot2dOnR2
+    if plane.rotations is None:
+        return make(-1, maximum_frequency=MAXIMUM_FREQUENCY)
+    return make(plane.rotations)

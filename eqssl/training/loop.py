@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqssl.config.params import PretrainSettings
+from eqssl.config.pretraining import PretrainSettings
 from eqssl.data.loading.batches import Batches
 from eqssl.pretexts.base import Pretext
 from eqssl.training import checkpoints

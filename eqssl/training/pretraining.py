@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from eqssl import encoders, pretexts
+from eqssl import pretexts
 from eqssl.config.jobs import PretrainJob
 from eqssl.data.loading.batches import Batches, Split, load_split
 from eqssl.data.shards.index import ShardIndex
@@ -196,7 +196,7 @@ def _loss_table(names: list[str], rows: list[list[float]]) -> str:
 
 
 def _what_decides(job: PretrainJob, index: ShardIndex) -> dict[str, Any]:
-    modules = (__name__, encoders.module_of(job.encoder.name), *pretexts.modules_of(job.task))
+    modules = (__name__, *job.encoder.modules(), *job.task.modules())
     return {
         "job": job.plain(),
         "data": index.digest,

@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from eqssl.config import jobs
 from eqssl.config.params import Cell, Params
 from eqssl.config.settings import digest
+
+VALUES = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
 
 def replaced(params: Params, section: str, **changes: object) -> Params:
@@ -43,7 +48,7 @@ def test_a_setting_moves_what_it_decides_and_nothing_else(params: Params, sectio
 
 
 def test_another_pretexts_settings_do_not_move_a_cell(params: Params):
-    changed = replaced(params, "pretexts", labels={**params.pretexts["labels"], "hidden": 64})
+    changed = replaced(params, "pretexts", labels={**params.pretexts["labels"].plain(), "hidden": 64})
     assert differing(params, changed) == set()
     cell = Cell(dataset=params.dataset, group="C4", pretext="labels", seed=0)
     assert jobs.cell_folder(params, cell) != jobs.cell_folder(changed, cell)
@@ -51,16 +56,38 @@ def test_another_pretexts_settings_do_not_move_a_cell(params: Params):
 
 def test_what_a_pretext_changes_in_its_training_counts(params: Params):
     changed = replaced(
-        params, "pretexts", eq_labels={**params.pretexts["eq_labels"], "pretrain": {"epochs": 99}}
+        params, "pretexts", eq_labels={**params.pretexts["eq_labels"].plain(), "pretrain": {"epochs": 99}}
     )
     assert differing(params, changed) == {"cell", "evaluation", "probe"}
     assert jobs.pretrain_job(changed, changed.cell).pretrain.epochs == 99
 
 
+def test_a_twin_decides_no_result(params: Params):
+    values = params.plain()
+    del values["pretexts"]["eq_labels"]["twin"]
+    changed = Params.check(values)
+    assert differing(params, changed) == set()
+    assert (
+        jobs.pretrain_job(params, params.cell).json_text()
+        == jobs.pretrain_job(changed, params.cell).json_text()
+    )
+
+
+def test_a_job_holds_the_task_alone(params: Params):
+    changed = replaced(
+        params, "pretexts", eq_labels={**params.pretexts["eq_labels"].plain(), "pretrain": {"epochs": 99}}
+    )
+    task = jobs.pretrain_job(changed, changed.cell).plain()["task"]
+    assert task == {key: value for key, value in VALUES["pretexts"]["eq_labels"].items() if key != "twin"}
+
+
 def test_jobs_survive_the_command_line(params: Params):
-    job = jobs.pretrain_job(params, params.cell)
-    assert jobs.PretrainJob.model_validate_json(job.json_text()) == job
-    assert job.cell == params.cell
+    for cell in params.cells():
+        job = jobs.pretrain_job(params, cell)
+        assert jobs.PretrainJob.model_validate_json(job.json_text()) == job
+        assert job.cell == cell
+    shard = jobs.shard_job(params, params.dataset)
+    assert jobs.ShardJob.model_validate_json(shard.json_text()) == shard
 
 
 def test_equal_numbers_have_one_digest():

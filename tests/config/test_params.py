@@ -62,7 +62,31 @@ def test_settings_are_frozen():
         ("grid.dataset", ["cifar"], r"grid\.dataset: given 'cifar', allowed: fashion_mnist, "),
         ("pretext", "eq_label", r"pretext: given 'eq_label', allowed: contrastive, eq_jigsaw"),
         ("grid.pretext", ["eq_label"], r"grid\.pretext: given 'eq_label', allowed: contrastive, eq_jigsaw"),
+        ("pretext", "eq_label", r"pretext: given 'eq_label', .*; did you mean 'eq_labels'\?"),
         ("encoder.name", "vgg", r"encoder\.name: given 'vgg', allowed: cnn"),
+        ("encoder.name", "resnet", r"encoder\.name: given 'resnet', .*; did you mean 'resnet50'\?"),
+        ("encoder.name", 3, r"encoder\.name: given 3, allowed: cnn"),
+        ("encoder.width", [], r"encoder\.width: given \[\], allowed: at least 1 entry"),
+        ("encoder.width", [4, 0], r"encoder\.width\.1: given 0, allowed: greater than or equal to 1"),
+        ("encoder.kernal", 3, r"encoder\.kernal: no such setting; did you mean 'kernel'\?"),
+        ("encoder.equivariant_stages", 5, r"encoder\.equivariant_stages: given 5, allowed: at most 4, the"),
+        (
+            "encoder.name",
+            "wide_resnet16_8",
+            r"encoder\.width: given \[6, 12, 24, 96\], allowed: 3 numbers, the stages of wide_resnet16_8, or",
+        ),
+        (
+            "datasets.fashion_mnist_sample.path",
+            "/x",
+            r"path: no such setting of fashion_mnist_sample, only of fashion_mnist, parquet \(allowed: ",
+        ),
+        ("datasets.mine", {"turned": True}, r"datasets\.mine\.source: is missing \(allowed: fashion_mnist, "),
+        ("datasets.mine", {"source": "parquet", "turned": True}, r"^datasets\.mine\.path: is missing$"),
+        (
+            "datasets.a-b",
+            {"source": "fashion_mnist", "turned": True},
+            r"a-b: given 'a-b', allowed: a name of",
+        ),
         (
             "datasets.mine",
             {"source": "zip", "turned": True},
@@ -70,6 +94,44 @@ def test_settings_are_frozen():
         ),
         ("datasets.mine", {"source": "parquet"}, r"datasets\.mine\.turned: is missing"),
         ("pretexts.labels.pach", 3, r"pretexts\.labels\.pach: no such setting; did you mean 'patch'\?"),
+        (
+            "pretexts.labels.task",
+            "jigsw",
+            r"pretexts\.labels\.task: given 'jigsw', .*; did you mean 'jigsaw'\?",
+        ),
+        ("pretexts.labels.hidden", "x", r"hidden: given 'x', allowed: a valid integer or a list$"),
+        (
+            "pretexts.labels.hidden",
+            [8, "x"],
+            r"pretexts\.labels\.hidden\.1: given 'x', allowed: a valid integer",
+        ),
+        ("pretexts.labels.cell", "x", r"^pretexts\.labels\.cell: given 'x', allowed: a valid integer$"),
+        (
+            "pretexts.labels.patch",
+            9,
+            r"^pretexts\.labels\.patch: given 9 in a cell of 14, allowed: cell minus",
+        ),
+        (
+            "pretexts.jigsaw.permutations",
+            25,
+            r"jigsaw\.permutations: given 25, allowed: 2 to 24, the orders of 4",
+        ),
+        ("pretexts.mine", {}, r"pretexts\.mine\.task: is missing \(allowed: combined, "),
+        (
+            "pretexts.labels.pretrain",
+            {"epochs": None},
+            r"pretrain\.epochs: given None, allowed: a valid integer",
+        ),
+        (
+            "pretexts.labels.pretrain",
+            {"epochs": 0},
+            r"labels\.pretrain\.warmup_epochs: given 0\.5, allowed: at most",
+        ),
+        (
+            "pretexts.eq_labels_inv_contrastive.parts.contrast.pretext.temprature",
+            0.1,
+            r"^pretexts\.eq_labels_inv_contrastive\.parts\.contrast\.pretext\.temprature: no such setting;",
+        ),
         ("pretexts.labels.task", "rotnet", r"pretexts\.labels\.task: given 'rotnet', allowed: combined"),
         ("pretexts.labels.pretrain", {"epohcs": 2}, r"pretexts\.labels\.pretrain\.epohcs: no such setting"),
         ("pretexts.labels.pretrain", 2, r"pretexts\.labels\.pretrain: given 2, allowed: a table"),
@@ -77,10 +139,10 @@ def test_settings_are_frozen():
         (
             "views.crop_scale",
             [1.0, 0.2],
-            r"views: crop_scale: given \[1\.0, 0\.2\], allowed: the smaller number first",
+            r"views\.crop_scale: given \[1\.0, 0\.2\], allowed: the smaller number first",
         ),
-        ("features.views", ["grid", "stored"], r"features: views: .* allowed: 'stored' first"),
-        ("pretrain.warmup_epochs", 99.0, r"pretrain: warmup_epochs: given 99\.0, allowed: at most epochs"),
+        ("features.views", ["grid", "stored"], r"features\.views: .* allowed: 'stored' first"),
+        ("pretrain.warmup_epochs", 99.0, r"pretrain\.warmup_epochs: given 99\.0, allowed: at most epochs"),
         ("pretrain.learning_rate", float("inf"), r"learning_rate: given .*inf.*, allowed: a finite number"),
         ("seed", datetime.date(2026, 1, 2), r"seed: given '2026-01-02', allowed: a valid integer"),
         ("seed", -1, r"seed: given -1, allowed: greater than or equal to 0"),
@@ -101,14 +163,14 @@ def test_several_mistakes_are_all_named():
     assert len(str(caught.value).splitlines()) == 3
 
 
-def test_a_pretext_that_refuses_a_group_says_why(monkeypatch):
-    from eqssl.pretexts.labels.location import RelativeLocation
-
-    monkeypatch.setattr(
-        RelativeLocation, "refusal", classmethod(lambda cls, settings, name: "no" if name == "D4" else None)
+def test_a_pretext_that_refuses_a_group_says_why():
+    message = (
+        r"grid\.group: given 'C8' with pretext 'eq_labels': a turn off the pixel grid .*set layout: ring"
     )
-    with pytest.raises(ValueError, match=r"grid\.group: given 'D4' with pretext 'eq_labels': no"):
-        Params.check(VALUES)
+    with pytest.raises(ValueError, match=message):
+        Params.check(changed("grid.group", ["C4", "C8"]))
+    with pytest.raises(ValueError, match=r"^group: given 'C8' with pretext 'eq_labels': a turn off"):
+        Params.check(changed("group", "C8"))
 
 
 def test_the_file_is_named(tmp_path):
@@ -121,6 +183,53 @@ def test_the_file_is_named(tmp_path):
     broken.write_text("- 1")
     with pytest.raises(ValueError, match=r"broken\.yaml: Params: given \[1\], allowed: a table"):
         Params.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("name", "twin", "message"),
+    [
+        ("eq_labels", "label", r"twin: given 'label', allowed: contrastive, .*; did you mean 'labels'\?"),
+        ("eq_labels", "eq_labels", r"twin: given 'eq_labels', allowed: contrastive, (?!.*eq_labels,)"),
+        (
+            "labels",
+            "eq_labels",
+            r"twin: given 'eq_labels', but labels is plain; allowed: twin: labels in eq_labels",
+        ),
+        (
+            "eq_ring",
+            "eq_labels",
+            r"twin: given 'eq_labels', allowed: an entry without symmetry and without a twin",
+        ),
+    ],
+)
+def test_a_twin_is_another_entry_without_symmetry(name: str, twin: str, message: str):
+    with pytest.raises(ValueError, match=rf"^pretexts\.{name}\." + message):
+        Params.check(changed(f"pretexts.{name}.twin", twin))
+
+
+def test_twins_are_those_that_entries_name():
+    assert Params.check(VALUES).twins() == {
+        "eq_labels": "labels",
+        "eq_ring": "ring",
+        "eq_jigsaw": "jigsaw",
+        "eq_orientation": "orientation",
+        "inv_contrastive": "contrastive",
+    }
+
+
+def test_settings_without_twins_stay_valid():
+    values = copy.deepcopy(VALUES)
+    for entry in values["pretexts"].values():
+        entry.pop("twin", None)
+    assert Params.check(values).twins() == {}
+
+
+def test_settings_as_plain_values_are_the_same_settings():
+    params = Params.check(changed("pretexts.labels.pretrain", {"epochs": 9}))
+    plain = params.plain()
+    assert Params.check(plain) == params
+    assert plain["pretexts"]["labels"]["pretrain"] == {"epochs": 9}
+    assert "twin" not in plain["pretexts"]["labels"]
 
 
 def test_a_pretext_can_change_how_it_is_trained():

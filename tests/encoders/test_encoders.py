@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_encoders import new, settings, trained_statistics
 
-from eqssl.encoders import build_encoder, load_encoder, module_of, names, save_encoder
+from eqssl.encoders import build_encoder, load_encoder, names, network, save_encoder
 from eqssl.encoders.base import flop_count, parameter_count
 from eqssl.encoders.layers import Normalised
 from eqssl.nn.fourier import field_representation, field_size
@@ -250,7 +250,7 @@ def test_bfloat16_is_as_equivariant_as_bfloat16_can_be(name: str, encoder_name: 
 
 def test_an_unknown_encoder_is_named():
     with pytest.raises(ValueError, match="'vit', allowed: cnn"):
-        module_of("vit")
+        network("vit")
 
 
 def test_settings_that_no_architecture_has_are_refused():

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.jobs import ProbeJob, ShardJob
-from eqssl.config.params import DatasetSettings, ProbeSettings, ShardSettings
+from eqssl.config.shards import ShardSettings
+from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
@@ -118,7 +120,7 @@ class Squares:
 def write_shards(folder: Path, train: int = 60, test: int = 20) -> Path:
     job = ShardJob(
         dataset="squares",
-        data=DatasetSettings(source="fashion_mnist_sample", turned=False),
+        data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": False}),
         shards=ShardSettings(count=2, validation=0.2, seed=0),
     )
     write_source(Squares({"train": train, "test": test}), job, folder)

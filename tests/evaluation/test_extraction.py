@@ -7,8 +7,8 @@ import pytest
 import torch
 from feature_cells import CLASSES, write_shards
 
+from eqssl.config.evaluation import FeatureSettings
 from eqssl.config.jobs import FeaturesJob
-from eqssl.config.params import FeatureSettings
 from eqssl.data.loading.batches import load_split
 from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.encoders import build_encoder, load_encoder, save_encoder

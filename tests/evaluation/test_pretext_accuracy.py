@@ -9,6 +9,7 @@ import torch
 from scipy.stats import norm
 
 from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
 from eqssl.data.loading.batches import load_split
 from eqssl.evaluation.pretext_accuracy import measure_pretext, turned_apart
 from eqssl.pretexts import build
@@ -97,7 +98,8 @@ def test_a_shortcut_survives(params, shards):
 
 
 def task(params: Params, group_name: str = "C4", entry: dict = GRID) -> Pretext:
-    changed = params.model_copy(update={"group": group_name, "pretexts": {"mine": entry}})
+    pretexts = {"mine": PretextSettings.read(entry)}
+    changed = params.model_copy(update={"group": group_name, "pretexts": pretexts})
     return build("mine", changed, image_shape=(1, 12, 12))
 
 
@@ -157,7 +159,7 @@ def test_the_same_seed_gives_the_same_numbers_and_training_mode_is_put_back(para
 
 def test_other_pretexts_have_none_and_sums_have_those_of_their_parts(params, shards):
     assert measured(build("supervised", params, image_shape=(1, 12, 12)), shards) == {}
-    contrast = params.pretexts["inv_contrastive"]
+    contrast = params.pretexts["inv_contrastive"].alone().plain()
     parts = {"where": {"weight": 1.0, "pretext": GRID}, "contrast": {"weight": 1.0, "pretext": contrast}}
     found = measured(task(params, entry={"task": "combined", "parts": parts}), shards)
     assert list(found) == ["where"]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eqssl import encoders, pretexts
+from eqssl.config.encoders import EncoderSettings
+from eqssl.config.pretexts import PretextSettings
 from eqssl.machine import code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +145,7 @@ def test_a_step_counts_no_pretext_and_a_pretext_its_own_module() -> None:
         "eqssl.data.loading.batches",
         "eqssl.encoders.release.saving",
     } <= set(seen)
-    own = {pretexts.module_of(name) for name in pretexts.names()}
-    own |= {encoders.module_of(name) for name in encoders.names()}
+    kinds = [*PretextSettings.kinds().values(), *EncoderSettings.kinds().values()]
+    own = {kind.implementation.partition(":")[0] for kind in kinds}
     assert own.isdisjoint(seen)
     assert not any(module.startswith(("eqssl.evaluation", "eqssl.report", "eqssl.cli")) for module in seen)

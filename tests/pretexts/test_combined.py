@@ -3,7 +3,7 @@ import torch
 from label_tasks import PARAMS, TASKS
 
 from eqssl import pretexts
-from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
 
 CONTRAST = {"task": "simclr", "similarity": "max", "temperature": 0.2, "hidden": 16, "embedding": 16}
 PARTS = {
@@ -13,9 +13,8 @@ PARTS = {
 
 
 def combined(parts: dict, group: str = "C4"):
-    params: Params = PARAMS.model_copy(
-        update={"group": group, "pretexts": {"sum": {"task": "combined", "parts": parts}}}
-    )
+    entry = PretextSettings.read({"task": "combined", "parts": parts}, "pretexts.sum")
+    params = PARAMS.model_copy(update={"group": group, "pretexts": {"sum": entry}})
     return pretexts.build("sum", params)
 
 
@@ -47,17 +46,36 @@ def test_all_parts_train_one_encoder():
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({}, "parts"),
-        ({"a": {"weight": 0.0, "pretext": CONTRAST}}, "parts.a.weight"),
-        ({"a": {"weight": 1.0, "pretext": {**CONTRAST, "temprature": 1}}}, "temprature: no such setting"),
+        ({}, r"parts: given {}, allowed: at least 1 entry"),
+        (
+            {"a": {"weight": 0.0, "pretext": CONTRAST}},
+            r"parts\.a\.weight: given 0\.0, allowed: greater than 0",
+        ),
+        ({"a": {"weight": 1.0, "pretext": 3}}, r"parts\.a\.pretext: given 3, allowed: a table of settings"),
+        (
+            {"a": {"weight": 1.0, "pretext": {**CONTRAST, "temprature": 1}}},
+            r"parts\.a\.pretext\.temprature: no such setting; did you mean 'temperature'\?",
+        ),
         (
             {"a": {"weight": 1.0, "pretext": {"task": "jigsaws"}}},
-            "given 'jigsaws', allowed: combined, jigsaw",
+            r"parts\.a\.pretext\.task: given 'jigsaws', allowed: combined, .*; did you mean 'jigsaw'\?",
+        ),
+        (
+            {"a": {"weight": 1.0, "pretext": {**TASKS["grid"], "patch": 9}}},
+            r"parts\.a\.pretext\.patch: given 9 in a cell of 14",
+        ),
+        (
+            {"a": {"weight": 1.0, "pretext": {**CONTRAST, "twin": "b"}}},
+            r"parts\.a\.pretext\.twin: no such setting of a part",
+        ),
+        (
+            {"a": {"weight": 1.0, "pretext": {"task": "combined", "parts": {"b": {"weight": 1.0}}}}},
+            r"parts\.a\.pretext\.parts\.b\.pretext: is missing",
         ),
     ],
 )
 def test_bad_parts_are_named(parts: dict, reason: str):
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ValueError, match=r"pretexts\.sum\." + reason):
         combined(parts)
 
 
@@ -67,8 +85,8 @@ def test_a_group_that_a_part_refuses_is_refused_with_its_name():
 
 
 def test_every_modules_code_counts_for_the_record():
-    entry = {"task": "combined", "parts": PARTS}
-    assert pretexts.modules_of(entry) == [
+    entry = PretextSettings.read({"task": "combined", "parts": PARTS})
+    assert entry.modules() == [
         "eqssl.pretexts.combined",
         "eqssl.pretexts.labels.location",
         "eqssl.pretexts.joint.simclr",

@@ -10,6 +10,7 @@ from matplotlib.patches import Circle, Rectangle
 
 from eqssl import pretexts
 from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
 from eqssl.pretexts import combined
 from eqssl.pretexts.labels.base import LabelTask
 from eqssl.report.combined_figure import draw_combined
@@ -33,12 +34,16 @@ CASES = {
 LABELS = [1, 3]
 
 
+def changed_entry(name: str, **changes) -> PretextSettings:
+    return PretextSettings.read({**PARAMS.pretexts[name].plain(), **changes})
+
+
 def build(entry: str, changes: dict, group: str, channels: int = 1, size: int = 28) -> LabelTask:
     changed = PARAMS.model_copy(
         update={
             "group": group,
             "encoder": PARAMS.encoder.model_copy(update={"width": (4, 8)}),
-            "pretexts": {"drawn": {**PARAMS.pretexts[entry], **changes}},
+            "pretexts": {"drawn": changed_entry(entry, **changes)},
         }
     )
     return pretexts.build("drawn", changed, image_shape=(channels, size, size))
@@ -131,7 +136,7 @@ def test_squares_lie_where_patches_are_cut(label: int):
 
 def test_circles_lie_where_discs_are_cut():
     """A blob at the middle of the drawn circle is in the middle of the patch, which a half turn leaves."""
-    side = 3 * PARAMS.pretexts["eq_ring"]["cell"]
+    side = 3 * PARAMS.pretexts["eq_ring"].cell
     task = build("eq_ring", {"margin": 0.0}, "C4", size=side)
     (right, down) = circle(task, torch.zeros(1, side, side, dtype=torch.uint8)).center
     rows, columns = torch.meshgrid(*[torch.arange(side) + 0.5] * 2, indexing="ij")
@@ -190,8 +195,7 @@ def test_what_cannot_be_drawn_is_refused():
 
 
 def sum_of(contrast: dict, **more: dict) -> combined.Combined:
-    entry = PARAMS.pretexts["eq_labels_inv_contrastive"]
-    parts = {name: dict(part) for name, part in entry["parts"].items()} | more
+    parts = PARAMS.pretexts["eq_labels_inv_contrastive"].plain()["parts"] | more
     parts["contrast"]["pretext"] = {**parts["contrast"]["pretext"], **contrast}
     return build("eq_labels_inv_contrastive", {"parts": parts}, "C4")
 
@@ -229,7 +233,7 @@ def test_its_heading_tells_the_sum_and_whether_the_loss_stays():
 
 
 def test_sums_of_other_parts_are_refused():
-    task = sum_of({}, third={"weight": 1.0, "pretext": dict(PARAMS.pretexts["eq_jigsaw"])})
+    task = sum_of({}, third={"weight": 1.0, "pretext": PARAMS.pretexts["eq_jigsaw"].alone().plain()})
     with pytest.raises(
         ValueError, match="given relative_location, simclr, jigsaw, allowed: one label task and"
     ):
@@ -243,7 +247,7 @@ def test_sums_of_other_parts_are_refused():
 
 def documented() -> dict[str, type]:
     """Tasks that must have a page."""
-    tasks = {name: pretexts.task_class("", name) for name in pretexts.names()}
+    tasks = {name: pretexts.task_class(name) for name in pretexts.names()}
     return {name: task for name, task in tasks.items() if issubclass(task, LabelTask) or name == "combined"}
 
 
@@ -251,7 +255,8 @@ def documented() -> dict[str, type]:
 def test_every_label_task_has_a_page_with_all_its_settings(name: str):
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)
-    assert set(documented()[name].Settings.model_fields) - {"task"} <= set(rows)
+    common = set(PretextSettings.model_fields)
+    assert set(PretextSettings.kinds()[name].model_fields) - common <= set(rows)
     assert f"({name}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
     assert f"({name}.png)" in page
 

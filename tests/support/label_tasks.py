@@ -7,6 +7,7 @@ from torch import Tensor
 
 from eqssl import pretexts
 from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
 from eqssl.pretexts.labels.base import Draw, LabelTask
 
 PATCHES = {"head": "equivariant", "margin": 0.1, "jitter": 2, "gray": 0.5, "hidden": 32}
@@ -54,7 +55,7 @@ PARAMS = Params.load(Path(__file__).parents[2] / "params.yaml")
 
 def build(task: str, group_name: str, channels: int = 1, size: int = 28, **changes) -> LabelTask:
     """A task in float64."""
-    entry = {**TASKS[task], **changes}
+    entry = PretextSettings.read({**TASKS[task], **changes}, "pretexts.tested")
     encoder = PARAMS.encoder.model_copy(update={"width": (4, 8)})
     changed = PARAMS.model_copy(
         update={"group": group_name, "encoder": encoder, "pretexts": {"tested": entry}}

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from eqssl.config.params import EncoderSettings
+from eqssl.config.encoders import EncoderSettings
 from eqssl.encoders import build_encoder
 from eqssl.encoders.base import Encoder
 
@@ -13,7 +13,8 @@ WIDTHS = {"cnn": [4, 6, 8], "wide_resnet16_8": [4, 6, 8], "wide_resnet28_10": [4
 def settings(**changes) -> EncoderSettings:
     name = changes.get("name", "cnn")
     values = {"name": name, "kernel": 3, "match": "params", "group_pooling": "mean"}
-    return EncoderSettings.read({**values, "width": WIDTHS.get(name, [4, 6, 8, 8]), **changes})
+    width = WIDTHS.get(name, [4, 6, 8, 8])
+    return EncoderSettings.read({**values, "width": width, **changes}, "encoder")
 
 
 def new(group_name: str, channels: int = 1, size: int = 28, seed: int = 0, **changes) -> Encoder:

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from eqssl.config.jobs import ShardJob
-from eqssl.config.params import DatasetSettings, ShardSettings
+from eqssl.config.shards import ShardSettings
+from eqssl.config.sources import SourceSettings
 from eqssl.data.sources.base import Sample
 
 
@@ -39,7 +40,7 @@ def samples(train=40, test=12, classes=2, shape=(10, 10, 1), seed=0):
 def job(count=2, validation=0.2, seed=0, turned=False, size=None):
     return ShardJob(
         dataset="tiny",
-        data=DatasetSettings(source="fashion_mnist_sample", turned=turned, size=size),
+        data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": turned, "size": size}),
         shards=ShardSettings(count=count, validation=validation, seed=seed),
     )
 

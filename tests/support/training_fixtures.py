@@ -13,7 +13,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from eqssl.config.jobs import PretrainJob, ShardJob
-from eqssl.config.params import DatasetSettings, Params, PretrainSettings, ShardSettings
+from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
+from eqssl.config.pretraining import PretrainSettings
+from eqssl.config.shards import ShardSettings
+from eqssl.config.sources import SourceSettings
 from eqssl.data.loading.batches import Batches, load_split
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
@@ -49,7 +53,7 @@ def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pictures") / "shards"
     job = ShardJob(
         dataset="pictures",
-        data=DatasetSettings(source="fashion_mnist_sample", turned=False),
+        data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": False}),
         shards=ShardSettings(count=2, validation=0.2, seed=0),
     )
     write_source(Pictures(), job, folder)
@@ -93,7 +97,7 @@ def job(params: Params, optimisation) -> Callable[..., PretrainJob]:
             encoder=params.encoder.model_copy(update={"width": (4, 8)}),
             views=params.views,
             pretrain=optimisation(**changes),
-            task=task or {"task": "supervised"},
+            task=PretextSettings.read(task or {"task": "supervised"}),
         )
 
     return make

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eqssl.config.params import EncoderSettings
+from eqssl.config.encoders import EncoderSettings
 from eqssl.encoders import build_encoder
 from eqssl.encoders.base import Encoder
 from eqssl.training import pretrain

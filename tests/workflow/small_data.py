@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from eqssl.config.params import DatasetSettings
+from eqssl.config.sources import SourceSettings
 from eqssl.data.sources import open_source
 
 PER_CLASS = {"train": 24, "test": 12}
@@ -18,7 +18,7 @@ PER_CLASS = {"train": 24, "test": 12}
 
 def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    source = open_source(DatasetSettings(source="fashion_mnist_sample", turned=False))
+    source = open_source(SourceSettings.read({"source": "fashion_mnist_sample", "turned": False}))
     for split, limit in PER_CLASS.items():
         counts = dict.fromkeys(range(len(source.classes)), 0)
         images, labels = [], []

@@ -56,9 +56,7 @@ rule features:
         shards=subpath(input.index, parent=True),
         encoder=subpath(input.weights, parent=True),
         out=subpath(output.equivariance, parent=True),
-        code=code_digest(
-            "eqssl.evaluation.features", encoders.module_of(PARAMS.encoder.name)
-        ),
+        code=code_digest("eqssl.evaluation.features", *PARAMS.encoder.modules()),
     shell:
         "exec python -m eqssl features --job {params.job:q} --shards {params.shards:q} "
         "--encoder {params.encoder:q} --out {params.out:q} --device {resources.device:q} > {log:q} 2>&1"

@@ -8,10 +8,9 @@ from snakemake.utils import validate
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from eqssl import encoders, pretexts
 from eqssl.config import jobs
-from eqssl.config.params import Cell, Params
-from eqssl.data import sources
+from eqssl.config.grid import Cell
+from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
 from eqssl.machine import run, store
 from eqssl.machine.code import code_digest
@@ -65,11 +64,10 @@ def checked(given, folder):
 def raw(wildcards):
     """What a data set is versioned by: DVC's pointer, or else the file, or the files of the folder."""
     checked(SHARDS.format(**wildcards), jobs.shard_folder(PARAMS, wildcards.dataset))
-    path = PARAMS.datasets[wildcards.dataset].path
-    if path is None:
-        return []
-    pointer = Path(f"{path}.dvc")
-    files = [pointer] if pointer.is_file() else [Path(path), *Path(path).glob("*")]
+    files = []
+    for path in map(Path, PARAMS.datasets[wildcards.dataset].inputs):
+        pointer = Path(f"{path}.dvc")
+        files += [pointer] if pointer.is_file() else [path, *path.glob("*")]
     return sorted(str(file) for file in files if file.is_file())
 
 
@@ -105,17 +103,17 @@ def shard_index(wildcards):
 
 def shard_code(wildcards):
     """Digest of the code that makes shards, with the module of the data set's own source."""
-    source = PARAMS.datasets[wildcards.dataset].source
-    return code_digest("eqssl.data.shards.writing", sources.module_of(source))
+    source = PARAMS.datasets[wildcards.dataset]
+    return code_digest("eqssl.data.shards.writing", *source.modules())
 
 
 def pretrain_code(wildcards):
-    """Digest of the code that trains a cell. Registries import by name, so the names are given here."""
+    """Digest of the code that trains a cell. Settings name the modules that they need."""
     return code_digest(
         "eqssl.training.pretraining",
         "eqssl.evaluation.pretext_accuracy",
-        *pretexts.modules_of(PARAMS.pretexts[wildcards.pretext]),
-        encoders.module_of(PARAMS.encoder.name),
+        *PARAMS.pretexts[wildcards.pretext].modules(),
+        *PARAMS.encoder.modules(),
     )
 
 

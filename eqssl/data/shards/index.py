@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 
 from pydantic import PrivateAttr, ValidationError, model_validator
 
-from eqssl.config.settings import Settings, explain
+from eqssl.config.errors import explain
+from eqssl.config.settings import Settings
 from eqssl.machine.files import write_text
 
 SplitName = Literal["train", "val", "test"]

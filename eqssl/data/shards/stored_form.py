@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from eqssl.config.params import DatasetSettings
+from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.turning import stored_angle, turned
 from eqssl.data.sources.base import Sample
 from eqssl.data.views.disc import disc
@@ -24,7 +24,7 @@ def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndar
     return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).reshape(size, size, channels)
 
 
-def stored_form(sample: Sample, settings: DatasetSettings) -> UInt8[np.ndarray, "s s c"]:
+def stored_form(sample: Sample, settings: SourceSettings) -> UInt8[np.ndarray, "s s c"]:
     """The image as it is stored: square, resized, turned by its own angle if asked, cut to the disc."""
     image = square(sample.image, settings.size)
     if settings.turned:

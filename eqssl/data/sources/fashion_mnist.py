@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from eqssl.config.params import DatasetSettings
+from eqssl.config.sources import FashionMnistSampleSettings, FashionMnistSettings
 from eqssl.data.sources.base import Sample, SourceSplit
 from eqssl.data.sources.idx import read_idx
 
@@ -85,7 +85,7 @@ class FashionMnist(_Arrays):
     origin = "Fashion-MNIST, all 60,000 training and 10,000 test images"
     suffixes: ClassVar[tuple[str, ...]] = ("", ".gz", ".xz")
 
-    def __init__(self, settings: DatasetSettings) -> None:
+    def __init__(self, settings: FashionMnistSettings) -> None:
         super().__init__()
         folders = [*([Path(settings.path)] if settings.path else []), DEBIAN]
         for split, (images, labels) in _FILES.items():
@@ -113,18 +113,13 @@ class FashionMnistSample(_Arrays):
     `tools/embed_fashion_mnist.py` made the files.
 
     Raises:
-        ValueError: a file is damaged, or `settings.path` is given.
+        ValueError: a file is damaged.
     """
 
     origin = "Fashion-MNIST, the first 1,000 training images of each class and all 10,000 test images"
 
-    def __init__(self, settings: DatasetSettings) -> None:
+    def __init__(self, settings: FashionMnistSampleSettings) -> None:
         super().__init__()
-        if settings.path is not None:
-            raise ValueError(
-                f"path: given {settings.path!r}, allowed: null; fashion_mnist_sample comes with eqssl "
-                "(source fashion_mnist reads the whole set from a folder)"
-            )
         for split, (images, labels) in _FILES.items():
             pictures, answers = self._read(images), self._read(labels)
             numbers = self._read(NUMBERS) if split == "train" else np.arange(len(answers))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from eqssl.config.params import DatasetSettings
+from eqssl.config.sources import ParquetSettings
 from eqssl.data.images import decode_image
 from eqssl.data.sources.base import Sample, SourceSplit
 
@@ -29,16 +29,12 @@ class ParquetFolder:
     the split and the row, counted through the files in the order of their names.
 
     Raises:
-        ValueError: `path`, a file or a column is missing, or a column is of another type.
+        ValueError: a file or a column is missing, or a column is of another type.
     """
 
     licence = "not stated in the files"
 
-    def __init__(self, settings: DatasetSettings) -> None:
-        if settings.path is None:
-            raise ValueError(
-                "path: is missing: source parquet needs a folder with train*.parquet and test*.parquet"
-            )
+    def __init__(self, settings: ParquetSettings) -> None:
         self._image, self._label = settings.image_column, settings.label_column
         self._files = {split: self._find(Path(settings.path), split) for split in _SPLITS}
         self._rows = {split: sum(map(self._checked, files)) for split, files in self._files.items()}

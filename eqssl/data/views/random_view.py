@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from eqssl.config.params import ViewSettings
+from eqssl.config.views import ViewSettings
 from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours
 from eqssl.data.views.normalise import cut_disc
 from eqssl.symmetry.turning import resample, sampling_matrices

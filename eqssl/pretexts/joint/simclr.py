@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
 from jaxtyping import Float, Int, UInt8
-from pydantic import Field
 from torch import Tensor
 
+from eqssl.config.pretexts import SimCLRSettings
 from eqssl.data.views.random_view import random_view
 from eqssl.losses import nt_xent
 from eqssl.nn.heads import equivariant_mlp, plain_mlp
-from eqssl.pretexts.base import Pretext, TaskSettings
-
-
-class SimCLRSettings(TaskSettings):
-    """Settings of the task.
-
-    Attributes:
-        similarity: `max`, `softmax` or `pool` absorb the turn of each input; null compares the flattened
-            embeddings, as SimCLR does, through a projector without symmetry.
-        temperature: of the loss.
-        hidden: channels (fields x |G|) of the projector's hidden layer.
-        embedding: channels of the embedding.
-    """
-
-    similarity: Literal["max", "softmax", "pool"] | None
-    temperature: Annotated[float, Field(gt=0)]
-    hidden: Annotated[int, Field(ge=1)]
-    embedding: Annotated[int, Field(ge=1)]
+from eqssl.pretexts.base import Pretext
 
 
 class SimCLR(Pretext):
@@ -39,8 +20,6 @@ class SimCLR(Pretext):
     not change when any view is turned (Mukuta & Harada, arXiv 2303.04427); the plain twin has the same
     encoder and the same projector width, and does change.
     """
-
-    Settings = SimCLRSettings
 
     def build(self, settings: SimCLRSettings, classes: int, generator: torch.Generator | None) -> None:
         """Create the projector."""

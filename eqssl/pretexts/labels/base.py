@@ -13,32 +13,19 @@ corruption draws at random besides the label (shifts of patches, lost colours) t
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped, UInt8
-from pydantic import Field
 from torch import Tensor, nn
 
+from eqssl.config.pretexts import LabelSettings
 from eqssl.nn.heads import equivariant_mlp, plain_mlp
-from eqssl.pretexts.base import Pretext, TaskSettings
+from eqssl.pretexts.base import Pretext
 from eqssl.symmetry import GSet
 
 Draw = dict[str, Tensor]
-Positive = Annotated[int, Field(ge=1)]
-
-
-class LabelSettings(TaskSettings):
-    """Settings of every label task.
-
-    Attributes:
-        head: `equivariant`, or `plain` for the twin with the same corruption and widths and no symmetry.
-        hidden: channels (fields x |G|) of the head's hidden layer, or of several, one after the other.
-    """
-
-    head: Literal["equivariant", "plain"]
-    hidden: Positive | tuple[Positive, ...]
 
 
 class LabelTask(Pretext):
@@ -52,7 +39,6 @@ class LabelTask(Pretext):
         head: gives logits over them.
     """
 
-    Settings: ClassVar[type[TaskSettings]] = LabelSettings
     in_patches: ClassVar[bool] = False
     """Whether an input consists of patches, each of which can be turned by itself."""
 

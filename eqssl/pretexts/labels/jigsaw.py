@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped, UInt8
-from pydantic import Field
 from torch import Tensor
 
+from eqssl.config.pretexts import JigsawSettings
 from eqssl.nn.constants import ModuleWithConstants
-from eqssl.pretexts.base import TaskSettings
 from eqssl.pretexts.labels.base import Draw, cross_entropy
 from eqssl.pretexts.labels.layouts import Grid
 from eqssl.pretexts.labels.patch_task import PatchTask
-from eqssl.pretexts.labels.patches import PatchSettings
 from eqssl.symmetry import GSet, choose_permutations, permutation_labels
-
-
-class JigsawSettings(PatchSettings):
-    """Settings of the task.
-
-    Attributes:
-        cells: tiles along a side.
-        permutations: how many are labels; whole orbits under the group are chosen.
-        distance: what the choice makes large: the `mean` or the `min` of the Hamming distances.
-        set_seed: of the choice.
-        draws: permutations of each image in a step, whose tiles are encoded once.
-    """
-
-    cells: Literal[2, 3]
-    permutations: Annotated[int, Field(ge=2)]
-    distance: Literal["mean", "min"]
-    set_seed: Annotated[int, Field(ge=0)]
-    draws: Annotated[int, Field(ge=1)]
 
 
 class Jigsaw(PatchTask, ModuleWithConstants):
@@ -48,14 +28,8 @@ class Jigsaw(PatchTask, ModuleWithConstants):
     by itself; the features of all tiles are a field over slots x G, from which the head maps to the labels.
     """
 
-    Settings: ClassVar[type[TaskSettings]] = JigsawSettings
     settings: JigsawSettings
     permutations: Tensor
-
-    @classmethod
-    def refusal(cls, settings: JigsawSettings, group_name: str) -> str | None:
-        """There are no puzzles of tiles that are turned by 45 degrees."""
-        return Grid.refusal(group_name)
 
     def build(self, settings: JigsawSettings, classes: int, generator: torch.Generator | None) -> None:
         """Choose the permutations, and create the labels and the head."""

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from eqssl.pretexts.labels.patches import PatchSettings, cut, draw_shifts, middle_of, standardised
-from eqssl.symmetry import Group, GSet, grid_slots, group, group_names
+from eqssl.config.pretexts import PatchSettings
+from eqssl.pretexts.labels.patches import cut, draw_shifts, middle_of, standardised
+from eqssl.symmetry import Group, GSet, grid_slots
 
 STEPS = 8
 """Places of the ring, 45 degrees apart."""
@@ -83,16 +84,6 @@ class Grid(Layout):
         self.cells, self.side = cells, cells * settings.cell
         self.slots = grid_slots(G, cells, [(row, column) for row in range(cells) for column in range(cells)])
 
-    @staticmethod
-    def refusal(group_name: str) -> str | None:
-        """Why there is no grid for a group: turned by 45 degrees, square cells have no place to go to."""
-        if group(group_name).is_exact:
-            return None
-        exact = ", ".join(group_names(exact=True))
-        return (
-            f"a turn off the pixel grid takes square cells to places where there are none; allowed: {exact}"
-        )
-
     def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
         """The middles of the cells."""
         cells = torch.arange(self.cells, dtype=like.dtype, device=like.device) - (self.cells - 1) / 2
@@ -131,18 +122,6 @@ class Ring(Layout):
         super().__init__(G, settings)
         self.side = 3 * settings.cell
         self.slots = GSet.from_function(G, range(STEPS + 1), lambda g, slot: _moved_slot(G, g, slot))
-
-    @staticmethod
-    def misfit(settings: PatchSettings) -> str | None:
-        """Why neighbours on the ring would overlap; None if they do not."""
-        apart = 2 * settings.cell * math.sin(math.pi / STEPS)
-        wide = settings.patch + 2 * settings.jitter
-        if wide <= apart:
-            return None
-        return (
-            f"patches of {settings.patch} pixels with jitter {settings.jitter} overlap on a ring of radius "
-            f"{settings.cell} (cell), allowed: patch + 2 jitter at most {apart:.1f}"
-        )
 
     def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
         """The ring, and the middle."""

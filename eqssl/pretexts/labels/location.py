@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from eqssl.pretexts.base import TaskSettings
+from eqssl.config.pretexts import RelativeLocationSettings
 from eqssl.pretexts.labels.base import Draw, cross_entropy
 from eqssl.pretexts.labels.layouts import Grid, Ring
 from eqssl.pretexts.labels.patch_task import PatchTask
-from eqssl.pretexts.labels.patches import PatchSettings
 from eqssl.symmetry import GSet
 
 NEIGHBOURS = 8
 SIDE = 3
-
-
-class RelativeLocationSettings(PatchSettings):
-    """Settings of the task.
-
-    Attributes:
-        layout: `grid`: the outer cells of a 3 x 3 grid, for the groups of the pixel grid; `ring`: patches on
-            a ring of radius `cell` about the centre, for every group.
-    """
-
-    layout: Literal["grid", "ring"]
-
-    def misfit(self) -> str | None:
-        """Why the patches do not fit into the layout."""
-        return Ring.misfit(self) if self.layout == "ring" else super().misfit()
 
 
 class RelativeLocation(PatchTask):
@@ -44,14 +26,6 @@ class RelativeLocation(PatchTask):
     Against shortcuts: a gap between patches and a shift of each (which turns with the image), loss of
     colours, and each patch standardised by itself.
     """
-
-    Settings: ClassVar[type[TaskSettings]] = RelativeLocationSettings
-
-    @classmethod
-    def refusal(cls, settings: RelativeLocationSettings, group_name: str) -> str | None:
-        """A grid needs a group of the pixel grid."""
-        reason = None if settings.layout == "ring" else Grid.refusal(group_name)
-        return reason and f"{reason}; or set layout: ring"
 
     def build(
         self, settings: RelativeLocationSettings, classes: int, generator: torch.Generator | None

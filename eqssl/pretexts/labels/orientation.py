@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from eqssl.config.pretexts import OrientationSettings
 from eqssl.nn.constants import ModuleWithConstants
-from eqssl.pretexts.base import TaskSettings
-from eqssl.pretexts.labels.base import Draw, LabelSettings, LabelTask
-from eqssl.symmetry import GSet, coset_representatives, group, group_names, subgroup_positions
-
-
-class OrientationSettings(LabelSettings):
-    """Settings of the task.
-
-    Attributes:
-        labels: `group`: every element of the encoder's group is a label; `rotations`: the four quarter turns
-            are, for every group of the pixel grid (RotNet, on a plain encoder with the trivial group).
-    """
-
-    labels: Literal["group", "rotations"]
+from eqssl.pretexts.labels.base import Draw, LabelTask
+from eqssl.symmetry import GSet, coset_representatives, group, subgroup_positions
 
 
 class Orientation(LabelTask, ModuleWithConstants):
@@ -39,20 +28,9 @@ class Orientation(LabelTask, ModuleWithConstants):
     to agree on one orientation of all images.
     """
 
-    Settings: ClassVar[type[TaskSettings]] = OrientationSettings
     product: Tensor
     representatives: Tensor
     hidden_part: Tensor
-
-    @classmethod
-    def refusal(cls, settings: OrientationSettings, group_name: str) -> str | None:
-        """A turn off the grid blurs the image, which tells it from one on the grid."""
-        if group_name == "trivial" and settings.labels == "group":
-            return "there is only one label; allowed: labels: rotations, or another group"
-        if group(group_name).is_exact:
-            return None
-        exact = ", ".join(group_names(exact=True))
-        return f"interpolation would tell turns off the pixel grid from others; allowed: {exact}"
 
     def build(self, settings: OrientationSettings, classes: int, generator: torch.Generator | None) -> None:
         """Create the labels and the head."""

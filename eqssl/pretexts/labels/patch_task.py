@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eqssl.config.pretexts import PatchSettings
 from eqssl.pretexts.labels.base import Draw, LabelTask
 from eqssl.pretexts.labels.layouts import Layout
-from eqssl.pretexts.labels.patches import PatchSettings, draw_gray, without_colours
+from eqssl.pretexts.labels.patches import draw_gray, without_colours
 from eqssl.symmetry import GSet
 
 

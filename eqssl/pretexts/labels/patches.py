@@ -3,50 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor
-
-from eqssl.pretexts.labels.base import LabelSettings
-
-
-class PatchSettings(LabelSettings):
-    """Settings of the tasks on patches. Sizes are pixels of the image after it was resized to whole cells.
-
-    Attributes:
-        margin: share of the image's side that is cut off on every side before it is resized; the corners
-            of a disc would tell where a patch comes from.
-        cell: side of a cell of the grid.
-        patch: side of a patch; a gap between neighbours keeps lines from going on from one to the next.
-        jitter: largest shift of a patch from the middle of its cell, in pixels.
-        gray: probability that an image with colours loses them; chromatic aberration tells locations.
-    """
-
-    margin: Annotated[float, Field(ge=0, lt=0.5)]
-    cell: Annotated[int, Field(ge=2)]
-    patch: Annotated[int, Field(ge=2)]
-    jitter: Annotated[int, Field(ge=0)]
-    gray: Annotated[float, Field(ge=0, le=1)]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        reason = self.misfit()
-        if reason:
-            raise ValueError(reason)
-        return self
-
-    def misfit(self) -> str | None:
-        """Why patches do not fit into the square cells of a grid; None if they do."""
-        free = self.cell - self.patch
-        if free < 0 or free % 2:
-            return f"patch: given {self.patch} in a cell of {self.cell}, allowed: cell minus an even number"
-        if self.jitter > free // 2:
-            return f"jitter: given {self.jitter}, allowed: at most {free // 2} (half of cell - patch)"
-        return None
 
 
 def middle_of(

@@ -12,7 +12,8 @@ import webdataset
 from tiny_source import TinySource, images_of, job, kept, samples
 
 from eqssl.config.jobs import ShardJob
-from eqssl.config.params import DatasetSettings, ShardSettings
+from eqssl.config.shards import ShardSettings
+from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.stored_form import square
 from eqssl.data.shards.turning import stored_angle, turned
@@ -343,7 +344,7 @@ def test_disk_that_fills_up_leaves_nothing(tmp_path, limit, size):
 def test_write_shards_opens_the_source_of_the_job(tmp_path):
     wrong = ShardJob(
         dataset="x",
-        data=DatasetSettings(source="parquet", path=str(tmp_path / "none"), turned=False),
+        data=SourceSettings.read({"source": "parquet", "path": str(tmp_path / "none"), "turned": False}),
         shards=ShardSettings(count=1, validation=0.1, seed=0),
     )
     with pytest.raises(ValueError, match=r"none: has no train\*.parquet"):
@@ -363,7 +364,7 @@ def test_log_has_lines_and_no_bar(tmp_path, capfd, monkeypatch):
 def test_embedded_sample_as_shards(tmp_path):
     whole = ShardJob(
         dataset="fashion_mnist_rot_sample",
-        data=DatasetSettings(source="fashion_mnist_sample", turned=True),
+        data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": True}),
         shards=ShardSettings(count=8, validation=0.1, seed=0),
     )
     write_shards(whole, tmp_path)

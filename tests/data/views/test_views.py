@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from eqssl.config.params import ViewSettings
+from eqssl.config.views import ViewSettings
 from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours
 from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.data.views.random_view import random_view

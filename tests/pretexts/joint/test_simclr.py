@@ -3,13 +3,15 @@ import torch
 
 from eqssl import pretexts
 from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
 from eqssl.symmetry import assert_equivariant, equivariance_error, group, group_names
 
 GROUPS = group_names(exact=True)
 
 
 def task(params: Params, name: str, group_name: str, **changes):
-    entry = {**params.pretexts[name], **changes}
+    values = {**params.pretexts[name].plain(), **changes}
+    entry = PretextSettings.read(values, f"pretexts.{name}")
     changed = params.model_copy(update={"group": group_name, "pretexts": {**params.pretexts, name: entry}})
     return pretexts.build(name, changed).double().eval()
 

@@ -88,13 +88,17 @@ def test_a_share_of_coloured_images_loses_its_colours():
 @pytest.mark.parametrize(
     ("task", "change", "reason"),
     [
-        ("grid", {"patch": 9}, "patch: given 9 in a cell of 14"),
+        ("grid", {"patch": 9}, "pretexts.tested.patch: given 9 in a cell of 14"),
         ("grid", {"patch": 16}, "patch: given 16"),
         ("jigsaw of 4", {"jitter": 3}, "jitter: given 3, allowed: at most 2"),
         ("ring", {"jitter": 2}, r"patches of 8 pixels with jitter 2 overlap .* at most 10.7"),
         ("grid", {"head": "linear"}, "pretexts.tested.head: given 'linear'"),
         ("grid", {"pach": 3}, "pretexts.tested.pach: no such setting; did you mean 'patch'"),
-        ("grid", {"hidden": [0]}, "pretexts.tested.hidden"),
+        (
+            "grid",
+            {"hidden": [0]},
+            r"pretexts\.tested\.hidden\.0: given 0, allowed: greater than",
+        ),
     ],
 )
 def test_bad_settings_are_named(task: str, change: dict, reason: str):

@@ -1,0 +1,180 @@
+"""Mistakes in settings, told as a person would: the key, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+TABLE = "a table of settings"
+# pydantic's name of a mistake -> what is allowed, where pydantic would speak of its own types
+_ALLOWED = {
+    "model_type": TABLE,
+    "model_attributes_type": TABLE,
+    "dict_type": TABLE,
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "string_pattern_mismatch": "a name of letters, digits and _",
+}
+
+
+def unknown(key: str, given: object, allowed: Iterable[str]) -> str:
+    """What to say of a name that is none of those allowed."""
+    names = sorted(allowed)
+    hint = did_you_mean(given, names)
+    return f"{key}: given {given!r}, allowed: {', '.join(names)}{hint}"
+
+
+def did_you_mean(given: object, allowed: Iterable[str]) -> str:
+    """A hint, if one of the names allowed is near to the given one; else nothing."""
+    close = difflib.get_close_matches(str(given), list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
+    """One line for each mistake: `key: given VALUE, allowed: WHAT`.
+
+    Args:
+        error: pydantic's account.
+        model: the settings that were read.
+        where: prefix of the keys, such as "pretexts.eq_labels".
+    """
+    lines: dict[str, str] = {}
+    for item in error.errors(include_url=False):
+        place = _place(model, item["loc"], [where] if where else [])
+        line = _line(item, place)
+        start, _, allowed = line.partition(", allowed: ")
+        # a value that may have one of several types has a mistake for each of them
+        lines[start] = f"{lines[start]} or {allowed}" if start in lines and allowed else line
+    return "\n".join(lines.values())
+
+
+@dataclass
+class _Place:
+    """Where a mistake is.
+
+    Attributes:
+        key: its parts, as they stand in the settings.
+        holder: the settings that the last part belongs to.
+        kinds: if these are of one of several kinds: all of them by name.
+        kind: the name of this one.
+        annotation: type of what stands there.
+    """
+
+    key: list[str]
+    annotation: Any
+    holder: Any = None
+    kinds: dict[str, type[BaseModel]] = field(default_factory=dict)
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        """The key as one word."""
+        return ".".join(self.key)
+
+
+def _line(item: ErrorDetails, place: _Place) -> str:
+    """One mistake."""
+    context, given = item.get("ctx", {}), item["input"]
+    match item["type"]:
+        case "extra_forbidden":
+            return _extra(place)
+        case "missing":
+            return f"{place.name}: is missing"
+        case "union_tag_not_found" | "union_tag_invalid":
+            return _untold(place, given, context["discriminator"].strip("'"))
+        case "value_error":
+            return _refused(place, str(context["error"]))
+        case "too_short":
+            return f"{place.name}: given {given!r}, allowed: at least {context['min_length']} entry"
+    message = item["msg"].removeprefix("Input should be ")
+    allowed = _ALLOWED.get(item["type"], message)
+    return f"{place.name}: given {given!r}, allowed: {allowed}"
+
+
+def _extra(place: _Place) -> str:
+    """A setting that there is not; perhaps another kind has it."""
+    key = place.key[-1]
+    known = sorted(place.holder.model_fields) if _is_model(place.holder) else []
+    others = [name for name, kind in place.kinds.items() if key in kind.model_fields]
+    of = f" of {place.kind}, only of {', '.join(others)}" if others else did_you_mean(key, known)
+    return f"{place.name}: no such setting{of} (allowed: {', '.join(known)})"
+
+
+def _untold(place: _Place, given: Any, discriminator: str) -> str:
+    """The key that tells kinds apart is missing, or names none of them."""
+    kinds = {tag: kind for kind in _members(place.annotation) for tag in _tags(kind)}
+    key = ".".join([*place.key, discriminator])
+    if discriminator not in given:
+        return f"{key}: is missing (allowed: {', '.join(sorted(kinds))})"
+    return unknown(key, given[discriminator], kinds)
+
+
+def _refused(place: _Place, message: str) -> str:
+    """What a check of ours says; it starts with a key, unless it is about several."""
+    first = re.match(r"(\w+)[.:]", message)
+    own = first and _is_model(place.annotation) and first[1] in place.annotation.model_fields
+    separator = "." if own else ": "
+    return f"{place.name}{separator}{message}" if place.name else message
+
+
+def _place(model: type[BaseModel], location: Iterable[str | int], prefix: list[str]) -> _Place:
+    """Follow a location of pydantic's, which names kinds and the types of a choice too."""
+    place = _Place(prefix, model)
+    for part in location:
+        place = _below(place, part)
+    return place
+
+
+def _below(place: _Place, part: str | int) -> _Place:
+    annotation = _bare(place.annotation)
+    shown = [*place.key, str(part)]
+    if _is_model(annotation):
+        inner = annotation.model_fields.get(part)
+        return _Place(shown, inner.annotation if inner else None, annotation, place.kinds, place.kind)
+    if members := _members(annotation):
+        kinds = {tag: member for member in members for tag in _tags(member)}
+        return _Place(place.key, kinds.get(str(part)), place.holder, kinds, str(part))
+    if part == "[key]":
+        return _Place(place.key, None)
+    inside = get_args(annotation)
+    if not inside:
+        return _Place(shown, None)
+    return _Place(shown, inside[-1] if get_origin(annotation) is dict else inside[0])
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without its constraints, and without the None that it may also be."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    members = _members(annotation)
+    return _bare(members[0]) if len(members) == 1 else annotation
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types of a choice, without None."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, UnionType):
+        return []
+    return [member for member in get_args(annotation) if member is not type(None)]
+
+
+def _tags(member: Any) -> list[str]:
+    """The name by which pydantic tells a kind from others: the only value that one of its keys can have."""
+    fields = member.model_fields.values() if _is_model(member) else []
+    return [str(get_args(f.annotation)[0]) for f in fields if _is_one_value(f.annotation)]
+
+
+def _is_one_value(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -1,0 +1,48 @@
+"""Settings of the evaluation: stored features, and probes on them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from eqssl.config.settings import Settings
+from eqssl.config.values import Count, Positive, Seed
+
+
+class FeatureSettings(Settings):
+    """Which features of the frozen encoder are stored: number of stages from the end, and the test views."""
+
+    stages: Count
+    views: Annotated[tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _stored_first(self) -> Self:
+        if self.views[0] != "stored" or len(set(self.views)) != len(self.views):
+            raise ValueError(f"views: given {list(self.views)}, allowed: 'stored' first, each view once")
+        return self
+
+
+class ProbeSettings(Settings):
+    """Linear probes and nearest neighbours on stored features.
+
+    Attributes:
+        shares: per cent of the training labels that probes are fitted on.
+        draws: balanced nested draws for the shares below 100.
+        strengths: least and largest l2 strength lambda = 1 / (C n), and how many between, in equal ratios.
+        tolerance, iterations: when logistic regression stops.
+        neighbours, temperature: k and T of the cosine k-nearest-neighbour vote.
+        bootstrap: resamples behind each 95 % interval.
+        seed: of the draws and the bootstrap.
+    """
+
+    shares: tuple[Annotated[int, Field(ge=1, le=100)], ...]
+    draws: Count
+    strengths: tuple[Positive, Positive, Annotated[int, Field(ge=13)]]
+    tolerance: Positive
+    iterations: Count
+    neighbours: Count
+    temperature: Positive
+    bootstrap: Annotated[int, Field(ge=100)]
+    seed: Seed

@@ -1,0 +1,29 @@
+"""The grid of cells."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from eqssl.config.groups import GroupName
+from eqssl.config.settings import Settings
+from eqssl.config.values import Name, Seed
+
+
+class Cell(Settings):
+    """One cell of the grid: a data set, a group, a pretext by its name in `pretexts`, a seed."""
+
+    dataset: Name
+    group: GroupName
+    pretext: Name
+    seed: Seed
+
+
+class GridSettings(Settings):
+    """The cells of `all`: the product of four lists."""
+
+    dataset: Annotated[tuple[Name, ...], Field(min_length=1)]
+    group: Annotated[tuple[GroupName, ...], Field(min_length=1)]
+    pretext: Annotated[tuple[Name, ...], Field(min_length=1)]
+    seed: Annotated[tuple[Seed, ...], Field(min_length=1)]

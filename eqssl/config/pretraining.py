@@ -1,0 +1,63 @@
+"""Settings of the optimisation, and what an entry of `pretexts` may change in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, create_model, model_serializer, model_validator
+
+from eqssl.config.settings import Settings
+from eqssl.config.values import Count, NotNegative, Positive
+
+
+class PretrainSettings(Settings):
+    """Optimisation of the encoder.
+
+    Attributes:
+        precision: of the forward and backward pass.
+        compile: whether `torch.compile` writes the encoder's code. It takes about a minute, and saves a GPU
+            the launches of many small kernels.
+        threads: fixed, because sums in another order give other bits.
+    """
+
+    epochs: Annotated[int, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=2)]
+    optimiser: Literal["adamw", "lars"]
+    learning_rate: Positive
+    weight_decay: NotNegative
+    warmup_epochs: NotNegative
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
+    threads: Count
+
+    @model_validator(mode="after")
+    def _warm_up_fits(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            allowed = f"at most epochs ({self.epochs})"
+            raise ValueError(f"warmup_epochs: given {self.warmup_epochs}, allowed: {allowed}")
+        return self
+
+
+class _Changes(Settings):
+    """Some settings of a section; those that are not given stay as the section has them."""
+
+    @model_serializer(mode="plain")
+    def _given(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+
+
+def _optional(field: Any) -> Any:
+    """The same field, which need not be given; None is none of its values, and no default of the schema."""
+    kept: Any = Field(default_factory=lambda: None, validate_default=False)
+    return Annotated[(field.annotation, *field.metadata, kept)]
+
+
+if TYPE_CHECKING:
+    PretrainChanges: TypeAlias = _Changes
+else:
+    PretrainChanges = create_model(
+        "PretrainChanges",
+        __base__=_Changes,
+        __doc__="Settings of the section `pretrain` that an entry of `pretexts` changes.",
+        **{name: _optional(field) for name, field in PretrainSettings.model_fields.items()},
+    )

@@ -1,0 +1,44 @@
+"""Settings of random views."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from eqssl.config.settings import Settings
+from eqssl.config.values import Positive, Probability
+
+
+class ViewSettings(Settings):
+    """Random views of an image: one geometric resampling, then changes of brightness and colour.
+
+    Attributes:
+        crop_scale: least and largest share of the area that a crop keeps.
+        crop_ratio: least and largest ratio of the crop's width to its height.
+        turn: `none`, `grid` (a random element of D4) or `angle` (any angle, and a flip with probability 1/2).
+        brightness, contrast, saturation: a factor is drawn from 1 - value to 1 + value.
+        hue: the hue is turned by up to this share of a full circle, either way.
+        jitter: probability that brightness, contrast, saturation and hue change at all.
+        grayscale: probability that the colours are dropped.
+        blur: probability of a Gaussian blur.
+    """
+
+    crop_scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    crop_ratio: tuple[Positive, Positive]
+    turn: Literal["none", "grid", "angle"]
+    brightness: Probability
+    contrast: Probability
+    saturation: Probability
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    jitter: Probability
+    grayscale: Probability
+    blur: Probability
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: given {[low, high]}, allowed: the smaller number first")
+        return self
