@@ -46,6 +46,14 @@ def test_dry_run_plans_every_cell_once(project: Project) -> None:
         assert f"{jobs.probe_folder(params, cell)}/metrics.json" in text
 
 
+def test_a_dry_run_imports_neither_torch_nor_escnn(project: Project) -> None:
+    project.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    text = project.run("snakemake", "-n", "all")
+    imported = set(re.findall(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", text, flags=re.MULTILINE))
+    assert {"eqssl.config.params", "snakemake.workflow"} <= imported
+    assert imported.isdisjoint({"torch", "escnn", "sklearn", "scipy"})
+
+
 def test_targets_cell_and_report_plan_their_part(project: Project) -> None:
     assert "pretrain        1\n" in project.run("snakemake", "-n", "cell")
     assert re.search(r"^pretrain +4$", project.run("snakemake", "-n", "html"), flags=re.MULTILINE)

@@ -58,7 +58,7 @@ def test_the_set_is_saved_with_the_weights_and_described():
 
 
 def test_more_permutations_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="permutations: given 25, allowed: 1 to 24"):
+    with pytest.raises(ValueError, match="permutations: given 25, allowed: 2 to 24"):
         build("jigsaw of 4", "D4", permutations=25)
 
 
