@@ -18,9 +18,9 @@ from eqssl.encoders import build_encoder, network
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.layers import EquivariantLayers, Layers, Normalised
 from eqssl.nn.convolution import Down
-from eqssl.nn.filters import filter_basis
-from eqssl.nn.fourier import ROTATIONS, field_representation, field_size, sampling_matrix
 from eqssl.symmetry import _escnn, group
+from eqssl.symmetry.filter_bases import filter_basis
+from eqssl.symmetry.fourier import ROTATIONS, field_representation, field_size, sampling_matrix
 
 
 @dataclass(frozen=True)

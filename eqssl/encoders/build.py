@@ -13,9 +13,9 @@ from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape
 from eqssl.encoders.layers import CountedLayers, EquivariantLayers
 from eqssl.encoders.windows import check_windows
-from eqssl.nn.filters import filter_basis
-from eqssl.nn.fourier import ROTATIONS, field_size, sampling_matrix
 from eqssl.symmetry import group
+from eqssl.symmetry.filter_bases import filter_basis
+from eqssl.symmetry.fourier import ROTATIONS, field_size, sampling_matrix
 
 if TYPE_CHECKING:
     from eqssl.config.encoders import EncoderSettings

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from eqssl.nn.activation import FourierELU
 from eqssl.nn.convolution import Down, GroupConv2d
-from eqssl.nn.filters import FilterBasis, Kind
 from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.nn.plain import ChannelAffine, PlainConv2d
+from eqssl.symmetry.filter_bases import FilterBasis, Kind
 
 Bases = Callable[[Kind, int], FilterBasis]
 

@@ -1,4 +1,4 @@
 """Equivariant layers on group-major feature maps: channel = element * fields + field, channels_last.
 
-escnn defines every filter; the layers that run are plain torch (see `eqssl.nn.filters`).
+escnn defines every filter (see `eqssl.symmetry.filter_bases`); the layers that run are plain torch.
 """

@@ -26,7 +26,7 @@ class FourierELU(ModuleWithConstants):
     that ELU makes (Cesa, Lang & Weiler 2022, section 5).
 
     Args:
-        matrix: A, shape (samples, size); see `eqssl.nn.fourier.sampling_matrix`.
+        matrix: A, shape (samples, size); see `eqssl.symmetry.fourier.sampling_matrix`.
     """
 
     matrix: Tensor

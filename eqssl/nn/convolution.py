@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from eqssl.nn import small_maps
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.exactness import check_window
-from eqssl.nn.filters import Expansion, FilterBasis, flat_index, inverse_index
+from eqssl.nn.filters import Expansion, flat_index, inverse_index
+from eqssl.symmetry.filter_bases import FilterBasis
 
 Down = Literal["no", "boxed", "strided"]
 
@@ -20,8 +21,8 @@ Down = Literal["no", "boxed", "strided"]
 class GroupConv2d(ModuleWithConstants):
     """Convolution from images or fields to fields, equivariant to the bit on the pixel grid.
 
-    The parameters are the coefficients of each pair of fields in the filter basis; the layer owns the basis,
-    because escnn's differs between machines and coefficients mean nothing without it.
+    The parameters are the coefficients of each pair of fields in the filter basis; the layer owns the basis
+    and saves it, because coefficients mean nothing without it.
 
     Halving (`down`) is exact on every size when `boxed`: the convolution, then the mean over 2 x 2 pixels,
     which together are one convolution with stride 2 whose filter is one pixel wider; on odd sizes the
@@ -29,7 +30,7 @@ class GroupConv2d(ModuleWithConstants):
     refused on even ones.
 
     Args:
-        basis: see `eqssl.nn.filters.filter_basis`; "lift" for images, "group" for fields.
+        basis: see `eqssl.symmetry.filter_bases.filter_basis`; "lift" for images, "group" for fields.
         in_fields: fields (image channels, for "lift") that come in.
         out_fields: fields that go out.
         kernel: side of the filter, odd.

@@ -75,7 +75,7 @@ class Sample(ModuleWithConstants):
     """The values of band-limited fields at the listed elements of a continuous group.
 
     Args:
-        matrix: shape (order, size); see `eqssl.nn.fourier.sampling_matrix`.
+        matrix: shape (order, size); see `eqssl.symmetry.fourier.sampling_matrix`.
     """
 
     matrix: Tensor

@@ -7,9 +7,9 @@ from small_encoders import new, relative
 
 from eqssl.encoders.base import Encoder
 from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.fourier import field_representation
 from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.symmetry import _escnn, group
+from eqssl.symmetry.fourier import field_representation
 
 enn = _escnn.nn
 

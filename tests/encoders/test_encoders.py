@@ -10,8 +10,8 @@ from small_encoders import new, settings, trained_statistics
 from eqssl.encoders import build_encoder, load_encoder, names, network, save_encoder
 from eqssl.encoders.base import flop_count, parameter_count
 from eqssl.encoders.layers import Normalised
-from eqssl.nn.fourier import field_representation, field_size
 from eqssl.symmetry import act_on_regular, assert_equivariant, equivariance_error, group, group_names
+from eqssl.symmetry.fourier import field_representation, field_size
 
 GROUPS = group_names()
 SIZES = [28, 32, 33, 64, 96, 224]

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from eqssl.nn.fourier import field_representation
 from eqssl.symmetry import Group
+from eqssl.symmetry.fourier import field_representation
 
 
 def act_on_map(G: Group, maps: torch.Tensor, g: object) -> torch.Tensor:

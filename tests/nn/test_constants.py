@@ -12,11 +12,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from eqssl.nn.activation import FourierELU
 from eqssl.nn.constants import ModuleWithConstants, constants_of
 from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.filters import filter_basis
-from eqssl.nn.fourier import sampling_matrix
 from eqssl.nn.linear import EquivariantLinear
 from eqssl.nn.pooling import Sample
 from eqssl.symmetry import GSet, group
+from eqssl.symmetry.filter_bases import filter_basis
+from eqssl.symmetry.fourier import sampling_matrix
 
 
 class Layer(ModuleWithConstants):

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from moving import act_on_map, relative_error
 
 from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.filters import filter_basis
-from eqssl.nn.fourier import field_representation, field_size
 from eqssl.symmetry import _escnn, assert_equivariant, equivariance_error, group, group_names
+from eqssl.symmetry.filter_bases import filter_basis
+from eqssl.symmetry.fourier import field_representation, field_size
 
 GROUPS = group_names()
 

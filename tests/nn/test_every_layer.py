@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from eqssl.nn.activation import FourierELU
 from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.filters import filter_basis
-from eqssl.nn.fourier import ROTATIONS, field_size, sampling_matrix
 from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.nn.pooling import Halve, HalveByMaximum
 from eqssl.symmetry import Group, group, group_names
+from eqssl.symmetry.filter_bases import filter_basis
+from eqssl.symmetry.fourier import ROTATIONS, field_size, sampling_matrix
 
 FIELDS = 3
 

@@ -8,10 +8,10 @@ from moving import relative_error
 from test_every_layer import FIELDS, LAYERS
 from torch import Tensor, nn
 
-from eqssl.nn.fourier import field_size
 from eqssl.nn.linear import EquivariantLinear
 from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.symmetry import group, group_names
+from eqssl.symmetry.fourier import field_size
 from eqssl.symmetry.gsets import GSet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from eqssl.nn.fourier import sampling_matrix
 from eqssl.nn.normalisation import FieldBatchNorm, _add_product
 from eqssl.symmetry import _escnn, group, group_names
+from eqssl.symmetry.fourier import sampling_matrix
 
 GROUPS = group_names()
 

@@ -13,9 +13,9 @@ from torch._inductor.decomposition import select_decomp_table
 from torch.fx import GraphModule
 
 from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.filters import filter_basis
 from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.nn.pooling import as_channels_last
+from eqssl.symmetry.filter_bases import filter_basis
 
 
 @pytest.fixture(autouse=True)

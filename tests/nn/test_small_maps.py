@@ -11,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from eqssl.nn import small_maps
 from eqssl.nn.convolution import GroupConv2d
-from eqssl.nn.filters import filter_basis
 from eqssl.nn.plain import PlainConv2d
 from eqssl.symmetry import group
+from eqssl.symmetry.filter_bases import filter_basis
 
 X86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
 needs_x86 = pytest.mark.skipif(not X86, reason="runs on x86 alone")

@@ -17,8 +17,8 @@ from eqssl.encoders.base import Encoder, Shape, flop_count, parameter_count
 from eqssl.encoders.layers import Bases, EquivariantLayers
 from eqssl.encoders.release.fold import empty_release
 from eqssl.machine.files import atomic, read_json, sha256, write_json
-from eqssl.nn.filters import FilterBasis, Kind
 from eqssl.nn.plain import PlainConv2d
+from eqssl.symmetry.filter_bases import FilterBasis, Kind
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 TRAINED, FOLDED, UNFOLDED = "trained", "released", "released, not folded"
@@ -30,8 +30,8 @@ def save_encoder(encoder: Encoder, folder: str | Path, extra: Mapping[str, Any])
     """Write encoder.safetensors, then encoder.json, which names the weights' hash.
 
     Args:
-        encoder: trained or released; a trained one's filter bases are saved too, since escnn's differ between
-            machines.
+        encoder: trained or released; a trained one's filter bases are saved too, since coefficients mean
+            nothing without them.
         folder: where to.
         extra: further keys of encoder.json.
     """

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from eqssl.nn.activation import FourierELU
-from eqssl.nn.fourier import ROTATIONS, field_representation, field_size, sampling_matrix
 from eqssl.nn.pooling import Sample
 from eqssl.symmetry import _escnn, act_on_regular, group
+from eqssl.symmetry.fourier import ROTATIONS, field_representation, field_size, sampling_matrix
 
 CONTINUOUS = ["SO2", "O2"]
 
