@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from escnn_bases import coordinates, escnns_filters, whole_filters
 from small_encoders import new, relative
 
 from eqssl.encoders.base import Encoder
@@ -69,26 +70,29 @@ def with_our_weights(encoder: Encoder, name: str, same_basis: bool) -> TheirResN
     theirs = TheirResNet(name, list(encoder.shape.fields)).double()
     for mine, other in zip(convolutions(encoder), theirs.convolutions, strict=True):
         with torch.no_grad():
-            other.weights.copy_(mine.weight.transpose(1, 2).reshape(-1))
             if same_basis:
                 # theirs is sampled in float32 and ours free of that noise
-                (block,) = other.basisexpansion.children()
-                block.sampled_basis.copy_(whole_basis(mine))
+                escnns_filters(other).copy_(whole_filters(mine.basis, mine.index, mine.kernel))
+            weights = torch.linalg.solve(change_of_basis(mine, other).t(), mine.weight)
+            other.weights.copy_(weights.transpose(1, 2).reshape(-1))
     return theirs
 
 
-def whole_basis(layer: GroupConv2d) -> torch.Tensor:
-    """The filters of our basis as escnn lays them out: (dimension, outputs, inputs, places)."""
-    filled = layer.basis[:, layer.index.long()]
-    return filled.unflatten(2, (layer.kernel**2, -1)).transpose(2, 3)
+def change_of_basis(mine: GroupConv2d, other: torch.nn.Module) -> torch.Tensor:
+    """Escnn's filters = that matrix times ours."""
+    return coordinates(escnns_filters(other), whole_filters(mine.basis, mine.index, mine.kernel))
 
 
 def convolutions(encoder: Encoder) -> list[GroupConv2d]:
     return [layer for layer in encoder.modules() if isinstance(layer, GroupConv2d)]
 
 
-def our_gradient(encoder: Encoder) -> torch.Tensor:
-    parts = [layer.weight.grad.transpose(1, 2).flatten() for layer in convolutions(encoder)]
+def our_gradient(encoder: Encoder, theirs: TheirResNet) -> torch.Tensor:
+    """Of our weights, as that of the coefficients in escnn's basis."""
+    parts = [
+        (mine.weight.grad.transpose(1, 2) @ change_of_basis(mine, other).t()).flatten()
+        for mine, other in zip(convolutions(encoder), theirs.convolutions, strict=True)
+    ]
     norms = [layer for layer in encoder.modules() if isinstance(layer, FieldBatchNorm)]
     return torch.cat([*parts, *(p.grad for layer in norms for p in (layer.weight, layer.bias))])
 
@@ -117,4 +121,7 @@ def test_outputs_and_gradients_are_escnns(
     cotangent = torch.randn(found.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for output in (found, expected):
         (output * cotangent).sum().backward()
-    assert relative(our_gradient(encoder), their_gradient(theirs)) < tolerance
+    # float32's noise in escnn's samples takes a few values across zero, where a rectifier's gradient jumps
+    assert relative(our_gradient(encoder, theirs), their_gradient(theirs)) < (
+        tolerance if same_basis else 1e-2
+    )

@@ -5,11 +5,12 @@ from itertools import product
 
 import pytest
 import torch
-from small_encoders import new, settings, trained_statistics
+from small_encoders import new, relative, settings, trained_statistics
 
 from eqssl.encoders import build_encoder, load_encoder, names, network, save_encoder
 from eqssl.encoders.base import flop_count, parameter_count
 from eqssl.encoders.layers import Normalised
+from eqssl.nn.convolution import GroupConv2d
 from eqssl.symmetry import act_on_regular, assert_equivariant, equivariance_error, group, group_names
 from eqssl.symmetry.fourier import field_representation, field_size
 
@@ -182,6 +183,28 @@ def test_a_saved_encoder_is_the_same_when_loaded(name: str, tmp_path):
     described = json.loads((tmp_path / "encoder.json").read_text())
     assert described["pretext"] == "none"
     assert described["parameters"] == parameter_count(encoder)
+
+
+@pytest.mark.parametrize("name", ["trivial", "D4", "C8", "O2"])
+def test_an_encoder_saved_with_another_filter_basis_keeps_it(name: str, tmp_path):
+    """As encoders were saved when the basis was escnn's."""
+    encoder, images = trained_statistics(new(name)), torch.randn(2, 1, 28, 28)
+    before = encoder(images)
+    bases: dict[tuple[int, ...], torch.Tensor] = {}
+    for layer in [layer for layer in encoder.modules() if isinstance(layer, GroupConv2d)]:
+        shape = tuple(layer.basis.shape)
+        turned = bases.setdefault(shape, torch.linalg.qr(torch.randn(shape[0], shape[0]))[0])
+        with torch.no_grad():
+            layer.basis.copy_(turned @ layer.basis)
+            layer.weight.copy_(turned @ layer.weight)
+    expected = encoder(images)
+    assert relative(expected, before) < 1e-5
+    save_encoder(encoder, tmp_path, {})
+    assert torch.equal(load_encoder(tmp_path)(images), expected)
+    # as a checkpoint of a training is loaded: into a new encoder, which has the canonical basis
+    continued = new(name, seed=1).eval()
+    continued.load_state_dict(encoder.state_dict())
+    assert torch.equal(continued(images), expected)
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
