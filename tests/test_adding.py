@@ -148,7 +148,8 @@ for mode in (encoder.train, encoder.eval):
     images = torch.rand(4, 1, 16, 16, dtype=torch.float64)
     assert_equivariant(encoder, group("D4"), images, 1e-10)
 
-loss, numbers = pretext.float().loss((images * 255).byte(), torch.zeros(4, dtype=torch.int64), torch.Generator())
+pixels, labels = (images * 255).byte(), torch.zeros(4, dtype=torch.int64)
+loss, numbers = pretext.float().loss(pixels, labels, torch.Generator())
 loss.backward()
 assert set(numbers) == {"one/loss"}
 assert all(parameter.grad is not None for parameter in pretext.parameters())
