@@ -27,7 +27,7 @@ lint: $(STAMP) ## style, types, which room imports which, and the workflow
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-schema: $(STAMP) ## the JSON schema of params.yaml, after a change of eqssl/params.py
+schema: $(STAMP) ## the JSON schema of params.yaml, after a change of eqssl/config
 	$(BIN)/python -m eqssl schema --out workflow/schemas/params.schema.json
 
 clean: ## logs, caches and the report; never results, data or .venv
