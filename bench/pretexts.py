@@ -28,7 +28,7 @@ from eqssl.config.params import Params
 from eqssl.machine.files import write_json
 from eqssl.machine.memory import keep_freed_memory
 from eqssl.machine.provenance import record
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts import base
 from eqssl.training.device import choose_device
 
 ROOT = Path(__file__).parent.parent
@@ -36,11 +36,11 @@ WANTED = 1.15
 TASKS = ("eq_labels", "labels", "eq_jigsaw", "jigsaw", "eq_orientation", "orientation", "eq_ring")
 
 
-def encoded_shape(pretext: Pretext, images: Tensor) -> tuple[int, ...]:
+def encoded_shape(pretext: base.Pretext, images: Tensor) -> tuple[int, ...]:
     """The shape of what a step of the pretext gives its encoder."""
     seen: list[tuple[int, ...]] = []
     hook = pretext.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
-    pretext.loss(images, torch.zeros(len(images), dtype=torch.int64), torch.Generator(images.device))
+    pretext(base.Step(images, None, torch.Generator(images.device), 0.0))
     hook.remove()
     (shape,) = seen
     return shape
@@ -65,11 +65,10 @@ def measure(name: str, params: Params, batch: int, rounds: int, device: torch.de
     encoder = pretext.encoder
     generator = torch.Generator(device).manual_seed(0)
     images = torch.randint(0, 256, (batch, 1, 28, 28), dtype=torch.uint8, device=device)
-    classes = torch.zeros(batch, dtype=torch.int64, device=device)
     shape = encoded_shape(pretext, images)
     inputs = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     steps = {
-        "pretext": optimised(pretext, lambda: pretext.loss(images, classes, generator)[0]),
+        "pretext": optimised(pretext, lambda: pretext(base.Step(images, None, generator, 0.0)).loss),
         "encoder": optimised(encoder, lambda: encoder(inputs).square().mean()),
     }
     times = interleaved(Clock(device), steps, rounds)

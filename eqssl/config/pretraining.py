@@ -14,6 +14,7 @@ class PretrainSettings(Settings):
     """Optimisation of the encoder.
 
     Attributes:
+        optimiser: `adamw`, `lars`, or `sgd` with momentum 0.9 (`eqssl.training.optimisers`).
         precision: of the forward and backward pass.
         compile: whether `torch.compile` writes the encoder's code. It takes about a minute, and saves a GPU
             the launches of many small kernels.
@@ -22,7 +23,7 @@ class PretrainSettings(Settings):
 
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=2)]
-    optimiser: Literal["adamw", "lars"]
+    optimiser: Literal["adamw", "lars", "sgd"]
     learning_rate: Positive
     weight_decay: NotNegative
     warmup_epochs: NotNegative

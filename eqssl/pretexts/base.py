@@ -1,9 +1,10 @@
-"""The one interface of all pretexts: a loss on a batch of stored images."""
+"""The one interface of all pretexts: a step's images in, a loss and named numbers out."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -12,14 +13,42 @@ from torch import Tensor, nn
 from eqssl.config.views import ViewSettings
 from eqssl.data.views.normalise import normalise
 from eqssl.encoders.base import Encoder
+from eqssl.pretexts.parameters import ParameterGroup, decayed_and_not
+from eqssl.pretexts.views import ViewSpec, check_sizes, draw_views
 from eqssl.symmetry import Group
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of training is made of.
+
+    Attributes:
+        images: stored images, shape (batch, channel, side, side), on the device.
+        labels: their classes, shape (batch); None for data without. Only a supervised task looks at them.
+        generator: draws views and corruptions, on the images' device.
+        progress: share of the training that is done before this step, in [0, 1); known without asking the
+            device.
+    """
+
+    images: UInt8[Tensor, "batch channel side side"]
+    labels: Int[Tensor, " batch"] | None
+    generator: torch.Generator
+    progress: float
+
+
+class Outcome(NamedTuple):
+    """What a pretext says of a step: its loss, and named numbers worth watching, all on the device."""
+
+    loss: Float[Tensor, ""]
+    scalars: dict[str, Float[Tensor, ""]]
 
 
 class Pretext(nn.Module):
     """What an encoder is trained on.
 
     A pretext makes its views or corrupted inputs from stored images, runs the encoder and its own heads,
-    and gives a loss. It is given its encoder and never builds one.
+    and gives a loss. It is given its encoder and never builds one. Everything that a later step depends on,
+    such as a queue, is a parameter or a buffer, so that its `state_dict` holds it.
 
     Args:
         encoder: the encoder; `parameters()` includes its.
@@ -27,9 +56,18 @@ class Pretext(nn.Module):
         views: the section `views`.
         classes: number of classes of the data.
         generator: draws the first weights of the heads.
+
+    Attributes:
+        view_settings: the section `views`.
+        views: the random views that a step draws of each image; `build` sets it. Empty for a task that makes
+            its inputs in another way.
+
+    Raises:
+        ValueError: for views of a size at which the encoder would lose its symmetry.
     """
 
     trains: ClassVar[bool] = True
+    views: tuple[ViewSpec, ...] = ()
 
     def __init__(
         self,
@@ -41,31 +79,48 @@ class Pretext(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.views = views
+        self.view_settings = views
         self.build(settings, classes, generator)
+        check_sizes(encoder, self.views)
 
     @abstractmethod
     def build(self, settings: Any, classes: int, generator: torch.Generator | None) -> None:
-        """Create heads and projectors."""
+        """Create heads and projectors, and declare the views."""
 
     @abstractmethod
-    def loss(
-        self,
-        images: UInt8[Tensor, "batch channel side side"],
-        labels: Int[Tensor, " batch"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The loss of a batch, and named numbers worth watching.
+    def forward(self, step: Step) -> Outcome:
+        """The loss of a batch, and named numbers worth watching."""
+
+    def after_step(self, progress: float) -> None:
+        """Change what no gradient changes: a momentum encoder, a queue, a teacher's temperature.
+
+        Training calls it once after each step of the optimiser, without gradients.
 
         Args:
-            images: stored images.
-            labels: their classes; only a supervised task looks at them.
-            generator: draws views and corruptions, on the images' device.
+            progress: share of the training that is done after this step, in (0, 1].
         """
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """All trained parameters, in groups that the optimiser may treat differently.
+
+        By default two: what is decayed, and biases and parameters of normalisations, which are not. See
+        `eqssl.pretexts.parameters` for the options of a group.
+        """
+        return decayed_and_not(self.named_parameters())
+
+    def parts(self) -> dict[str, Pretext]:
+        """The pretexts that this one is a sum of, by their names; of most there are none."""
+        return {}
 
     def described(self) -> dict[str, Any]:
         """What the record of a run says of the task beside its settings; JSON values."""
         return {}
+
+    def draw_views(
+        self, images: UInt8[Tensor, "batch channel side side"], generator: torch.Generator
+    ) -> list[Float[Tensor, "batch channel size size"]]:
+        """One tensor for each view that `views` declares, in its order, in [0, 1]."""
+        return draw_views(images, self.views, generator)
 
     @property
     def group(self) -> Group:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from eqssl import pretexts
 from eqssl.config.pretexts import CombinedSettings
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.base import Outcome, Pretext, Step
+from eqssl.pretexts.parameters import ParameterGroup
 
 
 class Combined(Pretext):
@@ -26,33 +26,45 @@ class Combined(Pretext):
     def build(self, settings: CombinedSettings, classes: int, generator: torch.Generator | None) -> None:
         """Create the parts, all around the same encoder."""
         self.weights = {name: part.weight for name, part in settings.parts.items()}
+        shared = (self.encoder, self.view_settings, classes, generator)
         made = {
-            name: pretexts.attach(f"parts.{name}", part.pretext, self.encoder, self.views, classes, generator)
+            name: pretexts.attach(f"parts.{name}", part.pretext, *shared)
             for name, part in settings.parts.items()
         }
-        self.parts = nn.ModuleDict(made)
+        self.members = nn.ModuleDict(made)
 
     def described(self) -> dict[str, Any]:
         """What the parts say of themselves."""
-        return {name: part.described() for name, part in self.pretexts_by_name().items()}
+        return {name: part.described() for name, part in self.parts().items()}
 
-    def loss(
-        self,
-        images: UInt8[Tensor, "batch channel side side"],
-        labels: Int[Tensor, " batch"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    def forward(self, step: Step) -> Outcome:
         """The sum, and each part's loss and numbers under its name."""
         total: Tensor | float = 0.0
         scalars: dict[str, Tensor] = {}
-        for name, part in self.pretexts_by_name().items():
-            loss, numbers = part.loss(images, labels, generator)
+        for name, part in self.parts().items():
+            loss, numbers = part(step)
             total = total + self.weights[name] * loss.float()
             scalars[f"{name}/loss"] = loss.detach()
             scalars |= {f"{name}/{key}": value for key, value in numbers.items()}
         assert isinstance(total, Tensor)  # noqa: S101 - there is at least one part
-        return total, scalars
+        return Outcome(total, scalars)
 
-    def pretexts_by_name(self) -> dict[str, Pretext]:
+    def after_step(self, progress: float) -> None:
+        """Tell each part."""
+        for part in self.parts().values():
+            part.after_step(progress)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The groups of all parts; what several of them train is in the group of the first one."""
+        seen: set[int] = set()
+        groups = []
+        for group in (group for part in self.parts().values() for group in part.parameter_groups()):
+            fresh = [parameter for parameter in group["params"] if id(parameter) not in seen]
+            seen.update(map(id, fresh))
+            if fresh:
+                groups.append({**group, "params": fresh})
+        return groups
+
+    def parts(self) -> dict[str, Pretext]:
         """The parts, by their names."""
-        return {name: part for name, part in self.parts.items() if isinstance(part, Pretext)}
+        return {name: part for name, part in self.members.items() if isinstance(part, Pretext)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.base import Pretext, Step
 
 
 class Untrained(Pretext):
@@ -15,7 +15,7 @@ class Untrained(Pretext):
     def build(self, settings: Any, classes: int, generator: Any) -> None:
         """Nothing to create."""
 
-    def loss(self, images: Any, labels: Any, generator: Any) -> NoReturn:
+    def forward(self, step: Step) -> NoReturn:
         """There is none.
 
         Raises:

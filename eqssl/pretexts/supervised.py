@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
+from torch import nn
 
 from eqssl.config.pretexts import PretextSettings
-from eqssl.data.views.random_view import random_view
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.base import Outcome, Pretext, Step
+from eqssl.pretexts.views import ViewSpec
 
 
 class Supervised(Pretext):
     """Cross-entropy of a linear classifier on the invariant feature of one random view."""
 
     def build(self, settings: PretextSettings, classes: int, generator: torch.Generator | None) -> None:
-        """Create the classifier; it starts at zero."""
+        """Declare one view and create the classifier, which starts at zero."""
+        self.views = (ViewSpec(1, None, self.view_settings),)
         self.classifier = nn.utils.skip_init(nn.Linear, self.encoder.fields, classes)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
-    def loss(
-        self,
-        images: UInt8[Tensor, "batch channel side side"],
-        labels: Int[Tensor, " batch"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Cross-entropy and accuracy on the batch."""
-        view = random_view(images, self.views, generator)
+    def forward(self, step: Step) -> Outcome:
+        """Cross-entropy and accuracy on the batch.
+
+        Raises:
+            ValueError: for data without labels.
+        """
+        if step.labels is None:
+            raise ValueError("labels: given none, allowed: a class for each image (the task is `supervised`)")
+        (view,) = self.draw_views(step.images, step.generator)
         logits = self.classifier(self.encoder.invariant(self.normalised(view))).float()
-        accuracy = (logits.detach().argmax(1) == labels).float().mean()
-        return F.cross_entropy(logits, labels), {"accuracy": accuracy}
+        accuracy = (logits.detach().argmax(1) == step.labels).float().mean()
+        return Outcome(F.cross_entropy(logits, step.labels), {"accuracy": accuracy})

@@ -61,7 +61,7 @@ def _parts(task: combined.Combined) -> tuple[LabelTask, simclr.SimCLR]:
     from eqssl.pretexts.joint import simclr
     from eqssl.pretexts.labels.base import LabelTask
 
-    parts = list(task.pretexts_by_name().values())
+    parts = list(task.parts().values())
     labels = [part for part in parts if isinstance(part, LabelTask)]
     contrasts = [part for part in parts if isinstance(part, simclr.SimCLR)]
     if len(parts) != 2 or not labels or not contrasts:
@@ -72,7 +72,7 @@ def _parts(task: combined.Combined) -> tuple[LabelTask, simclr.SimCLR]:
 
 def _paint_views(line: Any, contrast: simclr.SimCLR, image: Tensor, element: Any, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    first, second = contrast.two_views(image[None], generator)
+    first, second = contrast.draw_views(image[None], generator)
     panels = [(first, "v", "a view of x"), (second, "w", "another one")]
     panels += [(contrast.group.act(first, element), "g v", "the first, turned"), (second, "w", "the other")]
     for axes, (view, title, caption) in zip(line, panels, strict=False):

@@ -64,7 +64,7 @@ def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def optimiser_state(optimiser: Optimizer) -> dict[str, Tensor]:
-    """State of an optimiser whose state is all tensors, as AdamW's and LARS's: `optimiser/<number>/<key>`.
+    """State of an optimiser, by names `optimiser/<number>/<key>`; it has to be all tensors.
 
     Parameters are numbered in the order of the groups.
     """

@@ -1,4 +1,4 @@
-"""The training loop. It knows a pretext by its loss alone, and can be left and entered at any step."""
+"""The training loop. It knows a pretext by its interface alone, and can be left and entered at any step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from eqssl.config.pretraining import PretrainSettings
 from eqssl.data.loading.batches import Batches
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.base import Pretext, Step
 from eqssl.training import checkpoints
 from eqssl.training.interruption import noting_signals
 from eqssl.training.log import Log, Show, progress
 from eqssl.training.meter import Meter
-from eqssl.training.optimisers import build_optimiser
+from eqssl.training.optimisers import build_optimiser, set_learning_rate
 from eqssl.training.precision import autocast
 from eqssl.training.schedules import learning_rate
 
@@ -137,15 +137,17 @@ class Trainer:
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
         """One step of the optimiser; nothing here waits for the device."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate(self.step)
+        set_learning_rate(self.optimiser, self._rate(self.step))
+        step = Step(images, labels, self.generator, self.step / self.steps)
         with autocast(self.device, self.precision):
-            loss, scalars = self.pretext.loss(images, labels, self.generator)
+            loss, scalars = self.pretext(step)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        self.meter.add(loss, scalars)
         self.step += 1
+        with torch.no_grad():
+            self.pretext.after_step(self.step / self.steps)
+        self.meter.add(loss, scalars)
 
     def _read(self, log: Log, show: Show, ended: bool) -> None:
         """Read the numbers from the device, check and show them, and close the epoch if it ended."""

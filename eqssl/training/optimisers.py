@@ -1,4 +1,4 @@
-"""Optimisers by name. Biases and the parameters of normalisations are never decayed."""
+"""Optimisers by name, for the groups of parameters that a pretext gives."""
 
 from __future__ import annotations
 
@@ -6,49 +6,45 @@ from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from eqssl.pretexts.base import Pretext
 
-def build_optimiser(name: str, module: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-    """The optimiser of a module's trainable parameters.
+MOMENTUM = 0.9
+"""Of `sgd` and `lars`."""
+
+
+def build_optimiser(name: str, pretext: Pretext, learning_rate: float, weight_decay: float) -> Optimizer:
+    """The optimiser of a pretext's parameters, in the groups that it gives.
 
     Args:
-        name: `adamw` (torch's, with its default betas) or `lars`.
-        module: whose parameters are optimised.
-        learning_rate: the first one; the loop sets it before each step.
-        weight_decay: of the weights; biases and normalisations get none.
+        name: `adamw` (torch's, with its default betas), `sgd` (torch's, with momentum 0.9, without Nesterov's
+            change, the weight decay added to the gradient) or `lars`.
+        pretext: whose parameters are optimised.
+        learning_rate: the first one; `set_learning_rate` changes it.
+        weight_decay: of groups that do not name their own.
 
     Raises:
         ValueError: if there is no such optimiser, or nothing to optimise.
     """
-    groups = parameter_groups(module, weight_decay)
+    groups = [{"fixed_rate": False, **group} for group in pretext.parameter_groups()]
     if not groups:
-        raise ValueError(f"{type(module).__name__}: no trainable parameters")
+        raise ValueError(f"{type(pretext).__name__}: no trainable parameters")
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate)
+        return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=MOMENTUM, weight_decay=weight_decay)
     if name == "lars":
-        return LARS(groups, learning_rate)
-    raise ValueError(f"pretrain.optimiser: given {name!r}, allowed: adamw, lars")
+        return LARS(groups, learning_rate, MOMENTUM, weight_decay)
+    raise ValueError(f"pretrain.optimiser: given {name!r}, allowed: adamw, lars, sgd")
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups, in the module's order: decayed and adapted, and neither.
-
-    The second group holds biases, by their name `bias`, and all parameters with at most one axis, such as the
-    scales of normalisations. `adapted` says whether LARS scales their steps. Empty groups are left out.
-    """
-    weights: list[Tensor] = []
-    others: list[Tensor] = []
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim <= 1 or name.rpartition(".")[2] == "bias"
-            (others if plain else weights).append(parameter)
-    groups = [
-        {"params": weights, "weight_decay": weight_decay, "adapted": True},
-        {"params": others, "weight_decay": 0.0, "adapted": False},
-    ]
-    return [group for group in groups if group["params"]]
+def set_learning_rate(optimiser: Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step, but for groups at a fixed one."""
+    for group in optimiser.param_groups:
+        if not group["fixed_rate"]:
+            group["lr"] = rate
 
 
 class LARS(Optimizer):

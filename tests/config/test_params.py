@@ -50,7 +50,11 @@ def test_settings_are_frozen():
         ("pretrain.epochs", True, r"pretrain\.epochs: given True, allowed: a valid integer"),
         ("pretrain.epochs", -1, r"pretrain\.epochs: given -1, allowed: greater than or equal to 0"),
         ("pretrain.learning_rate", "1e-3", r"pretrain\.learning_rate: given '1e-3', allowed: a valid number"),
-        ("pretrain.optimiser", "sgd", r"pretrain\.optimiser: given 'sgd', allowed: 'adamw' or 'lars'"),
+        (
+            "pretrain.optimiser",
+            "adam",
+            r"pretrain\.optimiser: given 'adam', allowed: 'adamw', 'lars' or",
+        ),
         (
             "group",
             "C3",

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from label_tasks import PARAMS, TASKS
+from steps import step
 
 from eqssl import pretexts
 from eqssl.config.pretexts import PretextSettings
@@ -23,11 +24,11 @@ def images() -> torch.Tensor:
 
 
 def test_the_loss_is_the_weighted_sum_and_parts_are_named():
-    task, nothing = combined(PARTS).eval(), torch.zeros(6, dtype=torch.int64)
-    found, scalars = task.loss(images(), nothing, torch.Generator().manual_seed(1))
-    generator, total = torch.Generator().manual_seed(1), 0.0
-    for name, part in task.pretexts_by_name().items():
-        loss, _ = part.loss(images(), nothing, generator)
+    task = combined(PARTS).eval()
+    found, scalars = task(step(images(), seed=1))
+    one, total = step(images(), seed=1), 0.0
+    for name, part in task.parts().items():
+        loss, _ = part(one)
         torch.testing.assert_close(scalars[f"{name}/loss"], loss.detach())
         total = total + PARTS[name]["weight"] * loss
     torch.testing.assert_close(found, total)
@@ -36,9 +37,8 @@ def test_the_loss_is_the_weighted_sum_and_parts_are_named():
 
 def test_all_parts_train_one_encoder():
     task = combined(PARTS)
-    assert all(part.encoder is task.encoder for part in task.pretexts_by_name().values())
-    loss, _ = task.loss(images(), torch.zeros(6, dtype=torch.int64), torch.Generator())
-    loss.backward()
+    assert all(part.encoder is task.encoder for part in task.parts().values())
+    task(step(images())).loss.backward()
     assert all(parameter.grad is not None for parameter in task.parameters())
     assert task.described()["where"]["labels"] == 8
 

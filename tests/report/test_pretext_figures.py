@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.patches import Circle, Rectangle
+from steps import loss_of_views
 
 from eqssl import pretexts
 from eqssl.config.params import Params
@@ -204,7 +205,7 @@ def test_a_sum_shows_its_label_task_and_two_views_of_which_one_is_turned():
     task = sum_of({})
     element, image = task.group.elements[1], noise(task)
     figure = draw_combined(task, image, 2, element, 3)
-    alone = draw_task(task.parts["location"], image, 2, element, 3)
+    alone = draw_task(task.parts()["location"], image, 2, element, 3)
     shown = len(alone.axes)
     for axes, expected in zip(figure.axes[:shown], alone.axes, strict=True):
         assert axes.get_title() == expected.get_title()
@@ -225,10 +226,10 @@ def test_its_heading_tells_the_sum_and_whether_the_loss_stays():
         assert relation in heading
         # the heading speaks the truth about the loss, in a batch where there is something to tell apart
         views = torch.rand(6, *task.encoder.image_shape, generator=torch.Generator().manual_seed(0))
-        contrast = task.parts["contrast"].eval()
+        contrast = task.parts()["contrast"].eval()
         v, w = views[:3], views[3:]
         moved = torch.cat([task.group.act(v[:1], task.group.elements[1]), v[1:]])
-        same = torch.allclose(contrast.contrast(v, w), contrast.contrast(moved, w), atol=1e-5)
+        same = torch.allclose(loss_of_views(contrast, v, w), loss_of_views(contrast, moved, w), atol=1e-5)
         assert same == (similarity is not None)
 
 

@@ -21,6 +21,7 @@ from eqssl.config.sources import SourceSettings
 from eqssl.data.loading.batches import Batches, load_split
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
+from eqssl.pretexts.base import Outcome, Pretext
 from eqssl.training.loop import Trainer
 
 ROOT = Path(__file__).parents[2]
@@ -103,13 +104,11 @@ def job(params: Params, optimisation) -> Callable[..., PretrainJob]:
     return make
 
 
-class Guess(nn.Module):
+class Guess(Pretext):
     """Classifies noisy images: with batch norm, dropout, the views' generator and a number of its own."""
 
-    trains = True
-
     def __init__(self, scale=1.0):
-        super().__init__()
+        torch.nn.Module.__init__(self)
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             self.layers = nn.Sequential(
@@ -124,12 +123,12 @@ class Guess(nn.Module):
         self.scale = scale
         self.steps = 0
 
-    def loss(self, images, labels, generator):
+    def forward(self, step):
         self.steps += 1
-        x = images / 255 + 0.1 * torch.randn(images.shape, generator=generator)
+        x = step.images / 255 + 0.1 * torch.randn(step.images.shape, generator=step.generator)
         logits = self.layers(x)
-        accuracy = (logits.detach().argmax(1) == labels).float().mean()
-        return self.scale * F.cross_entropy(logits.float(), labels), {"accuracy": accuracy}
+        accuracy = (logits.detach().argmax(1) == step.labels).float().mean()
+        return Outcome(self.scale * F.cross_entropy(logits.float(), step.labels), {"accuracy": accuracy})
 
 
 @pytest.fixture

@@ -38,21 +38,21 @@ class Stopping:
         self.pretext, self.steps, self.number = pretext, steps, number
 
     def __enter__(self):
-        inner = self.pretext.loss
+        inner = self.pretext.forward
 
-        def loss(*arguments):
-            result = inner(*arguments)
+        def forward(step):
+            result = inner(step)
             if self.pretext.steps in self.steps:
                 os.kill(os.getpid(), self.number)
             return result
 
-        self.pretext.loss = loss
+        self.pretext.forward = forward
 
     def __exit__(self, *_):
-        del self.pretext.loss
+        del self.pretext.forward
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "lars"])
+@pytest.mark.parametrize("optimiser", ["adamw", "lars", "sgd"])
 def test_training_goes_on_after_any_step_with_the_same_bits(trainer, tmp_path, optimiser):
     expected = outcome(run(trainer(optimiser=optimiser), tmp_path))
     state, log = tmp_path / "state.safetensors", tmp_path / "log.jsonl"
@@ -103,14 +103,14 @@ def test_writing_checkpoints_changes_nothing(trainer, tmp_path, monkeypatch):
 
 def test_rows_are_means_over_the_steps_of_each_epoch(trainer, tmp_path):
     trained = trainer()
-    seen, inner = [], trained.pretext.loss
+    seen, inner = [], trained.pretext.forward
 
-    def loss(*arguments):
-        value, scalars = inner(*arguments)
+    def forward(step):
+        value, scalars = inner(step)
         seen.append((value.item(), scalars["accuracy"].item()))
         return value, scalars
 
-    trained.pretext.loss = loss
+    trained.pretext.forward = forward
     run(trained, tmp_path)
     assert trained.meter.names == ["loss", "accuracy"]
     for epoch, row in enumerate(trained.rows):
@@ -144,13 +144,13 @@ def test_host_reads_the_loss_once_an_interval_only(trainer, tmp_path, monkeypatc
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_loss_that_is_not_finite_is_an_error(trainer, tmp_path, bad):
     trained = trainer()
-    inner = trained.pretext.loss
+    inner = trained.pretext.forward
 
-    def loss(*arguments):
-        value, scalars = inner(*arguments)
+    def forward(step):
+        value, scalars = inner(step)
         return (value * bad if trained.pretext.steps == 7 else value), scalars
 
-    trained.pretext.loss = loss
+    trained.pretext.forward = forward
     with pytest.raises(ValueError, match=r"pictures/C4/mine/s0: .* epoch 2, found at step 10"):
         run(trained, tmp_path)
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from eqssl.training.optimisers import LARS, build_optimiser, parameter_groups
+from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.parameters import decayed_and_not
+from eqssl.training.optimisers import LARS, build_optimiser, set_learning_rate
 
 
 class FieldBias(nn.Module):
@@ -15,14 +17,20 @@ class FieldBias(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(3, 2, 4)), nn.Parameter(torch.ones(3, 2))
 
 
+class Network(nn.Sequential):
+    """Has what an optimiser asks of a pretext."""
+
+    parameter_groups = Pretext.parameter_groups
+
+
 def network():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(27, 4), FieldBias())
+    return Network(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(27, 4), FieldBias())
 
 
 def test_biases_and_normalisations_are_neither_decayed_nor_adapted():
     module = network()
-    weights, others = parameter_groups(module, 0.1)
+    weights, others = build_optimiser("lars", module, 0.3, 0.1).param_groups
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     assert [names[id(p)] for p in weights["params"]] == ["0.weight", "3.weight", "4.weight"]
     assert [names[id(p)] for p in others["params"]] == ["0.bias", "1.weight", "1.bias", "3.bias", "4.bias"]
@@ -31,10 +39,10 @@ def test_biases_and_normalisations_are_neither_decayed_nor_adapted():
 
 
 def test_frozen_parameters_and_empty_groups_are_left_out():
-    module = nn.Linear(3, 2)
-    module.bias.requires_grad_(False)
-    (group,) = parameter_groups(module, 0.1)
-    assert group["params"] == [module.weight]
+    module = Network(nn.Linear(3, 2))
+    module[0].bias.requires_grad_(False)
+    (group,) = decayed_and_not(module.named_parameters())
+    assert group["params"] == [module[0].weight]
     with pytest.raises(ValueError, match="no trainable parameters"):
         build_optimiser("adamw", module.requires_grad_(False), 0.1, 0.0)
 
@@ -90,30 +98,73 @@ def test_lars_leaves_parameters_without_gradient_alone_and_gradients_as_they_are
     assert torch.equal(first.grad, torch.full((2, 2), 3.0))
 
 
+def two_groups(module, decay):
+    """What biases and normalisations are not decayed by, written out."""
+    return [
+        {"params": [module[0].weight, module[3].weight, module[4].weight], "weight_decay": decay},
+        {
+            "params": [module[0].bias, module[1].weight, module[1].bias, module[3].bias, module[4].bias],
+            "weight_decay": 0.0,
+        },
+    ]
+
+
+def take_steps(module, optimiser, steps=3):
+    random = torch.Generator().manual_seed(3)
+    for _ in range(steps):
+        for parameter in module.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+        optimiser.step()
+
+
 def test_adamw_is_torchs():
-    module = network()
+    module, twin = network(), network()
     optimiser = build_optimiser("adamw", module, 0.01, 0.2)
     assert type(optimiser) is torch.optim.AdamW
-    twin = network()
-    reference = torch.optim.AdamW(
-        [
-            {"params": [twin[0].weight, twin[3].weight, twin[4].weight], "weight_decay": 0.2},
-            {
-                "params": [twin[0].bias, twin[1].weight, twin[1].bias, twin[3].bias, twin[4].bias],
-                "weight_decay": 0.0,
-            },
-        ],
-        lr=0.01,
-    )
-    for network_, steps in ((module, optimiser), (twin, reference)):
-        random = torch.Generator().manual_seed(3)
-        for _ in range(3):
-            for parameter in network_.parameters():
-                parameter.grad = torch.randn(parameter.shape, generator=random)
-            steps.step()
+    take_steps(module, optimiser)
+    take_steps(twin, torch.optim.AdamW(two_groups(twin, 0.2), lr=0.01))
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), twin.parameters(), strict=True))
 
 
+def test_sgd_is_torchs_with_momentum():
+    module, twin = network(), network()
+    take_steps(module, build_optimiser("sgd", module, 0.01, 0.2))
+    take_steps(twin, torch.optim.SGD(two_groups(twin, 0.2), lr=0.01, momentum=0.9))
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), twin.parameters(), strict=True))
+
+
+def test_sgd_equals_a_slow_loop():
+    """v = 0.9 v + g + b w, w = w - rate v, number by number."""
+    module = Network(nn.Linear(3, 2)).double()
+    optimiser = build_optimiser("sgd", module, 0.1, 0.05)
+    weight, velocity = module[0].weight.detach().flatten().tolist(), [0.0] * 6
+    random = torch.Generator().manual_seed(0)
+    for step in range(4):
+        gradient = torch.randn(2, 3, generator=random, dtype=torch.float64)
+        module[0].weight.grad, module[0].bias.grad = gradient, torch.zeros(2, dtype=torch.float64)
+        set_learning_rate(optimiser, 0.1 / (step + 1))
+        optimiser.step()
+        for i, g in enumerate(gradient.flatten().tolist()):
+            velocity[i] = 0.9 * velocity[i] + g + 0.05 * weight[i]
+            weight[i] -= 0.1 / (step + 1) * velocity[i]
+    found = module[0].weight.detach().flatten()
+    torch.testing.assert_close(found, torch.tensor(weight, dtype=torch.float64), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+def test_a_group_keeps_its_own_options_and_its_fixed_rate(name):
+    module = network()
+    free, fixed = [*module[:3].named_parameters()], [*module[3:].named_parameters()]
+    module.parameter_groups = lambda: [*decayed_and_not(free), *decayed_and_not(fixed, fixed_rate=True)]
+    optimiser = build_optimiser(name, module, 0.5, 0.1)
+    set_learning_rate(optimiser, 0.25)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.25, 0.5, 0.5]
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.1, 0.0, 0.1, 0.0]
+    module.parameter_groups = lambda: [{"params": list(module.parameters()), "weight_decay": 0.7}]
+    (group,) = build_optimiser(name, module, 0.5, 0.1).param_groups
+    assert (group["weight_decay"], group["fixed_rate"]) == (0.7, False)
+
+
 def test_unknown_optimiser_is_refused():
-    with pytest.raises(ValueError, match="allowed: adamw, lars"):
-        build_optimiser("sgd", nn.Linear(2, 2), 0.1, 0.0)
+    with pytest.raises(ValueError, match="given 'adam', allowed: adamw, lars, sgd"):
+        build_optimiser("adam", network(), 0.1, 0.0)

@@ -9,15 +9,19 @@ The distribution of `random_view`, in this order:
    is uniform in its logarithm over the part of `crop_ratio` for which the box fits into the square, which is
    [a, 1/a]; the place of the box is uniform. No box is drawn again or cut off, so that the shares are exactly
    uniform (torchvision draws until a box fits, which favours small ones). If no ratio of `crop_ratio` fits,
-   the box has the nearest ratio that does. Turn and crop are one bilinear resampling to the size of the
-   image, with zeros outside; it never shrinks, so that nothing needs smoothing first.
+   the box has the nearest ratio that does. Turn and crop are one bilinear resampling, with zeros outside, to
+   the size of the image or to another one. To the size of the image it never shrinks, so that nothing needs
+   smoothing. To a smaller one it may: bilinear samples leave no pixel out as long as they lie at most two
+   pixels apart. Where the largest box of `crop_scale` and `crop_ratio` would put them further apart, a view
+   is sampled k times as finely, with k the smallest number that brings them to two pixels, and each of its
+   pixels is the mean of k x k samples.
 3. *Colours*, with probability `jitter`: a factor on the brightness, uniform in 1 - brightness to
    1 + brightness; the same for the contrast about the mean luma of the image and, with 3 channels, for the
    saturation; and a turn of the hue, uniform in [-hue, hue] of a full circle (`eqssl.data.views.colour`).
    With 3 channels the colour is dropped with probability `grayscale`, whether or not the colours changed.
    Values are clipped to [0, 1].
 4. *Blur*, with probability `blur`: a Gaussian of deviation uniform in [0.1, 2] pixels, its kernel a tenth of
-   the image wide (Chen et al. 2020, appendix A).
+   the view wide (Chen et al. 2020, appendix A).
 5. Everything outside the inscribed disc is set to 0.
 
 Since the turn comes first, views under `grid` and `angle` of an image and of that image turned by an element
@@ -31,6 +35,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -64,37 +69,62 @@ class _Draws(NamedTuple):
 
 @torch.no_grad()
 def random_view(
-    images: UInt8[Tensor, "b c s s"], settings: ViewSettings, generator: torch.Generator
-) -> Float[Tensor, "b c s s"]:
+    images: UInt8[Tensor, "b c s s"],
+    settings: ViewSettings,
+    generator: torch.Generator,
+    size: int | None = None,
+) -> Float[Tensor, "b c size size"]:
     """Draw one view of each image; the module describes the distribution.
 
     Args:
         images: square, uint8 (or floating point in [0, 1]).
         settings: the distribution.
         generator: on the device of the images; the global generator of random numbers is not touched.
+        size: side of the view in pixels; None for that of the image.
 
     Returns:
         float32 in [0, 1] up to rounding, zero outside the inscribed disc, not normalised.
 
     Raises:
-        ValueError: if the images are not a batch of squares.
+        ValueError: if the images are not a batch of squares, or the size is not positive.
     """
     if images.ndim != 4 or images.shape[-1] != images.shape[-2]:
         raise ValueError(f"images of shape {tuple(images.shape)}: allowed: (batch, channels, side, side)")
+    side = images.shape[-1] if size is None else size
+    if side < 1:
+        raise ValueError(f"size of a view: given {size}, allowed: at least 1")
     # Under autocast the small matrices would be rounded to bfloat16, and a pixel would land beside its place.
     with torch.autocast(images.device.type, enabled=False):
         numbers = torch.rand((len(images), len(_Draws._fields)), generator=generator, device=images.device)
         draws = _Draws(*numbers.unbind(1))
         degrees, mirrored = _draw_turns(settings, draws)
         matrices = sampling_matrices(_draw_boxes(settings, draws), degrees, mirrored)
-        views = resample(_to_unit(images), matrices)
+        finer = samples_per_pixel(images.shape[-1], side, settings)
+        views = resample(_to_unit(images), matrices, finer * side)
+        if finer > 1:
+            views = F.avg_pool2d(views, finer)
         if settings.jitter > 0 or (settings.grayscale > 0 and images.shape[1] == 3):
             views = change_colours(views, _draw_colours(settings, draws))
         if settings.blur > 0:
             low, high = BLUR_SIGMA
             sigma = low + (high - low) * draws.sigma
-            views = blur(views, sigma, blur_radius(images.shape[-1]), draws.blur < settings.blur)
+            views = blur(views, sigma, blur_radius(side), draws.blur < settings.blur)
         return cut_disc(views)
+
+
+def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
+    """How many samples along each axis a pixel of a view is the mean of.
+
+    The smallest number for which samples of the largest box lie at most two pixels of the image apart.
+
+    Args:
+        side: of the image.
+        size: of the view.
+        settings: its distribution.
+    """
+    area, (narrow, wide) = settings.crop_scale[1], settings.crop_ratio
+    longest = min(1.0, math.sqrt(area * max(wide, 1 / narrow)))  # in shares of the image's side
+    return max(1, math.ceil(longest * side / (2 * size)))
 
 
 def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:

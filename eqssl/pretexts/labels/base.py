@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from eqssl.config.pretexts import LabelSettings
 from eqssl.nn.heads import equivariant_mlp, plain_mlp
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.base import Outcome, Pretext, Step
 from eqssl.symmetry import GSet
 
 Draw = dict[str, Tensor]
@@ -80,16 +80,11 @@ class LabelTask(Pretext):
         """Labels, all equally likely."""
         return torch.randint(len(self.labels), (batch,), generator=generator, device=generator.device)
 
-    def loss(
-        self,
-        images: UInt8[Tensor, "batch channel side side"],
-        labels: Int[Tensor, " batch"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    def forward(self, step: Step) -> Outcome:
         """Cross-entropy of one random label of each image; the images' classes are not looked at."""
-        draw = self.draw(len(images), generator)
-        drawn = self.draw_labels(len(images), generator)
-        return cross_entropy(self.logits(self.corrupt(images.float() / 255, drawn, draw)), drawn)
+        images, draw = step.images.float() / 255, self.draw(len(step.images), step.generator)
+        drawn = self.draw_labels(len(images), step.generator)
+        return cross_entropy(self.logits(self.corrupt(images, drawn, draw)), drawn)
 
     def make_head(
         self,
@@ -120,10 +115,8 @@ class LabelTask(Pretext):
         return {"labels": len(self.labels), "orbits": self.labels.orbits()}
 
 
-def cross_entropy(
-    logits: Float[Tensor, "batch labels"], labels: Int[Tensor, " batch"]
-) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+def cross_entropy(logits: Float[Tensor, "batch labels"], labels: Int[Tensor, " batch"]) -> Outcome:
     """The loss of a label task, in float32, and its accuracy."""
     logits = logits.float()
     accuracy = (logits.detach().argmax(1) == labels).float().mean()
-    return F.cross_entropy(logits, labels), {"accuracy": accuracy}
+    return Outcome(F.cross_entropy(logits, labels), {"accuracy": accuracy})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from eqssl.config.pretexts import JigsawSettings
 from eqssl.nn.constants import ModuleWithConstants
+from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.labels.base import Draw, cross_entropy
 from eqssl.pretexts.labels.layouts import Grid
 from eqssl.pretexts.labels.patch_task import PatchTask
@@ -78,15 +79,11 @@ class Jigsaw(PatchTask, ModuleWithConstants):
         scores: Tensor = self.head(features.flatten(1, 2).transpose(1, 2)).squeeze(1)
         return scores
 
-    def loss(
-        self,
-        images: UInt8[Tensor, "batch channel side side"],
-        labels: Int[Tensor, " batch"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    def forward(self, step: Step) -> Outcome:
         """Cross-entropy of several random permutations of each image."""
-        tiles = self.patches(images.float() / 255, self.draw(len(images), generator))
-        drawn = self.draw_labels(len(images) * self.settings.draws, generator)
+        images, draw = step.images.float() / 255, self.draw(len(step.images), step.generator)
+        tiles = self.patches(images, draw)
+        drawn = self.draw_labels(len(images) * self.settings.draws, step.generator)
         mosaics = permuted(self._encoded(tiles), self.permutations[drawn])
         return cross_entropy(self._scores(mosaics), drawn)
 

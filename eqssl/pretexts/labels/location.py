@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from eqssl.config.pretexts import RelativeLocationSettings
+from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.labels.base import Draw, cross_entropy
 from eqssl.pretexts.labels.layouts import Grid, Ring
 from eqssl.pretexts.labels.patch_task import PatchTask
@@ -64,14 +65,10 @@ class RelativeLocation(PatchTask):
         scores: Tensor = self.head((of_centres, of_outer)).squeeze(1)
         return band_limited(scores) if self.group.is_continuous else scores
 
-    def loss(
-        self,
-        images: UInt8[Tensor, "batch channel side side"],
-        labels: Int[Tensor, " batch"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    def forward(self, step: Step) -> Outcome:
         """Cross-entropy over all eight neighbours of each image, whose centre is encoded once."""
-        patches = self.patches(images.float() / 255, self.draw(len(images), generator)).transpose(0, 1)
+        images, draw = step.images.float() / 255, self.draw(len(step.images), step.generator)
+        patches = self.patches(images, draw).transpose(0, 1)
         outer = torch.cat([patches[: self.centre], patches[self.centre + 1 :]])
         logits = self._scores(patches[self.centre], outer.flatten(0, 1))
         slots = torch.arange(NEIGHBOURS, device=logits.device)

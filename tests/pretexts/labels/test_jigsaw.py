@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from label_tasks import build, drawn
+from steps import step
 
 from eqssl.pretexts.labels.jigsaw import permuted
 from eqssl.symmetry import permutation_labels
@@ -25,7 +26,7 @@ def test_the_loss_is_the_mean_over_the_drawn_mosaics():
     """The tiles are encoded once, and each permutation is as if its mosaic had been encoded by itself."""
     pretext = build("jigsaw of 4", "C4").float().eval()
     images = (torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(2)) * 255).byte()
-    found, scalars = pretext.loss(images, torch.zeros(5, dtype=torch.int64), torch.Generator().manual_seed(5))
+    found, scalars = pretext(step(images, seed=5))
     generator = torch.Generator().manual_seed(5)
     draw = pretext.draw(5, generator)
     labels = pretext.draw_labels(15, generator).view(5, 3)

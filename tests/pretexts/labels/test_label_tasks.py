@@ -3,6 +3,7 @@
 import pytest
 import torch
 from label_tasks import GRID, TASKS, build, drawn, examples
+from steps import step
 
 from eqssl.nn.linear import EquivariantLinear
 from eqssl.pretexts.labels.base import LabelTask
@@ -135,7 +136,7 @@ def test_the_loss_reaches_every_weight(task: str):
     """At the start it is of the order of log |Y|, and every weight has a gradient."""
     pretext = build(task, "C4").float().train()
     images = (torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(2)) * 255).byte()
-    loss, scalars = pretext.loss(images, torch.zeros(16, dtype=torch.int64), torch.Generator().manual_seed(3))
+    loss, scalars = pretext(step(images, seed=3))
     assert 0.3 < float(loss.detach()) / torch.tensor(len(pretext.labels)).log() < 3
     assert 0 <= float(scalars["accuracy"]) <= 1
     loss.backward()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from label_tasks import build, drawn
+from steps import step
 
 from eqssl.pretexts.labels.location import band_limited
 from eqssl.symmetry import group_names
@@ -42,7 +43,7 @@ def test_pooling_over_the_group_before_the_head_loses_the_direction(name: str):
 def test_the_loss_over_all_neighbours_is_the_mean_of_the_single_ones(task: str):
     pretext = build(task, "C4").float().eval()
     images = (torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(2)) * 255).byte()
-    found, scalars = pretext.loss(images, torch.zeros(3, dtype=torch.int64), torch.Generator().manual_seed(5))
+    found, scalars = pretext(step(images, seed=5))
     draw = pretext.draw(3, torch.Generator().manual_seed(5))
     singles, hits = [], []
     for y in range(8):

@@ -1,0 +1,55 @@
+"""Which random views a pretext draws of each image: how many, of which size, by which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from eqssl.config.views import ViewSettings
+from eqssl.data.views.random_view import random_view
+from eqssl.encoders.base import Encoder
+from eqssl.encoders.windows import check_windows
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """Views of one kind. Multi-crop (Caron et al. 2020, arXiv 2006.09882) is a tuple of two.
+
+    Attributes:
+        count: how many of each image.
+        size: their side in pixels; None keeps the image's.
+        settings: their distribution.
+    """
+
+    count: int
+    size: int | None
+    settings: ViewSettings
+
+
+def draw_views(
+    images: UInt8[Tensor, "batch channel side side"], specs: Sequence[ViewSpec], generator: torch.Generator
+) -> list[Float[Tensor, "batch channel size size"]]:
+    """Draw the views one after the other, in [0, 1], each of the whole batch."""
+    return [
+        random_view(images, spec.settings, generator, spec.size) for spec in specs for _ in range(spec.count)
+    ]
+
+
+def check_sizes(encoder: Encoder, specs: Sequence[ViewSpec]) -> None:
+    """Refuse views of a size at which a window of the encoder would break the symmetry.
+
+    Raises:
+        ValueError: names the size, the layer, and the nearest sizes that work.
+    """
+    for position, spec in enumerate(specs):
+        if spec.size is None or spec.size == encoder.image_shape[-1]:
+            continue
+        shape = replace(encoder.shape, image=(encoder.image_shape[0], spec.size, spec.size))
+        try:
+            check_windows(type(encoder), shape)
+        except ValueError as error:
+            raise ValueError(f"views[{position}].size: given {spec.size}: {error}") from None
