@@ -11,16 +11,17 @@ from torch import Tensor
 from eqssl.data.loading.batches import Batches, Split
 from eqssl.pretexts.base import Pretext
 from eqssl.pretexts.labels.base import LabelTask
+from eqssl.training.measured import Measured
 from eqssl.training.precision import autocast
 
 
 def measure_pretext(
     pretext: Pretext, split: Split, batch_size: int, seed: int, device: torch.device, precision: torch.dtype
-) -> dict[str, dict[str, Any]]:
+) -> Measured:
     """Measure every label task of a pretext in eval mode.
 
     Args:
-        pretext: a label task, or a pretext whose `pretexts_by_name()` has some; others give nothing.
+        pretext: a label task, or a pretext whose `parts()` have some; of others nothing is measured.
         split: validation images.
         batch_size: images at a time.
         seed: of the labels and of what corruptions draw.
@@ -28,7 +29,10 @@ def measure_pretext(
         precision: of the forward pass.
 
     Returns:
-        For each task (its name in a sum, else "labels"):
+        Numbers `pretext_<key>`, or `pretext_<part>_<key>` for a part of a sum, with the keys below except
+        `images` and `orbits`; null ones are left out. Details for each task (its part's name or "labels"):
+
+        - `images`: how many inputs there were;
 
         - `accuracy`, `accuracy_lo`, `accuracy_hi`: share of inputs whose label has the highest score, with
           its 95 % interval (Wilson 1927);
@@ -46,20 +50,32 @@ def measure_pretext(
     was_training = pretext.training
     pretext.eval()
     try:
-        return {
-            name: _measured(task, split, batch_size, seed, device, precision)
+        details = {
+            name or "labels": _measured(task, split, batch_size, seed, device, precision)
             for name, task in _label_tasks(pretext).items()
         }
     finally:
         pretext.train(was_training)
+    return Measured(_numbers(details), details)
 
 
-def _label_tasks(pretext: Pretext, name: str = "labels") -> dict[str, LabelTask]:
+def _label_tasks(pretext: Pretext, name: str = "") -> dict[str, LabelTask]:
+    """The label tasks by their names: that of the part, below another part after its name and a line."""
     if isinstance(pretext, LabelTask):
         return {name: pretext}
     found: dict[str, LabelTask] = {}
-    for part, inner in getattr(pretext, "pretexts_by_name", dict)().items():
-        found |= _label_tasks(inner, part)
+    for part, inner in pretext.parts().items():
+        found |= _label_tasks(inner, f"{name}_{part}" if name else part)
+    return found
+
+
+def _numbers(details: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The numbers of all tasks in one table."""
+    found: dict[str, float] = {}
+    for task, values in details.items():
+        prefix = "pretext" if task == "labels" else f"pretext_{task}"
+        metrics = {key: value for key, value in values.items() if key not in ("images", "orbits")}
+        found |= {f"{prefix}_{key}": value for key, value in metrics.items() if value is not None}
     return found
 
 

@@ -31,16 +31,6 @@ PREFIXES = {"acc": "invariant", "reg_acc": "regular"}
 """Prefix of a metric's name -> the feature column that it is measured on."""
 BIN_DEGREES = 15
 _ENCODER_KEYS = ("dataset", "group", "pretext", "seed", "parameters", "flops", "weights_sha256")
-_LABEL_KEYS = (
-    "accuracy",
-    "accuracy_lo",
-    "accuracy_hi",
-    "chance",
-    "orbit_ceiling",
-    "orbit_accuracy",
-    "accuracy_apart",
-    "surviving",
-)
 
 Correct = Bool[np.ndarray, "draws images"]
 
@@ -260,19 +250,8 @@ def _identity(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "epochs": pretrain["epochs"],
         "equivariance_error": records["equivariance"]["error"],
         "seconds_pretrain": pretrain["seconds"],
-        **_pretext_metrics(pretrain.get("diagnostics", {})),
+        **pretrain.get("measured", {}),
     }
-
-
-def _pretext_metrics(diagnostics: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The numbers of the cell's label tasks, flat, for `dvc metrics diff`."""
-    found: dict[str, float] = {}
-    for task, values in diagnostics.items():
-        prefix = "pretext" if task == "labels" else f"pretext_{task}"
-        for key in _LABEL_KEYS:
-            if values.get(key) is not None:
-                found[f"{prefix}_{key}"] = values[key]
-    return found
 
 
 def _write_predictions(

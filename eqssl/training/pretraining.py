@@ -29,10 +29,11 @@ from eqssl.training import checkpoints
 from eqssl.training.compiling import compiled, require_compiler
 from eqssl.training.device import choose_device, reproducible
 from eqssl.training.loop import Trainer
+from eqssl.training.measured import Measured
 from eqssl.training.precision import choose_precision
 
-Measure = Callable[[Pretext, Split, int, int, torch.device, torch.dtype], dict[str, Any]]
-"""Pretext, validation images, images at a time, seed, device and precision to JSON values."""
+Measure = Callable[[Pretext, Split, int, int, torch.device, torch.dtype], Measured]
+"""Pretext, validation images, images at a time, seed, device and precision to what was measured."""
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
 
 
@@ -71,7 +72,7 @@ def pretrain(
     index = ShardIndex.load(shards)
     if index.dataset != job.dataset:
         raise ValueError(f"{shards}: holds data set {index.dataset!r}, the job is for {job.dataset!r}")
-    facts = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
+    facts: dict[str, Any] = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
     folder = scratch() / fingerprint({**facts, **_what_decides(job, index)})
     with (
         reproducible(chosen, job.pretrain.threads),
@@ -86,8 +87,11 @@ def pretrain(
             trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job))
             with compiled(pretext.encoder) if job.pretrain.compile else nullcontext():
                 _train(trainer, claim, checkpoint_seconds)
-        measured = _measured(measure, job, pretext, shards, chosen, precision) if trainer and measure else {}
-        _write(job, index, pretext, trainer, {**facts, "diagnostics": measured}, folder, out)
+        found = Measured({}, {})
+        if trainer and measure:
+            found = _measured(measure, job, pretext, shards, chosen, precision)
+        facts |= {"measured": found.numbers, "diagnostics": found.details}
+        _write(job, index, pretext, trainer, facts, folder, out)
         claim.drop()
 
 
@@ -134,11 +138,11 @@ def _measured(
     shards: Path,
     device: torch.device,
     precision: torch.dtype,
-) -> dict[str, Any]:
+) -> Measured:
     """What validation images say of the trained pretext."""
     split = load_split(shards, "val")
     if not len(split):
-        return {}
+        return Measured({}, {})
     seed = _seed(job.seed, "diagnostics")
     return measure(pretext, split, job.pretrain.batch_size, seed, device, precision)
 

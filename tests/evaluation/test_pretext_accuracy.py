@@ -17,6 +17,7 @@ from eqssl.pretexts.base import Pretext
 from eqssl.pretexts.labels.base import LabelTask
 from eqssl.symmetry import GSet, group
 from eqssl.training import pretrain
+from eqssl.training.measured import Measured
 
 CPU = torch.device("cpu")
 GRID = {
@@ -76,14 +77,14 @@ def told(kind: type[Told], params: Params, name: str = "C4") -> Told:
     return kind(encoder, None, params.views, 2)
 
 
-def measured(pretext: Pretext, shards) -> dict:
+def measured(pretext: Pretext, shards) -> Measured:
     return measure_pretext(pretext, load_split(shards, "val"), 16, 3, CPU, torch.float32)
 
 
 @pytest.mark.parametrize("name", ["trivial", "C4"])
 def test_what_was_learnt_from_content_does_not_survive_patches_turned_apart(params, shards, name: str):
     """Of a plain network neither, whose group has nothing to turn them by."""
-    found = measured(told(ByDirection, params, name), shards)["labels"]
+    found = measured(told(ByDirection, params, name), shards).details["labels"]
     ceiling = 0.25 if name == "C4" else 1.0
     assert (found["accuracy"], found["chance"], found["orbit_ceiling"]) == (1.0, 0.25, ceiling)
     assert found["images"] == 40
@@ -92,7 +93,7 @@ def test_what_was_learnt_from_content_does_not_survive_patches_turned_apart(para
 
 
 def test_a_shortcut_survives(params, shards):
-    found = measured(told(ByBrightness, params), shards)["labels"]
+    found = measured(told(ByBrightness, params), shards).details["labels"]
     assert found["accuracy"] == found["accuracy_apart"] == 1.0
     assert found["surviving"] == 1.0
 
@@ -105,7 +106,7 @@ def task(params: Params, group_name: str = "C4", entry: dict = GRID) -> Pretext:
 
 def test_the_numbers_are_those_of_a_slow_loop(params, shards):
     pretext, split = task(params), load_split(shards, "val")
-    found = measured(pretext, shards)["labels"]
+    found = measured(pretext, shards).details["labels"]
     pretext.eval()
     generator, hits, by_label = torch.Generator().manual_seed(3), [], {}
     order = torch.from_numpy(_order(len(split)))
@@ -144,8 +145,9 @@ def test_nothing_learnt_has_no_surviving_share(params, shards):
     with torch.no_grad():
         for parameter in pretext.head.parameters():
             parameter.zero_()
-    found = measured(pretext, shards)["labels"]
+    found = measured(pretext, shards).details["labels"]
     assert found["surviving"] is None
+    assert "pretext_surviving" not in measured(pretext, shards).numbers
     assert found["accuracy_lo"] < found["chance"] < found["accuracy_hi"]
 
 
@@ -158,12 +160,25 @@ def test_the_same_seed_gives_the_same_numbers_and_training_mode_is_put_back(para
 
 
 def test_other_pretexts_have_none_and_sums_have_those_of_their_parts(params, shards):
-    assert measured(build("supervised", params, image_shape=(1, 12, 12)), shards) == {}
+    assert measured(build("supervised", params, image_shape=(1, 12, 12)), shards) == ({}, {})
     contrast = params.pretexts["inv_contrastive"].alone().plain()
     parts = {"where": {"weight": 1.0, "pretext": GRID}, "contrast": {"weight": 1.0, "pretext": contrast}}
-    found = measured(task(params, entry={"task": "combined", "parts": parts}), shards)
-    assert list(found) == ["where"]
-    assert found["where"]["chance"] == 1 / 8
+    entry = {"task": "combined", "parts": parts}
+    numbers, details = measured(task(params, entry=entry), shards)
+    assert list(details) == ["where"]
+    assert details["where"]["chance"] == numbers["pretext_where_chance"] == 1 / 8
+    outer = {"task": "combined", "parts": {"sum": {"weight": 1.0, "pretext": entry}, **parts}}
+    numbers, details = measured(task(params, entry=outer), shards)
+    assert list(details) == ["sum_where", "where"]
+    assert {"pretext_sum_where_accuracy", "pretext_where_accuracy"} <= set(numbers)
+
+
+def test_metrics_are_the_numbers_of_the_details_by_their_agreed_names(params, shards):
+    numbers, details = measured(task(params), shards)
+    keys = ["accuracy", "accuracy_lo", "accuracy_hi", "chance", "orbit_ceiling", "orbit_accuracy"]
+    keys += ["accuracy_apart"] + ["surviving"] * (details["labels"]["surviving"] is not None)
+    assert numbers == {f"pretext_{key}": details["labels"][key] for key in keys}
+    assert list(numbers) == [f"pretext_{key}" for key in keys]
 
 
 def test_each_patch_is_turned_by_its_own_quarter_turns():
@@ -185,6 +200,8 @@ def test_a_pretraining_writes_them(job, shards, tmp_path):
     found = written["diagnostics"]["labels"]
     assert 0 <= found["accuracy"] <= 1
     assert found["images"] == 40
+    assert written["measured"]["pretext_accuracy"] == found["accuracy"]
     assert written["pretext"]["labels"] == 8
     pretrain(job(task={"task": "random"}), shards, tmp_path / "none", "cpu", measure=measure_pretext)
-    assert json.loads((tmp_path / "none" / "pretrain.json").read_text())["diagnostics"] == {}
+    written = json.loads((tmp_path / "none" / "pretrain.json").read_text())
+    assert (written["measured"], written["diagnostics"]) == ({}, {})

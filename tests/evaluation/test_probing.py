@@ -54,6 +54,14 @@ def test_metrics_are_flat_numbers_with_the_agreed_names(cell):
     assert metrics["acc_stored_100"] >= metrics["acc_stored_1"]
 
 
+def test_what_pretraining_measured_is_copied_whatever_its_names(tmp_path):
+    write_cell(tmp_path)
+    record = {"epochs": 2, "seconds": 1.5, "measured": {"pretext_accuracy": 0.5, "pretext_uniformity": -1.25}}
+    (tmp_path / "pretrain.json").write_text(json.dumps(record))
+    metrics = run(tmp_path)
+    assert (metrics["pretext_accuracy"], metrics["pretext_uniformity"]) == (0.5, -1.25)
+
+
 @pytest.mark.parametrize(("prefix", "column"), [("acc", "invariant"), ("reg_acc", "regular")])
 def test_all_labels_are_what_scikit_learn_makes_of_the_same_choice(cell, prefix, column):
     folder, metrics = cell

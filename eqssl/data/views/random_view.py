@@ -13,8 +13,8 @@ The distribution of `random_view`, in this order:
    the size of the image or to another one. To the size of the image it never shrinks, so that nothing needs
    smoothing. To a smaller one it may: bilinear samples leave no pixel out as long as they lie at most two
    pixels apart. Where the largest box of `crop_scale` and `crop_ratio` would put them further apart, a view
-   is sampled k times as finely, with k the smallest number that brings them to two pixels, and each of its
-   pixels is the mean of k x k samples.
+   is sampled k times as finely, with k the smallest number that brings them within one pixel, and each of
+   its pixels is the mean of k x k samples.
 3. *Colours*, with probability `jitter`: a factor on the brightness, uniform in 1 - brightness to
    1 + brightness; the same for the contrast about the mean luma of the image and, with 3 channels, for the
    saturation; and a turn of the hue, uniform in [-hue, hue] of a full circle (`eqssl.data.views.colour`).
@@ -115,7 +115,8 @@ def random_view(
 def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
     """How many samples along each axis a pixel of a view is the mean of.
 
-    The smallest number for which samples of the largest box lie at most two pixels of the image apart.
+    One, if samples of the largest box lie at most two pixels of the image apart; else so many that they lie
+    at most one apart.
 
     Args:
         side: of the image.
@@ -124,7 +125,8 @@ def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
     """
     area, (narrow, wide) = settings.crop_scale[1], settings.crop_ratio
     longest = min(1.0, math.sqrt(area * max(wide, 1 / narrow)))  # in shares of the image's side
-    return max(1, math.ceil(longest * side / (2 * size)))
+    shrunk = longest * side / size
+    return 1 if shrunk <= 2 else math.ceil(shrunk)
 
 
 def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
