@@ -128,6 +128,7 @@ def _add_gathering_commands(commands: Commands) -> None:
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
     pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
     pair.metavar = ("METRICS", "LOSS")
+    report.add_argument("--twins", default="{}", help="JSON table: pretext -> its plain twin (default: none)")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -269,10 +270,11 @@ def _summary(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     """Write the HTML report of cells."""
+    twins = _twins(options.twins)
     with _processor(1):
         from eqssl.report import write_report
 
-        write_report([(metrics, loss) for metrics, loss in options.cells], options.out)
+        write_report([(metrics, loss) for metrics, loss in options.cells], options.out, twins)
 
 
 def _job(kind: type[JobType], text: str) -> JobType:
@@ -288,6 +290,23 @@ def _job(kind: type[JobType], text: str) -> JobType:
     except json.JSONDecodeError as error:
         raise ValueError(f"--job: not JSON: {error}") from None
     return kind.read(values, "--job")
+
+
+def _twins(text: str) -> dict[str, str]:
+    """Read the twins of pretexts from JSON.
+
+    Raises:
+        ValueError: not JSON, or no table of names.
+    """
+    import json
+
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--twins: not JSON: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(twin, str) for twin in values.values()):
+        raise ValueError(f"--twins: given {text}, allowed: a JSON table of names, pretext -> its plain twin")
+    return values
 
 
 def _device(name: str) -> AbstractContextManager[str | None]:

@@ -129,3 +129,24 @@ def test_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["check", "--parms", "x"])
     assert stop.value.code == 2
     assert "--parms" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("twins", "reason"),
+    [("{", "--twins: not JSON"), ('["a"]', "allowed: a JSON table of names"), ('{"a": 1}', "--twins: given")],
+)
+def test_twins_of_a_report_that_are_no_table_of_names_are_refused(
+    twins: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "report",
+        "--out",
+        str(tmp_path / "r.html"),
+        "--cell",
+        "metrics.json",
+        "loss.csv",
+        "--twins",
+        twins,
+    ]
+    assert cli.main(words) == 1
+    assert reason in capsys.readouterr().err

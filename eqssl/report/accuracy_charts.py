@@ -17,14 +17,16 @@ from eqssl.report.charts import (
     by_group,
     by_place,
     sample_of,
-    styles_of,
     with_bars,
 )
 from eqssl.report.estimates import Estimate, over_seeds
+from eqssl.report.style import LineStyle
 from eqssl.report.tables import Row, shares_of
 
 
-def accuracy_against_labels(rows: Sequence[Row], view: str = "stored") -> Chart:
+def accuracy_against_labels(
+    rows: Sequence[Row], styles: Mapping[str, LineStyle], view: str = "stored"
+) -> Chart:
     """Accuracy of the linear probe on the invariant feature against the share of labels, a panel a group."""
     shares = sorted(shares_of([cell for row in rows for cell in row.cells]))
     curves = {
@@ -32,7 +34,6 @@ def accuracy_against_labels(rows: Sequence[Row], view: str = "stored") -> Chart:
         for row in rows
     }
     limits = accuracy_limits([value for curve in curves.values() for _, value in curve])
-    styles = styles_of(rows)
 
     def draw(axes: Axes, members: Sequence[Row]) -> None:
         for position, row in enumerate(members):
@@ -60,11 +61,10 @@ def accuracy_against_labels(rows: Sequence[Row], view: str = "stored") -> Chart:
     return Chart("labels", "Accuracy against labels", caption, panels, styles, "no accuracies were recorded.")
 
 
-def accuracy_against_rotation(rows: Sequence[Row]) -> Chart:
+def accuracy_against_rotation(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
     """Accuracy against the angle that test images were turned by, a panel for each group."""
     curves = {id(row): _angle_curve(row) for row in rows}
     limits = accuracy_limits([value for curve in curves.values() for _, value in curve])
-    styles = styles_of(rows)
 
     def draw(axes: Axes, members: Sequence[Row]) -> None:
         for row in members:

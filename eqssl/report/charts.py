@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from eqssl.report.cells import MINUS
 from eqssl.report.estimates import Estimate
-from eqssl.report.style import LineStyle, house_style, pretext_styles
+from eqssl.report.style import LineStyle, house_style
 from eqssl.report.tables import Row
 
 PANEL_SIZE = (5.0, 3.7)  # inches; at 72 units to the inch, text of 12 units is text of 12 pixels on a page
@@ -88,11 +88,6 @@ class Chart:
             handles = [Line2D([], [], label=name, **style.drawing) for name, style in self.legend.items()]
             figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 * columns))
         return figure
-
-
-def styles_of(rows: Sequence[Row]) -> dict[str, LineStyle]:
-    """The style of each pretext."""
-    return pretext_styles(list(dict.fromkeys(row.pretext for row in rows)))
 
 
 def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.table import Table
@@ -13,12 +14,12 @@ from rich.text import Text
 
 from eqssl.report.cells import GROUPS, IDENTITY, MISSING
 from eqssl.report.estimates import Estimate, over_seeds
-from eqssl.report.tables import twin_of
 
 Numbers = Mapping[str, Estimate]
+NO_TWINS: Mapping[str, str] = MappingProxyType({})
 
 
-def print_table(table: Path, console: Console | None = None) -> None:
+def print_table(table: Path, console: Console | None = None, twins: Mapping[str, str] = NO_TWINS) -> None:
     """Print grid.csv: one table for each data set, one line for each group and pretext.
 
     Accuracies are per cent, with half the width of their 95 % interval. Where there are several seeds, the
@@ -27,6 +28,7 @@ def print_table(table: Path, console: Console | None = None) -> None:
     Args:
         table: a metrics/grid.csv.
         console: where to print; standard output by default, 100 columns wide where that is no terminal.
+        twins: pretext -> its plain twin, which stands below it.
 
     Raises:
         ValueError: the file lacks a column or a number cannot be read; names the file and the line.
@@ -40,7 +42,7 @@ def print_table(table: Path, console: Console | None = None) -> None:
     shares = sorted({int(match[1]) for key in rows[0][1] if (match := re.fullmatch(r"acc_\w+?_(\d+)", key))})
     for dataset in dict.fromkeys(identity[0] for identity, _ in rows):
         members = [(identity, numbers) for identity, numbers in rows if identity[0] == dataset]
-        console.print(_table(dataset, members, shares[::-1]))
+        console.print(_table(dataset, members, shares[::-1], twins))
     console.print(
         "Linear probe on the invariant feature, accuracy in %, ± half the 95 % interval. Test images: as "
         "stored, turned by an element of D4 (grid), by any angle (angle).",
@@ -77,7 +79,10 @@ def _read(path: Path) -> list[tuple[tuple[str, str, str, str], dict[str, Estimat
 
 
 def _table(
-    dataset: str, rows: Sequence[tuple[tuple[str, str, str, str], Numbers]], shares: Sequence[int]
+    dataset: str,
+    rows: Sequence[tuple[tuple[str, str, str, str], Numbers]],
+    shares: Sequence[int],
+    twins: Mapping[str, str],
 ) -> Table:
     """The table of one data set."""
     lines: dict[tuple[str, str], list[Numbers]] = {}
@@ -97,7 +102,8 @@ def _table(
     for group in groups:
         if group != groups[0]:
             table.add_row()
-        members = sorted((pretext for name, pretext in lines if name == group), key=_pretext_order)
+        found = (pretext for name, pretext in lines if name == group)
+        members = sorted(found, key=lambda pretext: _pretext_order(pretext, twins))
         for pretext in members:
             cells = [_cell(key, lines[group, pretext]) for _, key in columns]
             table.add_row(group if pretext == members[0] else "", pretext, *cells)
@@ -133,10 +139,9 @@ def _cell(key: str, seeds: Sequence[Numbers]) -> Text:
     return text
 
 
-def _pretext_order(pretext: str) -> tuple[bool, str, bool]:
+def _pretext_order(pretext: str, twins: Mapping[str, str]) -> tuple[bool, str, bool, str]:
     """Each pretext before its plain twin, untrained and supervised last."""
-    twin = twin_of(pretext)
-    return pretext in ("random", "supervised"), twin or pretext, twin is None
+    return pretext in ("random", "supervised"), twins.get(pretext, pretext), pretext not in twins, pretext
 
 
 def _group_order(group: str) -> int:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from eqssl.report.cells import Cell, section
-from eqssl.report.charts import Chart, Panel, angle_axis, by_group, mean_curve, styles_of
-from eqssl.report.style import SOFT
+from eqssl.report.charts import Chart, Panel, angle_axis, by_group, mean_curve
+from eqssl.report.style import SOFT, LineStyle
 from eqssl.report.tables import Row
 
 TOLERANCE = 1e-5  # what the method demands of an exact group in float32
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def equivariance_by_group(rows: Sequence[Row]) -> Chart:
+def equivariance_by_group(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
     """Largest relative equivariance error of every encoder, by group, on a log axis."""
     datasets = list(dict.fromkeys(row.dataset for row in rows))
-    styles = styles_of(rows)
     positive = [value for row in rows for value in _errors(row) if value > 0]
     floor = 10.0 ** (math.floor(math.log10(min([*positive, TOLERANCE]))) - 1)
     top = 10.0 ** math.ceil(math.log10(max([*positive, TOLERANCE]) * 1.5))
@@ -60,11 +59,10 @@ def equivariance_by_group(rows: Sequence[Row]) -> Chart:
     return Chart("equivariance", "Equivariance error", caption, panels, styles, "it was not measured.")
 
 
-def change_by_angle(rows: Sequence[Row]) -> Chart:
+def change_by_angle(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
     """Relative change of the invariant feature against the angle, a panel for each group."""
     curves = {id(row): mean_curve(cell.changes for cell in row.cells) for row in rows}
     highest = max([100 * change for curve in curves.values() for _, change in curve], default=0.0)
-    styles = styles_of(rows)
 
     def draw(axes: Axes, members: Sequence[Row]) -> None:
         for row in members:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -45,7 +45,7 @@ class Shown:
     best: bool = False
 
 
-def write_report(cells: Sequence[tuple[Path, Path]], out: Path) -> None:
+def write_report(cells: Sequence[tuple[Path, Path]], out: Path, twins: Mapping[str, str]) -> None:
     """Write the report of a grid.
 
     The file needs no other file and no network. Equal input gives equal bytes.
@@ -53,26 +53,28 @@ def write_report(cells: Sequence[tuple[Path, Path]], out: Path) -> None:
     Args:
         cells: metrics.json and loss.csv of each cell.
         out: the HTML file; it appears whole or not at all.
+        twins: pretext -> its plain twin, which it is compared with; twins share a colour.
 
     Raises:
         ValueError: no cells, a cell given twice, or a damaged file; names the file, the key and the reason.
         OSError: a file cannot be read or written.
     """
-    write_text(out, render(read_cells(cells)))
+    write_text(out, render(read_cells(cells), twins))
 
 
-def render(cells: Sequence[Cell]) -> str:
-    """The report's HTML."""
+def render(cells: Sequence[Cell], twins: Mapping[str, str]) -> str:
+    """The report's HTML; `twins` as for `write_report`."""
     rows = rows_of(cells)
     columns = main_columns(cells)
     compared = [column for column in columns if column.key.startswith("acc_")]
+    styles = pretext_styles(_pretexts(rows), twins)
     charts = [
-        accuracy_against_labels(rows),
-        accuracy_against_rotation(rows),
-        loss_curves(rows),
+        accuracy_against_labels(rows, styles),
+        accuracy_against_rotation(rows, styles),
+        loss_curves(rows, styles),
         label_accuracy(rows),
-        equivariance_by_group(rows),
-        change_by_angle(rows),
+        equivariance_by_group(rows, styles),
+        change_by_angle(rows, styles),
     ]
     names = choices.probe_names(cells)
     template = _environment().get_template("report.html.j2")
@@ -83,9 +85,9 @@ def render(cells: Sequence[Cell]) -> str:
         columns=columns,
         regular=regular_columns(cells),
         compared=compared,
-        comparisons=_by_kind(comparisons(rows, [column.key for column in compared])),
+        comparisons=_by_kind(comparisons(rows, [column.key for column in compared], twins)),
         charts=[(number, chart, _drawings(chart, number)) for number, chart in enumerate(charts, 1)],
-        swatches={name: swatch(style) for name, style in pretext_styles(_pretexts(rows)).items()},
+        swatches={name: swatch(style) for name, style in styles.items()},
         classes=record.classes(cells),
         light=css_variables(dark=False),
         dark=css_variables(dark=True),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -21,7 +21,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from eqssl.machine.files import atomic
-from eqssl.report.tables import twin_of
 
 INK, SOFT, FAINT, PAPER = "#1b1b1f", "#55555d", "#dcdce2", "#ffffff"
 REFERENCE = {"random": "#7d7d85", "supervised": "#2b2b30"}
@@ -104,30 +103,41 @@ class LineStyle:
         }
 
 
-def pretext_styles(pretexts: Sequence[str]) -> dict[str, LineStyle]:
-    """A style for each pretext: twins share a hue and a marker, the plain one is lighter, dashed and open.
+def pretext_styles(pretexts: Sequence[str], twins: Mapping[str, str]) -> dict[str, LineStyle]:
+    """A style for each pretext: twins share a hue; the plain one is lighter, dashed and open.
 
-    Tasks that are not `KNOWN` take the hues that are left; from the fifth pair on the hues come again, with
-    another marker.
+    Pretexts with the same plain twin differ in their markers, up to four of them. Tasks that are not `KNOWN`
+    take the hues that are left; from the fifth pair on the hues come again, with another marker.
+
+    Args:
+        pretexts: their names.
+        twins: pretext -> its plain twin, of as many more as there are.
     """
-    styles: dict[str, LineStyle] = {}
-    bases = dict.fromkeys(twin_of(pretext) or pretext for pretext in pretexts if pretext not in REFERENCE)
+    styles = {name: _reference_style(name) for name in pretexts if name in REFERENCE}
+    own = [name for name in pretexts if name not in REFERENCE]
+    families = _families([twins.get(name, name) for name in own])
+    for name in own:
+        family = families[twins.get(name, name)]
+        strong, light = FAMILIES[family % len(FAMILIES)]
+        siblings = [other for other, twin in twins.items() if twin == twins.get(name)]
+        shift = siblings.index(name) if name in siblings else 0
+        marker = MARKERS[(family + family // len(FAMILIES) + shift) % 4]
+        is_plain = name in twins.values()
+        colour, dashes = (light, DASHED) if is_plain else (strong, SOLID)
+        styles[name] = LineStyle(colour, dashes, marker, filled=not is_plain)
+    return {name: styles[name] for name in pretexts}
+
+
+def _reference_style(pretext: str) -> LineStyle:
+    untrained = pretext == "random"
+    return LineStyle(REFERENCE[pretext], DOTTED if untrained else DASH_DOT, "v" if untrained else "P", True)
+
+
+def _families(bases: Sequence[str]) -> dict[str, int]:
+    """The number of each task's hue."""
     families = {base: KNOWN[base] for base in bases if base in KNOWN}
     free = (number for number in count() if number not in families.values())
-    families |= {base: next(free) for base in [base for base in bases if base not in KNOWN]}
-    for pretext in pretexts:
-        if pretext in REFERENCE:
-            dashes = DOTTED if pretext == "random" else DASH_DOT
-            styles[pretext] = LineStyle(REFERENCE[pretext], dashes, "v" if pretext == "random" else "P", True)
-            continue
-        twin = twin_of(pretext)
-        family = families[twin or pretext]
-        strong, light = FAMILIES[family % len(FAMILIES)]
-        marker = MARKERS[(family + family // len(FAMILIES)) % 4]
-        styles[pretext] = (
-            LineStyle(strong, SOLID, marker, True) if twin else LineStyle(light, DASHED, marker, False)
-        )
-    return styles
+    return families | {base: next(free) for base in dict.fromkeys(bases) if base not in KNOWN}
 
 
 def group_styles(groups: Sequence[str], colour: str) -> dict[str, LineStyle]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -175,24 +175,17 @@ def may_be_best(column: Column, row: Row) -> bool:
     return not row.is_reference and not (column.kind == "error" and row.group == "trivial")
 
 
-def twin_of(pretext: str) -> str | None:
-    """Name of the plain twin: the pretext without its prefix eq_ or inv_; None for one without a prefix."""
-    for prefix in ("eq_", "inv_"):
-        if pretext.startswith(prefix) and len(pretext) > len(prefix):
-            return pretext.removeprefix(prefix)
-    return None
-
-
-def comparisons(rows: Sequence[Row], keys: Sequence[str]) -> list[Comparison]:
+def comparisons(rows: Sequence[Row], keys: Sequence[str], twins: Mapping[str, str]) -> list[Comparison]:
     """Every difference of interest, in the order twin, random, trivial.
 
     Args:
         rows: the rows of the table.
         keys: the columns to subtract, by their names in metrics/grid.csv.
+        twins: pretext -> its plain twin.
     """
     table = {(row.dataset, row.group, row.pretext): row for row in rows}
     bases: list[tuple[Literal["twin", "random", "trivial"], Callable[[Row], tuple[str, str, str | None]]]] = [
-        ("twin", lambda row: (row.dataset, row.group, twin_of(row.pretext))),
+        ("twin", lambda row: (row.dataset, row.group, twins.get(row.pretext))),
         ("random", lambda row: (row.dataset, row.group, "random")),
         ("trivial", lambda row: (row.dataset, "trivial", row.pretext)),
     ]

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from eqssl.report.charts import Chart, Panel, mean_curve, styles_of
-from eqssl.report.style import INK, group_styles
+from eqssl.report.charts import Chart, Panel, mean_curve
+from eqssl.report.style import INK, LineStyle, group_styles
 from eqssl.report.tables import Row
 
 
-def loss_curves(rows: Sequence[Row]) -> Chart:
+def loss_curves(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
     """Training loss against epochs: a panel for each pretext, a line for each group."""
     trained = [row for row in rows if any(cell.losses for cell in row.cells)]
     curves = {id(row): mean_curve(cell.losses for cell in row.cells) for row in trained}
     groups = list(dict.fromkeys(row.group for row in trained))
-    colours = {name: style.colour for name, style in styles_of(rows).items()}
 
     def draw(axes: Axes, members: Sequence[Row], colour: str) -> None:
-        styles = group_styles(groups, colour)
+        lines = group_styles(groups, colour)
         for row in members:
             curve = curves[id(row)]
             x, y = [epoch for epoch, _ in curve], [loss for _, loss in curve]
-            axes.plot(x, y, **styles[row.group].drawing, markersize=4.5, markevery=max(1, len(x) // 12))
+            axes.plot(x, y, **lines[row.group].drawing, markersize=4.5, markevery=max(1, len(x) // 12))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.set_xlabel("epoch")
         axes.set_ylabel("training loss")
@@ -38,7 +37,7 @@ def loss_curves(rows: Sequence[Row]) -> Chart:
         ends = [(row.group, curves[id(row)]) for row in members]
         words = "; ".join(f"{group}: from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for group, curve in ends)
         title = f"{pretext}, {dataset}" if several else pretext
-        panels.append(Panel(title, partial(draw, members=members, colour=colours[pretext]), words))
+        panels.append(Panel(title, partial(draw, members=members, colour=styles[pretext].colour), words))
     untrained = list(dict.fromkeys(row.pretext for row in rows if row not in trained))
     caption = (
         "Mean loss over the steps of each epoch. Losses of different pretexts are different functions: "

@@ -3,7 +3,7 @@ import json
 
 import pytest
 from rich.console import Console
-from written_grid import write_grid
+from written_grid import TWINS, write_grid
 
 from eqssl.report import print_table
 
@@ -20,10 +20,10 @@ def write_table(path, cells):
     return path
 
 
-def printed(table, width=100):
+def printed(table, width=100, twins=TWINS):
     console = Console(width=width, record=True, color_system=None)
     with console.capture() as capture:
-        print_table(table, console)
+        print_table(table, console, twins)
     return capture.get()
 
 

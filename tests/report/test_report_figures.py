@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
-from written_grid import write_grid
+from written_grid import TWINS, write_grid
 
 from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import read_cells
@@ -24,6 +24,10 @@ def rows(grid):
     return rows_of(read_cells(grid))
 
 
+def styles_of(rows):
+    return pretext_styles(list(dict.fromkeys(row.pretext for row in rows)), TWINS)
+
+
 def points_of(figure, index=0):
     """The y values of each line of a panel that shows data."""
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in figure.axes[index].get_lines()]
@@ -31,7 +35,7 @@ def points_of(figure, index=0):
 
 
 def test_labels_figure_shows_the_table(rows):
-    chart = accuracy_against_labels(rows)
+    chart = accuracy_against_labels(rows, styles_of(rows))
     assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
     drawn = points_of(chart.panels[1].figure())
     members = [row for row in rows if row.group == "C4"]
@@ -45,7 +49,7 @@ def test_labels_figure_shows_the_table(rows):
 
 
 def test_rotation_figure_shows_the_bins(rows):
-    chart = accuracy_against_rotation(rows)
+    chart = accuracy_against_rotation(rows, styles_of(rows))
     drawn = points_of(chart.panels[0].figure())
     first = [
         np.mean(pair) for pair in zip(*[[e.value for _, e in c.angles] for c in rows[0].cells], strict=True)
@@ -60,24 +64,25 @@ def test_rotation_figure_names_what_was_not_measured(tmp_path):
         values = json.loads(path.read_text())
         del values["details"]["angles"]
         path.write_text(json.dumps(values))
-    chart = accuracy_against_rotation(rows_of(read_cells(grid)))
+    rows = rows_of(read_cells(grid))
+    chart = accuracy_against_rotation(rows, styles_of(rows))
     assert "Not measured: trivial eq_labels." in chart.caption
     assert len(points_of(chart.panels[0].figure())) == 3
-    nothing = accuracy_against_rotation(rows_of(read_cells(grid[:1])))
+    nothing = accuracy_against_rotation(rows[:1], styles_of(rows[:1]))
     assert not nothing.panels
     with pytest.raises(ValueError, match="not recorded"):
         nothing.figure()
 
 
 def test_loss_figure_has_a_panel_for_each_trained_pretext(rows):
-    chart = loss_curves(rows)
+    chart = loss_curves(rows, styles_of(rows))
     assert [panel.title for panel in chart.panels] == ["eq_labels", "labels", "supervised"]
     assert "without a curve: random" in chart.caption
     assert len(points_of(chart.panels[0].figure())) == 2
 
 
 def test_equivariance_figure_shows_zero_on_the_lowest_line(rows):
-    chart = equivariance_by_group(rows)
+    chart = equivariance_by_group(rows, styles_of(rows))
     assert "n = 512 test images" in chart.caption
     axes = chart.panels[0].figure().axes[0]
     assert axes.get_yscale() == "log"
@@ -97,7 +102,7 @@ def test_change_figure_shows_the_mean_over_seeds_of_each_angle(tmp_path):
             entry["error"] += 0.02 * values["seed"]
         path.write_text(json.dumps(values))
     rows = rows_of(read_cells(grid))
-    chart = change_by_angle(rows)
+    chart = change_by_angle(rows, styles_of(rows))
     assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
     drawn = points_of(chart.panels[1].figure())
     degrees = np.arange(15, 360, 15)
@@ -105,7 +110,7 @@ def test_change_figure_shows_the_mean_over_seeds_of_each_angle(tmp_path):
     np.testing.assert_allclose(drawn, [expected] * 4, atol=1e-9)
     assert "eq_labels: at most 2.0 %, at" in chart.panels[1].words
     assert "means over seeds" in chart.caption
-    assert not change_by_angle([]).panels
+    assert not change_by_angle([], styles_of([])).panels
 
 
 def test_label_figure_shows_accuracy_and_what_bounds_it(rows):
@@ -137,27 +142,47 @@ def test_label_figure_has_a_place_for_each_task_of_a_sum_and_none_for_other_pret
     assert not label_accuracy(rows[1:]).panels
 
 
+PAIRS = {**TWINS, "eq_jigsaw": "jigsaw"}
+NAMES = [*PAIRS, *PAIRS.values(), "random", "supervised"]
+
+
 def test_a_pretext_has_one_style_everywhere_and_no_other_shares_it():
-    names = [
-        "eq_labels",
-        "labels",
-        "inv_contrastive",
-        "contrastive",
-        "eq_jigsaw",
-        "jigsaw",
-        "random",
-        "supervised",
-    ]
-    styles = pretext_styles(names)
-    assert len(set(styles.values())) == len(names)
-    assert styles["eq_labels"].marker == styles["labels"].marker
+    styles = pretext_styles(NAMES, PAIRS)
+    assert len(set(styles.values())) == len(NAMES)
+    assert list(styles) == NAMES
     assert styles["eq_labels"].colour == FAMILIES[0][0]
-    assert all(pretext_styles([name])[name] == styles[name] for name in names)
-    other = pretext_styles(["inv_moco", "contrastive", "moco"])
+    assert all(pretext_styles([name], PAIRS)[name] == styles[name] for name in NAMES)
+    other = pretext_styles(["inv_moco", "contrastive", "moco"], {**PAIRS, "inv_moco": "moco"})
     assert other["contrastive"] == styles["contrastive"]
     assert len(set(other.values())) == 3
-    many = pretext_styles([f"{prefix}task{i}" for i in range(8) for prefix in ("eq_", "")])
-    assert len(set(many.values())) == 16
+    tasks = {f"eq_task{i}": f"task{i}" for i in range(8)}
+    assert len(set(pretext_styles([*tasks, *tasks.values()], tasks).values())) == 16
+
+
+def hue_of(style):
+    return next(number for number, family in enumerate(FAMILIES) if style.colour in family)
+
+
+def test_twins_share_one_hue_in_two_shades_whatever_their_names_are():
+    styles = pretext_styles(["foo", "bar", "eq_bar"], {"foo": "bar"})
+    assert (styles["foo"].colour, styles["bar"].colour) in FAMILIES
+    assert styles["foo"].marker == styles["bar"].marker
+    assert (styles["foo"].filled, styles["bar"].filled) == (True, False)
+    assert hue_of(styles["eq_bar"]) != hue_of(styles["bar"])
+
+
+def test_names_alone_make_no_twins():
+    styles = pretext_styles(["eq_labels", "labels"], {})
+    assert hue_of(styles["eq_labels"]) != hue_of(styles["labels"])
+    assert all(style.filled for style in styles.values())
+
+
+def test_pretexts_with_one_plain_twin_share_its_hue_and_no_style():
+    twins = {"inv_max": "plain", "inv_softmax": "plain", "inv_pool": "plain"}
+    styles = pretext_styles(["plain", *twins], twins)
+    assert len(set(styles.values())) == 4
+    assert len({styles[name].colour for name in twins}) == 1
+    assert (styles["inv_max"].colour, styles["plain"].colour) in FAMILIES
 
 
 def seen_with_deuteranopia(colour):
@@ -196,7 +221,7 @@ def test_colours_differ_for_colour_blind_readers_and_from_the_paper(dark):
 
 
 def test_inline_svg_is_sound_and_its_ids_are_its_own(rows):
-    panels = accuracy_against_rotation(rows).panels
+    panels = accuracy_against_rotation(rows, styles_of(rows)).panels
     texts = [inline_svg(panel.figure(), f"p{i}", 'a "quoted" <text>') for i, panel in enumerate(panels)]
     ids = []
     for text in texts:
@@ -214,9 +239,9 @@ def test_inline_svg_is_sound_and_its_ids_are_its_own(rows):
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_saved_figures_have_the_same_bytes_whatever_the_readers_settings(rows, tmp_path, kind):
     first, second = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
-    save_figure(accuracy_against_rotation(rows).figure(), first)
+    save_figure(accuracy_against_rotation(rows, styles_of(rows)).figure(), first)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.hashsalt": None}):
-        save_figure(accuracy_against_rotation(rows).figure(), second)
+        save_figure(accuracy_against_rotation(rows, styles_of(rows)).figure(), second)
         assert matplotlib.rcParams["font.size"] == 30
     assert first.read_bytes() == second.read_bytes()
     if kind == "png":
@@ -227,7 +252,7 @@ def test_saved_figures_have_the_same_bytes_whatever_the_readers_settings(rows, t
 
 def test_a_figure_of_an_unknown_kind_is_refused_and_leaves_nothing(rows, tmp_path):
     with pytest.raises(ValueError, match=r"given ending '\.bmp', allowed: \.png, \.svg, \.pdf"):
-        save_figure(loss_curves(rows).figure(), tmp_path / "out" / "a.bmp")
+        save_figure(loss_curves(rows, styles_of(rows)).figure(), tmp_path / "out" / "a.bmp")
     assert not (tmp_path / "out").exists()
 
 

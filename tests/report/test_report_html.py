@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
-from written_grid import metrics, probes, write_cell, write_grid
+from written_grid import TWINS, metrics, probes, write_cell, write_grid
 
 from eqssl.report import write_report
+from eqssl.report.style import FAMILIES, css_name
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FIGURES = {"labels": 2, "rotation": 2, "loss": 3, "pretext": 2, "equivariance": 1, "change": 2}
@@ -78,17 +79,17 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def page(grid, tmp_path):
-    write_report(grid, tmp_path / "index.html")
+    write_report(grid, tmp_path / "index.html", TWINS)
     return tmp_path / "index.html"
 
 
 def test_equal_input_gives_equal_bytes(grid, page, tmp_path):
-    write_report(grid, tmp_path / "again.html")
+    write_report(grid, tmp_path / "again.html", TWINS)
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
     values = json.loads(grid[0][0].read_text())
     values["acc_stored_100"] += 0.01
     grid[0][0].write_text(json.dumps(values))
-    write_report(grid, tmp_path / "again.html")
+    write_report(grid, tmp_path / "again.html", TWINS)
     assert (tmp_path / "again.html").read_bytes() != page.read_bytes()
 
 
@@ -119,12 +120,12 @@ def test_the_settings_hash_follows_the_settings_and_not_the_order(grid, page, tm
     def hash_of(path):
         return re.search(r"<dt>settings</dt><dd><code>(\w{8})<", path.read_text())[1]
 
-    write_report(grid[::-1], tmp_path / "turned.html")
+    write_report(grid[::-1], tmp_path / "turned.html", TWINS)
     assert hash_of(tmp_path / "turned.html") == hash_of(page)
     values = json.loads(grid[0][0].read_text())
     values["details"]["encoder"]["job"]["pretrain"]["learning_rate"] = 0.1
     grid[0][0].write_text(json.dumps(values))
-    write_report(grid, tmp_path / "other.html")
+    write_report(grid, tmp_path / "other.html", TWINS)
     assert hash_of(tmp_path / "other.html") != hash_of(page)
 
 
@@ -147,7 +148,7 @@ def test_text_from_files_is_escaped(tmp_path):
     written = json.loads(cell[0].read_text())
     written["pretext"] = "eq_<b>labels"
     cell[0].write_text(json.dumps(written))
-    write_report([cell], tmp_path / "index.html")
+    write_report([cell], tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text()
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co" in text
@@ -155,13 +156,13 @@ def test_text_from_files_is_escaped(tmp_path):
 
 
 def test_troubles_of_the_probes_are_warnings(grid, tmp_path):
-    write_report(grid, tmp_path / "calm.html")
+    write_report(grid, tmp_path / "calm.html", TWINS)
     assert 'id="warnings"' not in (tmp_path / "calm.html").read_text()
     values = json.loads(grid[3][0].read_text())
     values["details"]["probes"]["invariant"] = probes(edge=True)
     values["details"]["probes"]["regular"] = probes(converged=False)
     grid[3][0].write_text(json.dumps(values))
-    write_report(grid, tmp_path / "index.html")
+    write_report(grid, tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text().replace("\u00a0", " ")
     name = f"fashion_mnist_rot_sample {values['group']} {values['pretext']} seed {values['seed']}"
     draws = "{0}, 100 %; {0}, 10 % (5 of 5 draws); {0}, 1 % (5 of 5 draws)"
@@ -184,7 +185,7 @@ def test_cells_without_details_still_make_a_report(tmp_path):
         path.write_text(json.dumps(values))
         losses.write_text("epoch,loss\n")
         path.with_name("predictions.csv").unlink()
-    write_report(grid, tmp_path / "index.html")
+    write_report(grid, tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text()
     assert "No figure: accuracy by angle was not recorded" in text
     assert "No figure: no cell was trained" in text
@@ -193,9 +194,11 @@ def test_cells_without_details_still_make_a_report(tmp_path):
 
 
 def test_a_single_cell_and_several_data_sets_make_a_report(tmp_path):
-    write_report(write_grid(tmp_path / "a", ("one",), ("C4",), ("labels",), (0,)), tmp_path / "one.html")
+    write_report(
+        write_grid(tmp_path / "a", ("one",), ("C4",), ("labels",), (0,)), tmp_path / "one.html", TWINS
+    )
     assert 'id="differences"' not in (tmp_path / "one.html").read_text()
-    write_report(write_grid(tmp_path / "b", ("one", "two"), seeds=(0,)), tmp_path / "two.html")
+    write_report(write_grid(tmp_path / "b", ("one", "two"), seeds=(0,)), tmp_path / "two.html", TWINS)
     text = (tmp_path / "two.html").read_text()
     assert 'id="main-2"' in text
     assert "One seed" in text
@@ -205,11 +208,11 @@ def test_a_damaged_file_leaves_no_report_and_the_old_one_whole(grid, page, tmp_p
     before = page.read_bytes()
     grid[5][0].write_text('{"dataset": ')
     with pytest.raises(ValueError, match="not JSON") as caught:
-        write_report(grid, page)
+        write_report(grid, page, TWINS)
     assert str(caught.value).startswith(str(grid[5][0]))
     assert page.read_bytes() == before
     with pytest.raises(ValueError, match="not JSON"):
-        write_report(grid, tmp_path / "new" / "index.html")
+        write_report(grid, tmp_path / "new" / "index.html", TWINS)
     assert not (tmp_path / "new").exists()
 
 
@@ -260,3 +263,26 @@ def test_a_browser_paints_the_colours_of_the_lines(page, tmp_path):
     with Image.open(shot) as image:
         colours = {colour for count, colour in image.convert("RGB").getcolors(1 << 24) if count > 100}
     assert {(0x00, 0x67, 0xA5), (0x3D, 0x9B, 0xE0), (0xFF, 0xFF, 0xFF)} <= colours
+
+
+def renamed(folder, names):
+    """The cells of a small grid under other names of their pretexts."""
+    cells = []
+    for old, new in names.items():
+        values = {**metrics("images", "C4", old, 0), "pretext": new}
+        cells.append(write_cell(folder, values))
+    return cells
+
+
+@pytest.mark.parametrize("twins", [{"foo": "bar"}, {}])
+def test_the_page_follows_declared_twins_and_not_names(tmp_path, twins):
+    grid = renamed(tmp_path / "r", {"eq_labels": "foo", "labels": "bar", "random": "random"})
+    write_report(grid, tmp_path / "index.html", twins)
+    text = (tmp_path / "index.html").read_text()
+    assert ('id="differences-twin"' in text) == bool(twins)
+    strong, light = FAMILIES[0]
+    swatch_of = {
+        name: re.search(rf'<td class="name">(.*?)</svg>{name}</td>', text)[1] for name in ("foo", "bar")
+    }
+    assert css_name(strong) in swatch_of["foo"]
+    assert (css_name(light) in swatch_of["bar"]) == bool(twins)

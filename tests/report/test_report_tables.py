@@ -2,10 +2,10 @@ import json
 from statistics import mean
 
 import pytest
-from written_grid import write_grid
+from written_grid import TWINS, write_grid
 
 from eqssl.report.cells import read_cells
-from eqssl.report.tables import best_of, comparisons, main_columns, may_be_best, rows_of, twin_of
+from eqssl.report.tables import best_of, comparisons, main_columns, may_be_best, rows_of
 
 
 @pytest.fixture
@@ -52,22 +52,18 @@ def test_the_best_is_sought_among_self_supervised_rows(rows):
     assert best_of(columns["parameters"], rows) is None
 
 
-@pytest.mark.parametrize(
-    ("pretext", "twin"),
-    [
-        ("eq_labels", "labels"),
-        ("inv_contrastive", "contrastive"),
-        ("labels", None),
-        ("equal", None),
-        ("eq_", None),
-    ],
-)
-def test_twins_are_found_by_prefix(pretext, twin):
-    assert twin_of(pretext) == twin
+def test_twins_are_those_that_are_declared_whatever_their_names(rows):
+    def twins(declared):
+        found = comparisons(rows, ["acc_stored_100"], declared)
+        return [(c.row.pretext, c.base.pretext) for c in found if c.kind == "twin" and c.row.group == "C4"]
+
+    assert twins({}) == []
+    assert twins({"supervised": "labels"}) == [("supervised", "labels")]
+    assert twins({"eq_labels": "absent"}) == []
 
 
 def test_comparisons_are_twins_then_random_then_trivial(rows):
-    found = comparisons(rows, ["acc_stored_100"])
+    found = comparisons(rows, ["acc_stored_100"], TWINS)
     names = [(c.kind, c.row.group, c.row.pretext, c.base.group, c.base.pretext) for c in found]
     assert [name for name in names if name[0] == "twin"] == [
         ("twin", group, "eq_labels", group, "labels") for group in ("trivial", "C4")
@@ -92,11 +88,11 @@ def test_rows_of_different_data_sets_are_not_compared(tmp_path):
         write_grid(tmp_path / "a", ("one",), ("C4",), ("eq_labels",), (0,))
         + write_grid(tmp_path / "b", ("two",), ("C4",), ("labels", "random"), (0,))
     )
-    found = comparisons(rows_of(cells), ["acc_stored_100"])
+    found = comparisons(rows_of(cells), ["acc_stored_100"], TWINS)
     assert [(item.kind, item.row.dataset, item.base.dataset) for item in found] == [("random", "two", "two")]
 
 
 def test_a_number_that_one_side_lacks_gives_no_difference(rows):
-    found = comparisons(rows, ["acc_absent_100"])
+    found = comparisons(rows, ["acc_absent_100"], TWINS)
     assert found
     assert all(item.differences["acc_absent_100"] is None for item in found)

@@ -24,6 +24,7 @@ TASKS = {
     "random": {"task": "random"},
     "supervised": {"task": "supervised"},
 }
+TWINS = {"eq_labels": "labels", "inv_contrastive": "contrastive"}
 VERSIONS = {
     "python": "3.11.2",
     "eqssl": "0.1.0",
