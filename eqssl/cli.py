@@ -85,6 +85,7 @@ def _add_user_commands(commands: Commands) -> None:
     check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     table = _add(commands, "table", _table)
     table.add_argument("--table", type=Path, default=Path("metrics/grid.csv"), help="CSV file")
+    _add_twins(table)
     schema = _add(commands, "schema", _schema)
     schema.add_argument("--out", type=Path, help="file to write (default: print)")
     _add(commands, "guard", _guard).add_argument("pointers", type=Path, nargs="+", metavar="FILE.dvc")
@@ -114,6 +115,10 @@ def _add_job_commands(commands: Commands) -> None:
     _add_gathering_commands(commands)
 
 
+def _add_twins(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--twins", default="{}", help="JSON table: pretext -> its plain twin (default: none)")
+
+
 def _add_gathering_commands(commands: Commands) -> None:
     publish = _add(commands, "publish", _publish)
     for name in ("metrics", "predictions", "loss"):
@@ -128,7 +133,7 @@ def _add_gathering_commands(commands: Commands) -> None:
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
     pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
     pair.metavar = ("METRICS", "LOSS")
-    report.add_argument("--twins", default="{}", help="JSON table: pretext -> its plain twin (default: none)")
+    _add_twins(report)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -137,7 +142,9 @@ def _run(options: argparse.Namespace) -> int:
 
     code = run(options.rest, options.cores)
     if code == 0 and options.rest[-1:] in ([], ["all"]):
-        _table(argparse.Namespace(table=Path("metrics/grid.csv")))
+        from eqssl.config.params import Params
+
+        _print_table(Path("metrics/grid.csv"), Params.load().twins())
         print(f"report: {Path('report/index.html').resolve()}")
     return code
 
@@ -156,11 +163,15 @@ def _check(options: argparse.Namespace) -> None:
 
 def _table(options: argparse.Namespace) -> None:
     """Print the table of the grid."""
+    _print_table(options.table, _twins(options.twins))
+
+
+def _print_table(table: Path, twins: dict[str, str]) -> None:
     from eqssl.report.console import print_table
 
-    if not options.table.is_file():
-        raise ValueError(f"{options.table}: no such file; `eqssl run` makes it")
-    print_table(options.table)
+    if not table.is_file():
+        raise ValueError(f"{table}: no such file; `eqssl run` makes it")
+    print_table(table, twins=twins)
 
 
 def _schema(options: argparse.Namespace) -> None:

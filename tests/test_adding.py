@@ -18,7 +18,7 @@ PRETEXT = '''
 
 from torch import nn
 
-from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.base import Outcome, Pretext
 
 
 class Brightness(Pretext):
@@ -28,10 +28,10 @@ class Brightness(Pretext):
         self.scale = settings.scale
         self.head = nn.Linear(self.encoder.fields, 1)
 
-    def loss(self, images, labels, generator):
-        x = images.float() / 255
+    def forward(self, step):
+        x = step.images.float() / 255
         told = self.head(self.encoder.invariant(self.normalised(x)))[:, 0]
-        return self.scale * (told - x.mean((1, 2, 3))).square().mean(), {}
+        return Outcome(self.scale * (told - x.mean((1, 2, 3))).square().mean(), {})
 '''
 PRETEXT_SETTINGS = '''
 class BrightnessSettings(PretextSettings):
@@ -130,6 +130,7 @@ import eqssl
 from eqssl.config import jobs
 from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.writing import write_shards
+from eqssl.pretexts.base import Step
 from eqssl.symmetry import assert_equivariant, group
 
 assert Path(eqssl.__file__).is_relative_to(Path.cwd())
@@ -148,8 +149,7 @@ for mode in (encoder.train, encoder.eval):
     images = torch.rand(4, 1, 16, 16, dtype=torch.float64)
     assert_equivariant(encoder, group("D4"), images, 1e-10)
 
-pixels, labels = (images * 255).byte(), torch.zeros(4, dtype=torch.int64)
-loss, numbers = pretext.float().loss(pixels, labels, torch.Generator())
+loss, numbers = pretext.float()(Step((images * 255).byte(), None, torch.Generator(), 0.0))
 loss.backward()
 assert set(numbers) == {"one/loss"}
 assert all(parameter.grad is not None for parameter in pretext.parameters())

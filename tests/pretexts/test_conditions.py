@@ -210,7 +210,7 @@ def forget():
 
 @pytest.mark.parametrize("name", list(PARAMS.pretexts))
 def test_a_change_of_an_entrys_code_changes_its_digest(name, copied_package):
-    modules = pretexts.modules_of(PARAMS.pretexts[name])
+    modules = PARAMS.pretexts[name].modules()
     assert kind_of(name).__module__ in modules
     for module in modules:
         before = code.code_digest(*modules)

@@ -17,23 +17,18 @@ from eqssl.pretexts.labels.base import LabelTask
 from eqssl.symmetry import group, group_names
 
 PARAMS = Params.load(Path(__file__).parents[2] / "params.yaml")
-TWINS = {
-    "eq_labels": "labels",
-    "eq_ring": "ring",
-    "eq_jigsaw": "jigsaw",
-    "eq_orientation": "orientation",
-    "inv_contrastive": "contrastive",
-}
+TWINS = PARAMS.twins()
 EXACT = group_names(exact=True)
 
 
 def kind_of(name: str) -> type[Pretext]:
     """The class of an entry's task."""
-    return pretexts.task_class("", PARAMS.pretexts[name]["task"])
+    kind: type[Pretext] = PARAMS.pretexts[name].imported()
+    return kind
 
 
 def task_of(name: str) -> str:
-    return str(PARAMS.pretexts[name]["task"])
+    return PARAMS.pretexts[name].task
 
 
 TRAINED = [name for name in PARAMS.pretexts if kind_of(name).trains]
@@ -46,7 +41,7 @@ def with_groups(names: list[str], groups: list[str] = EXACT) -> list[tuple[str, 
         (name, group_name)
         for name in names
         for group_name in groups
-        if not pretexts.refusal(name, PARAMS.pretexts[name], group_name)
+        if not PARAMS.pretexts[name].refusal(group_name)
     ]
 
 

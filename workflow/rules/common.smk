@@ -1,4 +1,5 @@
 # Settings, paths and code digests for the other files of rules.
+import json
 import sys
 from pathlib import Path
 

@@ -59,10 +59,12 @@ rule html:
             for pair in zip(input.metrics, input.losses)
             for word in ("--cell", *pair)
         ],
+        twins=json.dumps(PARAMS.twins()),
         code=code_digest("eqssl.report"),
         templates=[
             sha256(path)
             for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
         ],
     shell:
-        "exec python -m eqssl report --out {output:q} {params.cells:q} > {log:q} 2>&1"
+        "exec python -m eqssl report --out {output:q} --twins {params.twins:q} "
+        "{params.cells:q} > {log:q} 2>&1"
