@@ -104,11 +104,8 @@ def test_content_decides_and_not_time(copy: Project) -> None:
 def test_another_twin_makes_the_report_anew_and_nothing_else(copy: Project) -> None:
     copy.change(pretexts={"eq_labels_inv_contrastive": {"twin": "contrastive"}})
     text = copy.run("snakemake", "-n", "all")
-    assert re.findall(r"^(\w+) +(\d+)$", text, flags=re.MULTILINE) == [
-        ("all", "1"),
-        ("html", "1"),
-        ("total", "2"),
-    ]
+    steps = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.MULTILINE))
+    assert steps == {"html": "1", "all": "1", "total": "2"}
     copy.run("snakemake", "--cores", "2", "html")
     page = (copy.folder / "report/index.html").read_text()
     assert 'id="differences-twin"' in page
