@@ -6,6 +6,8 @@ content: earlier results stay, and going back to an earlier setting costs nothin
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from eqssl.config.encoders import AnyEncoder
 from eqssl.config.evaluation import FeatureSettings, ProbeSettings
 from eqssl.config.grid import Cell
@@ -59,6 +61,11 @@ class PretrainJob(Job):
         """The cell that this job trains."""
         return Cell(dataset=self.dataset, group=self.group, pretext=self.pretext, seed=self.seed)
 
+    @cached_property
+    def folder(self) -> str:
+        """Folder of the cell's encoder."""
+        return f"results/{self.dataset}/{self.group}/{self.pretext}/s{self.seed}-{self.digest}"
+
 
 class FeaturesJob(Job):
     """`eqssl features`: a frozen encoder and shards into Parquet."""
@@ -106,8 +113,7 @@ def shard_folder(params: Params, dataset: str) -> str:
 
 def cell_folder(params: Params, cell: Cell) -> str:
     """Folder of a cell's encoder."""
-    job = pretrain_job(params, cell)
-    return f"results/{cell.dataset}/{cell.group}/{cell.pretext}/s{cell.seed}-{job.digest}"
+    return pretrain_job(params, cell).folder
 
 
 def evaluation_folder(params: Params, cell: Cell) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 UNCOUNTED = ("config", "machine", "fast_cpu")
 """Rooms that compute no result, and so are not followed.
 
@@ -88,21 +89,26 @@ def _dump(node: object) -> str:
 
     `ast.dump` is not used: it writes the same code differently from one Python version to the next.
     """
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        body = _without_docstring(node)
-        inside = (f"{name}={_dump(body if name == 'body' and body is not None else v)}" for name, v in fields)
-        none = "None" if isinstance(node, ast.Constant) and node.value is None else ""
-        return f"{type(node).__name__}({none}{','.join(inside)})"
     if isinstance(node, list):
         return f"[{','.join(map(_dump, node))}]"
-    return repr(node)
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    inside = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or value == []:
+            continue
+        if name == "body" and isinstance(node, _WITH_DOCSTRING):
+            value = _without_docstring(node)
+        inside.append(f"{name}={_dump(value)}")
+    none = "None" if isinstance(node, ast.Constant) and node.value is None else ""
+    return f"{type(node).__name__}({none}{','.join(inside)})"
 
 
-def _without_docstring(node: ast.AST) -> list[ast.stmt] | None:
-    """The body of a module, class or function less its docstring; None for any other node."""
-    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        return None
+def _without_docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> list[ast.stmt]:
+    """The body of a module, class or function less its docstring."""
     return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
 
 
@@ -114,6 +120,8 @@ def _imports(node: ast.AST, package: str, with_types: bool) -> Iterator[str]:
         package: where relative imports start from.
         with_types: whether those under `if TYPE_CHECKING` count.
     """
+    if isinstance(node, ast.expr):  # holds no statements: most of a tree need not be walked
+        return
     if not with_types and isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
         return
     if isinstance(node, ast.Import):

@@ -26,10 +26,14 @@ def compiled(encoder: Encoder, backend: str = "inductor") -> Iterator[None]:
     """
     # what an earlier training in this process compiled would count as attempts for this one
     torch._dynamo.reset()
+    from torch._inductor import config
+
     # in the place of the method, which the instance hides for as long as it has an attribute of that name
     encoder.forward = torch.compile(encoder.forward, fullgraph=True, backend=backend)  # type: ignore[method-assign]
     try:
-        yield
+        # `reproducible` tells torch alone, and not its compiler
+        with config.patch(deterministic=torch.are_deterministic_algorithms_enabled()):
+            yield
     finally:
         del encoder.forward
 

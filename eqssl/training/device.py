@@ -44,17 +44,17 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
     filler: Any = torch.utils.deterministic
     before = (
         torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_deterministic_debug_mode(),
         filler.fill_uninitialized_memory,
     )
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    # `use_deterministic_algorithms` does the same, but loads the compiler, which takes more than a second
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     # Filling fresh memory finds reads of it, but costs a pass over each tensor.
     filler.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
-        filler.fill_uninitialized_memory = before[3]
+        torch.set_deterministic_debug_mode(before[1])
+        filler.fill_uninitialized_memory = before[2]

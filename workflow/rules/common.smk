@@ -1,6 +1,7 @@
 # Settings, paths and code digests for the other files of rules.
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -29,10 +30,13 @@ run.prepare(ROOT)
 if workflow.is_main_process:
     store.own(store.RECORDS, "model", "metrics")
 
+HAS_GPU = run.has_gpu()
 SHARDS = "data/shards/{dataset}-{shard_id}"
 CELL = "results/{dataset}/{group}/{pretext}/s{seed}-{cell_id}"
-EVALUATION = f"{CELL}/eval-{jobs.features_job(PARAMS).digest}"
-PROBE = f"{EVALUATION}/probe-{jobs.probe_job(PARAMS).digest}"
+EVALUATION_ID = jobs.features_job(PARAMS).digest
+PROBE_ID = jobs.probe_job(PARAMS).digest
+EVALUATION = f"{CELL}/eval-{EVALUATION_ID}"
+PROBE = f"{EVALUATION}/probe-{PROBE_ID}"
 
 
 # Rules say <cell>/encoder.json; the wildcards are inside the variable.
@@ -75,15 +79,21 @@ def raw(wildcards):
 def gpu(wildcards):
     """How many GPUs a job takes: one, unless it runs on this machine and that has none."""
     device = PARAMS.machine.device
-    auto = run.has_gpu() or not workflow.local_exec
+    auto = HAS_GPU or not workflow.local_exec
     return int(device.startswith("cuda") or (device == "auto" and auto))
 
 
-def cell_of(wildcards):
-    """The cell that a path names."""
-    names = ("dataset", "group", "pretext")
-    values = {name: wildcards[name] for name in names}
-    return Cell.read({**values, "seed": int(wildcards.seed)})
+@cache
+def cell_job(dataset, group, pretext, seed):
+    """The job that makes the encoder of a cell. Thousands of cells ask for theirs several times each."""
+    values = {"dataset": dataset, "group": group, "pretext": pretext, "seed": seed}
+    return jobs.pretrain_job(PARAMS, Cell.read(values))
+
+
+def job_of(wildcards):
+    """The job that makes the encoder of the cell that a path names."""
+    names = (wildcards.dataset, wildcards.group, wildcards.pretext)
+    return cell_job(*names, int(wildcards.seed))
 
 
 def shard_job(wildcards):
@@ -93,13 +103,19 @@ def shard_job(wildcards):
 
 def pretrain_job(wildcards):
     """The job that makes a cell's encoder, as JSON."""
-    return jobs.pretrain_job(PARAMS, cell_of(wildcards)).json_text()
+    return job_of(wildcards).json_text()
+
+
+@cache
+def shard_folder(dataset):
+    """Folder of a data set's tars."""
+    return jobs.shard_folder(PARAMS, dataset)
 
 
 def shard_index(wildcards):
     """index.json of the data set of a cell; it holds the hashes of the tars and stands for them."""
-    checked(CELL.format(**wildcards), jobs.cell_folder(PARAMS, cell_of(wildcards)))
-    return f"{jobs.shard_folder(PARAMS, wildcards.dataset)}/index.json"
+    checked(CELL.format(**wildcards), job_of(wildcards).folder)
+    return f"{shard_folder(wildcards.dataset)}/index.json"
 
 
 def shard_code(wildcards):
@@ -118,6 +134,8 @@ def pretrain_code(wildcards):
     )
 
 
-def cells(name, folder=jobs.probe_folder):
-    """A file of every cell of the grid."""
-    return [f"{folder(PARAMS, cell)}/{name}" for cell in PARAMS.cells()]
+@cache
+def cells(name):
+    """A file of every cell of the grid, by its path below the cell's folder."""
+    found = [cell_job(c.dataset, c.group, c.pretext, c.seed) for c in PARAMS.cells()]
+    return [f"{job.folder}/{name}" for job in found]

@@ -1,5 +1,6 @@
 ACTIVE_CELL = jobs.cell_folder(PARAMS, PARAMS.cell)
 ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
+METRICS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/metrics.json"
 
 
 rule publish:
@@ -31,7 +32,7 @@ rule publish:
 rule summary:
     """One row for each cell of the grid."""
     input:
-        cells("metrics.json"),
+        cells(METRICS),
     output:
         table=report("metrics/grid.csv", category="Grid", caption="../report/grid.rst"),
         summary="metrics/grid.json",
@@ -47,8 +48,8 @@ rule summary:
 rule html:
     """The report: one HTML file that needs nothing else."""
     input:
-        metrics=cells("metrics.json"),
-        losses=cells("loss.csv", jobs.cell_folder),
+        metrics=cells(METRICS),
+        losses=cells("loss.csv"),
     output:
         report("report/index.html", category="Grid", caption="../report/index.rst"),
     log:
