@@ -8,10 +8,11 @@ import torch
 from small_encoders import new, trained_statistics
 from torch import nn
 
-from eqssl.encoders import load_encoder, release, save_encoder
+from eqssl.encoders import load_encoder, save_encoder
 from eqssl.encoders.base import Encoder, parameter_count
 from eqssl.encoders.layers import PlainLayers
 from eqssl.encoders.release.exporting import TOLERANCE
+from eqssl.encoders.release.fold import release
 from eqssl.nn.activation import FourierELU
 from eqssl.nn.convolution import GroupConv2d
 from eqssl.nn.normalisation import FieldBatchNorm
