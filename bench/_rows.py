@@ -1,4 +1,4 @@
-"""One row of the benchmark: three networks, one step each, timed in turns."""
+"""One row of the benchmark: three networks or more, one step each, timed in turns."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from _measuring import (
     synchronisations,
 )
 from _networks import Case, escnn, exported, folded, ours, plain
+from _onnx_runtime import is_installed, session
 from torch import Tensor, nn
 
-from eqssl.encoders import release
 from eqssl.encoders.base import Encoder
+from eqssl.encoders.release.fold import release
+from eqssl.fast_cpu import accelerate
 from eqssl.training.precision import autocast
 
 MODES = ("train", "eval", "released", "released_unfolded", "stage")
@@ -99,6 +101,8 @@ def measure(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
     networks = {name: _in_mode(network, name, job.mode).to(device) for name, network in networks.items()}
     runs = _compiled(networks, images, job, device, notes) if job.compiled else dict(networks)
     raw = {name: _step(runs[name], networks[name], images[name], job, device) for name in networks}
+    if _has_onnx(job, device):
+        raw["onnx_runtime"] = _onnx_step(networks["ours"], images["ours"])
     steps = {name: _captured(step, name, job, notes) for name, step in raw.items()} if job.graph else raw
     clock = Clock(device)
     times = interleaved(clock, steps, job.rounds, warm_up=1 if job.rounds < 5 else 2)
@@ -133,6 +137,18 @@ def _measure_noted(job: Job, device: torch.device) -> tuple[dict[str, Any], list
     return measure(job, device, notes), notes
 
 
+def _has_onnx(job: Job, device: torch.device) -> bool:
+    exported_here = job.mode == "released" and job.dtype == "float32" and device.type == "cpu"
+    return exported_here and not job.compiled and is_installed()
+
+
+def _onnx_step(network: nn.Module, images: Tensor) -> Step:
+    assert isinstance(network, Encoder)  # noqa: S101 - stages are trained only
+    # in the layout that ONNX has, and not in ours
+    run, images = session(network), images.contiguous()
+    return lambda: run(images)
+
+
 _MAKERS: dict[str, Callable[[Case], nn.Module]] = {"plain": plain, "ours": ours, "escnn": escnn}
 
 
@@ -144,8 +160,7 @@ def _described(job: Job) -> dict[str, Any]:
 def _compared(times: dict[str, list[float]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     pairs = [("ours", "plain"), ("escnn", "plain"), ("ours", "escnn")]
-    if "plain_folded" in times:
-        pairs.append(("ours", "plain_folded"))
+    pairs += [("ours", peer) for peer in ("plain_folded", "onnx_runtime") if peer in times]
     for name, to in pairs:
         found[f"{name}_vs_{to}"], found[f"{name}_vs_{to}_quartiles"] = ratio(times, name, to)
     for name, seconds in times.items():
@@ -175,7 +190,8 @@ def _in_mode(network: nn.Module, name: str, mode: str) -> nn.Module:
         return network.train()
     if mode.startswith("released") and name == "ours":
         assert isinstance(network, Encoder)  # noqa: S101 - stages are trained only
-        return release(network, fold=mode == "released")
+        # as `load_encoder` gives it
+        return accelerate(release(network, fold=mode == "released"))
     if mode.startswith("released") and name == "escnn":
         return exported(network)
     if name == "plain_folded":

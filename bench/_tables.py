@@ -13,7 +13,7 @@ _MEGABYTE = 1e6
 
 def show(result: Mapping[str, Any]) -> None:
     """Print every part of the result that is not empty."""
-    console = Console(width=150)
+    console = Console(width=170)
     console.print(_rows(result["rows"]))
     for part, title in (("memory", "Memory of a training step, MB"), ("construction", "Construction")):
         if result[part]:
@@ -27,8 +27,9 @@ def line(row: Mapping[str, Any]) -> str:
     ours = f"ours/plain {row['ours_vs_plain']:.3f}"
     if row["target"] is not None:
         ours += f" (wanted {row['target']:.2f})"
-    if "ours_vs_plain_folded" in row:
-        ours += f", ours/folded plain {row['ours_vs_plain_folded']:.3f}"
+    for peer in ("plain_folded", "onnx_runtime"):
+        if f"ours_vs_{peer}" in row:
+            ours += f", ours/{peer} {row[f'ours_vs_{peer}']:.3f}"
     return f"{ours}, escnn/plain {row['escnn_vs_plain']:.3f}"
 
 
@@ -37,7 +38,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
     for heading in ("encoder", "group", "kernel", "mode", "dtype", "compiled", "graph", "batch"):
         table.add_column(heading)
     headings = ("ours / plain", "wanted", "escnn / plain", "ours / escnn", "ours / folded plain")
-    headings += ("plain, ms", "expansion")
+    headings += ("ours / ONNX Runtime", "plain, ms", "expansion")
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
@@ -52,6 +53,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
             _ratio(row, "escnn_vs_plain", None),
             _ratio(row, "ours_vs_escnn", 1.0),
             _ratio(row, "ours_vs_plain_folded", 1.03) if "ours_vs_plain_folded" in row else "",
+            _ratio(row, "ours_vs_onnx_runtime", None) if "ours_vs_onnx_runtime" in row else "",
             f"{row['plain_ms']:.1f}",
             "" if share is None else f"{share:.1%}",
         )

@@ -10,7 +10,8 @@ is the median over rounds of the ratios within a round, so that a busy machine s
     train               zero_grad, forward, backward and SGD step
     eval                inference in eval mode; ours and escnn keep their filters
     released            our exported network with batch norms folded, escnn's exported one, plain torch, and
-                        plain torch with torch's own folding
+                        plain torch with torch's own folding; on a CPU in float32 also our ONNX file in ONNX
+                        Runtime, and batches of 1, 32 and 256
     released_unfolded   the same with batch norms as a factor and a summand
     stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
 
@@ -31,6 +32,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,8 @@ from eqssl.training.device import choose_device
 NARROW = (32, 64, 128, 256)
 """Channels of the stages of the ResNet-18 that rows for every group and kernel use: all at least 32."""
 CUDA_BATCH = 512
+EXPORT_BATCHES = (1, 32, 256)
+"""Images of a step of exported networks on a CPU."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +97,7 @@ def _filled(options: argparse.Namespace) -> argparse.Namespace:
     options.modes = options.modes or (["train", "released", "stage"] if quick else list(MODES))
     options.dtypes = options.dtypes or (["float32"] if quick else ["float32", "bfloat16"])
     options.rounds = options.rounds or (3 if quick else 15 if on_cuda else 9)
+    options.batch_given = options.batch is not None
     options.batch = options.batch or (CUDA_BATCH if on_cuda else 32 if quick else 64)
     every = ["eager", *(["graph"] if on_cuda else []), "compiled"]
     options.forms = options.forms or (["eager"] if quick else every)
@@ -131,7 +136,17 @@ def _rows_of(options: argparse.Namespace, compiled: bool, graph: bool = False) -
             for mode in options.modes:
                 if (mode == "stage") == continuous:
                     for dtype in options.dtypes:
-                        yield Job(case, mode, dtype, compiled, options.rounds, graph)
+                        for batch in _batches(options, mode, dtype, compiled):
+                            sized = replace(case, batch=batch)
+                            yield Job(sized, mode, dtype, compiled, options.rounds, graph)
+
+
+def _batches(options: argparse.Namespace, mode: str, dtype: str, compiled: bool) -> tuple[int, ...]:
+    """Sizes of the batches of a row; several for exported networks, which are run on few images too."""
+    several = mode == "released" and dtype == "float32" and options.device.type == "cpu" and not compiled
+    if not several or options.batch_given:
+        return (options.batch,)
+    return EXPORT_BATCHES[: 2 if options.quick else 3]
 
 
 def _whole(options: argparse.Namespace) -> Iterator[Job]:
@@ -145,7 +160,11 @@ def _whole(options: argparse.Namespace) -> Iterator[Job]:
             for mode in options.modes:
                 for dtype in options.dtypes:
                     if mode in ("train", "released"):
-                        yield Job(case, mode, dtype, False, max(3, options.rounds // 2))
+                        rounds = max(3, options.rounds // 2)
+                        # a batch of 256 images of 224 pixels would take minutes
+                        several = _batches(options, mode, dtype, False) if encoder == "resnet18" else ()
+                        for number in several if len(several) > 1 else (case.batch,):
+                            yield Job(replace(case, batch=number), mode, dtype, False, rounds)
 
 
 def _measured(options: argparse.Namespace, notes: list[str]) -> list[dict[str, Any]]:

@@ -14,14 +14,12 @@ from eqssl.config.encoders import EncoderSettings
 if TYPE_CHECKING:
     from eqssl.encoders.base import Encoder
     from eqssl.encoders.build import build_encoder
-    from eqssl.encoders.release.fold import release
     from eqssl.encoders.release.saving import load_encoder, save_encoder
 
 _LAZY = {
     "Encoder": "eqssl.encoders.base",
     "build_encoder": "eqssl.encoders.build",
     "load_encoder": "eqssl.encoders.release.saving",
-    "release": "eqssl.encoders.release.fold",
     "save_encoder": "eqssl.encoders.release.saving",
 }
 
@@ -31,7 +29,6 @@ __all__ = [
     "load_encoder",
     "names",
     "network",
-    "release",
     "save_encoder",
 ]
 

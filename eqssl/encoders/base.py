@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down, GroupConv2d
-from eqssl.nn.fused import hides_numbers, torchs_own
 from eqssl.nn.plain import PlainConv2d
 from eqssl.nn.pooling import Sample, as_channels_last, pool_group, pool_space
 
@@ -177,21 +176,13 @@ class Encoder(nn.Module):
         Raises:
             ValueError: if the images are not square or have another number of channels.
         """
-        return [self._pooled(m, i) for i, m in enumerate(self._maps(images))]
+        return [self._pooled(m, i) for i, m in enumerate(self.maps(self._checked(images)))]
 
     def forward(
         self, images: Float[Tensor, "batch channel side side"]
     ) -> Float[Tensor, "batch fields order"]:
         """Regular fields of the last stage, averaged over the plane; last axis as `group.elements`."""
-        return self._pooled(self._maps(images)[-1], len(self.shape.fields) - 1)
-
-    def _maps(self, images: Tensor) -> list[Tensor]:
-        """`maps` of images that have been checked; NaN in them reaches the result."""
-        images = self._checked(images)
-        if not hides_numbers(images):
-            return self.maps(images)
-        with torchs_own():
-            return self.maps(images)
+        return self._pooled(self.maps(self._checked(images))[-1], len(self.shape.fields) - 1)
 
     def _pooled(self, x: Tensor, stage: int) -> Float[Tensor, "batch fields order"]:
         features = pool_space(x, self._size[stage])

@@ -7,7 +7,7 @@ released.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -142,73 +142,6 @@ class PlainLayers(Layers):
         if not self.folded:
             return super().normalised_lift(channels, fields, kernel, down)
         return PlainConv2d(channels, fields * self.size, kernel, down, bias=True)
-
-    def activated(self, incoming: int, fields: int, kernel: int, down: Down = "no") -> list[nn.Module]:
-        """The same with ReLU, where it is the activation, in the convolution."""
-        return self._rectified(super().activated(incoming, fields, kernel, down))
-
-    def activated_lift(self, channels: int, fields: int, kernel: int, down: Down = "no") -> list[nn.Module]:
-        """Lifting convolution likewise."""
-        return self._rectified(super().activated_lift(channels, fields, kernel, down))
-
-    @staticmethod
-    def _rectified(layers: list[nn.Module]) -> list[nn.Module]:
-        convolution, activation = layers
-        if isinstance(convolution, PlainConv2d) and isinstance(activation, nn.ReLU):
-            convolution.rectified = True
-            return [convolution, nn.Identity()]
-        return layers
-
-
-def add_branch(branch: nn.Sequential, x: Tensor, summand: Tensor, overwrite: bool) -> Tensor:
-    """`branch(x) + summand`, and the activation that the branch's last layer may carry.
-
-    Args:
-        branch: its last layer is a convolution, with or without its normalisation.
-        x: what goes in.
-        summand: what is added.
-        overwrite: whether a released network may write the result over the summand, which x may be.
-    """
-    *first, last = branch
-    if not isinstance(last, PlainConv2d):
-        # the sum is written over the branch, which nothing else reads
-        y: Tensor = branch(x)
-        return y.add_(summand)
-    for layer in first:
-        x = layer(x)
-    return last(x, summand, overwrite)
-
-
-class Blocks(nn.Sequential):
-    """Residual blocks, of which each may write over what the one before gives: nothing else reads it."""
-
-    def forward(self, x: Float[Tensor, "batch channels height width"], overwrite: bool = False) -> Tensor:
-        """Apply.
-
-        Args:
-            x: the map.
-            overwrite: whether the first block may write over x.
-        """
-        for block in self:
-            x = block(x, overwrite)
-            overwrite = _can_be_overwritten(block)
-        return x
-
-
-def stage_maps(stem: nn.Module, stages: Iterable[nn.Module], images: Tensor) -> list[Tensor]:
-    """What each stage of `Blocks` gives, one after the other."""
-    found, x = [], stem(images)
-    # what the first layers give is no stage's output
-    overwrite = _can_be_overwritten(stem)
-    for stage in stages:
-        x, overwrite = stage(x, overwrite), False
-        found.append(x)
-    return found
-
-
-def _can_be_overwritten(module: nn.Module) -> bool:
-    """Whether neither gradients nor a hook of a module or of a part of it may need what it gives."""
-    return not torch.is_grad_enabled() and not any(part._forward_hooks for part in module.modules())
 
 
 class CountedLayers(Layers):

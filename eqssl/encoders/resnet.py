@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.encoders.base import Downsampling, Encoder, down_of
-from eqssl.encoders.layers import Blocks, Layers, add_branch, stage_maps
+from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve, HalveByMaximum
 
@@ -57,12 +57,13 @@ class Residual(nn.Module):
             *layers.activated(inner, fields, kernel),
         ]
 
-    def forward(self, x: Float[Tensor, "batch channels height width"], overwrite: bool = False) -> Tensor:
-        """Apply; see `add_branch` for `overwrite`, which here is about x."""
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        """Apply."""
         x = self.before(x)
-        summand = self.shortcut(x)
-        result: Tensor = self.activation(add_branch(self.branch, x, summand, overwrite or summand is not x))
-        return result
+        y: Tensor = self.activation(self.branch(x) + self.shortcut(x))
+        return y
 
 
 class Bottleneck(Residual):
@@ -120,11 +121,15 @@ class ResNet(Encoder):
             down = self.shape.downsampling if stage and not number else None
             found.append(self.block(layers[stage], (incoming, fields, outgoing), self.shape.kernel, down))
             incoming = outgoing
-        return Blocks(*found)
+        return nn.Sequential(*found)
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage."""
-        return stage_maps(self.stem, self.residual, images)
+        found, x = [], self.stem(images)
+        for stage in self.residual:
+            x = stage(x)
+            found.append(x)
+        return found
 
 
 class ResNet18(ResNet):

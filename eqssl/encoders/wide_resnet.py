@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.encoders.base import Downsampling, Encoder, down_of
-from eqssl.encoders.layers import Blocks, Layers, add_branch, stage_maps
+from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down
 from eqssl.nn.pooling import Halve
 
@@ -45,11 +45,14 @@ class WideBlock(nn.Module):
             boxed = [Halve()] if down == "boxed" else []
             self.shortcut = nn.Sequential(*boxed, layers.convolution(incoming, fields, 1, strided))
 
-    def forward(self, x: Float[Tensor, "batch channels height width"], overwrite: bool = False) -> Tensor:
-        """Apply; see `add_branch` for `overwrite`, which here is about x."""
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        """Apply."""
         y = self.before(x)
-        summand = x if self.shortcut is None else self.shortcut(y)
-        return add_branch(self.branch, y, summand, overwrite or self.shortcut is not None)
+        shortcut = x if self.shortcut is None else self.shortcut(y)
+        z: Tensor = self.branch(y) + shortcut
+        return z
 
 
 class WideResNet(Encoder):
@@ -73,14 +76,17 @@ class WideResNet(Encoder):
                 down = shape.downsampling if i and not number else None
                 found.append(WideBlock(layers[i], incoming, fields, shape.kernel, down))
                 incoming = fields
-            stages.append(Blocks(*found))
+            stages.append(nn.Sequential(*found))
         self.residual = nn.ModuleList(stages)
         self.final = nn.Sequential(layers[-1].norm(shape.fields[-1]), layers[-1].activation())
 
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage; the last after its normalisation and activation."""
-        *found, last = stage_maps(self.stem, self.residual, images)
-        return [*found, self.final(last)]
+        found, x = [], self.stem(images)
+        for stage in self.residual:
+            x = stage(x)
+            found.append(x)
+        return [*found[:-1], self.final(x)]
 
 
 class WideResNet16x8(WideResNet):

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn import small_maps
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.exactness import check_window
 from eqssl.nn.filters import Expansion, flat_index, inverse_index
@@ -149,11 +148,6 @@ class GroupConv2d(ModuleWithConstants):
         self.check(x.shape[-1])
         weight = self._filter()
         if self.down == "no":
-            if x.dtype == torch.float32 and weight.dtype != self.weight.dtype:
-                # autocast would do it later
-                x = x.to(weight.dtype)
-            if x.dtype == weight.dtype and small_maps.pays(x, len(weight), self.kernel):
-                return small_maps.convolve(x, weight)
             return F.conv2d(x, weight, None, 1, self.padding)
         if self.down == "boxed" and x.shape[-1] % 2 == 0:
             weight = boxed_filter(weight)

@@ -56,7 +56,7 @@ class Expansion(torch.autograd.Function):
         ctx.save_for_backward(basis, inverse)
         ctx.dtype = weight.dtype
         with torch.autocast(weight.device.type, enabled=False):
-            rows = _times(basis.t(), weight).flatten(0, 1)
+            rows = torch.matmul(basis.t(), weight).flatten(0, 1)
             # equal numbers are rounded to equal ones, and there are fewer of them before the gather
             return rows.to(dtype).index_select(0, flat)
 
@@ -66,20 +66,8 @@ class Expansion(torch.autograd.Function):
         basis, inverse = ctx.saved_tensors
         with torch.autocast(gradient.device.type, enabled=False):
             rows = _summed(gradient, inverse, ctx.dtype)
-            coefficients = _times(basis, rows.unflatten(0, (-1, basis.shape[1])))
+            coefficients = torch.matmul(basis, rows.unflatten(0, (-1, basis.shape[1])))
             return coefficients.contiguous(), None, None, None, None
-
-
-def _times(
-    matrix: Float[Tensor, "out inner"], stacked: Float[Tensor, "fields inner columns"]
-) -> Float[Tensor, "fields out columns"]:
-    """The matrix times each of the stack."""
-    elsewhere = matrix.is_cuda or torch.compiler.is_compiling()
-    if elsewhere or stacked.shape[2] >= 16 or matrix.numel() < 2**12:
-        return torch.matmul(matrix, stacked)
-    # a product with few columns takes up to four times as long as its share of one with all columns
-    side_by_side = matrix @ stacked.transpose(0, 1).flatten(1)
-    return side_by_side.unflatten(1, (len(stacked), -1)).transpose(0, 1)
 
 
 def _summed(gradient: Tensor, inverse: Tensor, dtype: torch.dtype) -> Tensor:

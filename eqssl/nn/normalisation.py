@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn.normalisation_compiled import NormaliseCompiled
-from eqssl.nn.normalisation_on_cuda import NormaliseOnCuda
+from eqssl.nn.normalisation_elementary import NormaliseElementary
 from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
-
-# channels that are few for a loop, and how long it then is
-_FEW, _LOOP = 64, 512
 
 
 class FieldBatchNorm(nn.Module):
@@ -70,15 +65,13 @@ class FieldBatchNorm(nn.Module):
         return nn.functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=self.eps)
 
     def _normalise(self, x: Tensor) -> Tensor:
-        """By the batch's statistics, in the form that is fastest where it runs."""
+        """By the batch's statistics: with torch's kernels for batch norm on a CPU, else written out."""
         parameters, running = (self.weight, self.bias), (self.running_mean, self.running_var)
-        if torch.compiler.is_compiling():
-            y, mean, variance = NormaliseCompiled.apply(x, *parameters, self.fourier, self.eps)
+        if x.is_cuda or torch.compiler.is_compiling():
+            y, mean, variance = NormaliseElementary.apply(x, *parameters, self.fourier, self.eps)
             with torch.no_grad():
                 _remember(*running, mean, variance, x.numel() // self.fields, self.momentum)
             return y
-        if x.is_cuda and not self.fourier:
-            return NormaliseOnCuda.apply(x, *parameters, *running, self.momentum, self.eps)
         return _NormaliseFields.apply(x, *parameters, *running, self.fourier, self.momentum, self.eps)
 
 
@@ -91,7 +84,7 @@ def _remember(
 
 
 class _NormaliseFields(torch.autograd.Function):
-    """Batch norm over fields, made of torch's own per-channel kernels.
+    """Batch norm over fields on a CPU, made of torch's own per-channel kernels.
 
     A field's statistics are combined from those of its channels, because torch's reductions over many
     channels are several times faster than over few. Gradients as in Ioffe & Szegedy 2015, section 3, with
@@ -125,19 +118,18 @@ class _NormaliseFields(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = _gradients_on_cuda if gradient.is_cuda else _gradients
         x, weight, mean, variance = ctx.saved_tensors
-        found = gradients(gradient, x, ctx.fields, weight, mean, variance, ctx.fourier, ctx.eps)
+        found = _gradients(gradient, x, ctx.fields, weight, mean, variance, ctx.fourier, ctx.eps)
         return (*found, None, None, None, None, None)
 
 
 def _running(x: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
     """Running statistics that make torch's kernel give the batch's own in that type, and nothing else.
 
-    On a CPU those of narrow maps would be rounded to the maps' type: a mean far from zero would be wrong by a
-    share of the deviation that is anything but small.
+    Those of narrow maps would be rounded to the maps' type: a mean far from zero would be wrong by a share of
+    the deviation that is anything but small.
     """
-    if x.dtype == dtype or x.is_cuda:
+    if x.dtype == dtype:
         return None, None
     # any numbers will do, even the same for both: they are only updated
     unread = x.new_empty(x.shape[1], dtype=dtype)
@@ -175,53 +167,4 @@ def _gradients(
     else:
         # the kernel of batch norm is faster than a product of narrow maps, and its factors stay wide
         grad_x = torch.native_batch_norm(x, b, c, mean, torch.ones_like(mean), False, 0.0, 0.0)[0]
-    return _add_product(grad_x, gradient, a.to(x.dtype)), grad_weight, grad_bias
-
-
-def _add_product(y: Tensor, x: Tensor, factors: Float[Tensor, " channels"]) -> Tensor:
-    """`y += x * factors`, in place; a loop over few channels is slow, so over those of several pixels."""
-    channels = len(factors)
-    flat = all(t.is_contiguous(memory_format=torch.channels_last) for t in (x, y))
-    if channels > _FEW or not flat:
-        return y.addcmul_(x, factors.view(1, -1, 1, 1))
-    pixels = gcd(y.numel() // channels, _LOOP // channels)
-    rows = (t.permute(0, 2, 3, 1).view(-1, pixels * channels) for t in (y, x))
-    next(rows).addcmul_(next(rows), torch.cat([factors] * pixels))
-    return y
-
-
-def _gradients_on_cuda(
-    gradient: Tensor,
-    x: Tensor,
-    fields: int,
-    weight: Float[Tensor, " channels"],
-    mean: Float[Tensor, " channels"],
-    variance: Float[Tensor, " channels"],
-    fourier: bool,
-    eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same with the kernels that torch has there for batch norm over many devices.
-
-    They take a channel's sums from outside, and so also the sums over the channels of a field; the function
-    above does not run there, as torch's gradient wants a mean that only training leaves behind.
-    """
-    size, deviation = x.shape[1] // fields, (variance + eps).rsqrt()
-    if x.is_contiguous(memory_format=torch.channels_last):
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
-    channel_bias, channel_weight, _, _ = torch.batch_norm_backward_reduce(
-        gradient, x, mean, deviation, None, True, False, False
-    )
-    grad_bias = along_constant(channel_bias, size, fourier)
-    grad_centred = channel_weight.view(size, -1).sum(0)
-    count = torch.full((1,), count_of_field(x, fields, fourier), dtype=torch.int32, device=x.device)
-    grad_x: Tensor = torch.batch_norm_backward_elemt(
-        gradient,
-        x,
-        mean,
-        deviation,
-        weight,
-        as_constants(grad_bias, size, fourier),
-        repeated(grad_centred, size),
-        count,
-    )
-    return grad_x, grad_centred * deviation[:fields], grad_bias
+    return grad_x.addcmul_(gradient, a.to(x.dtype).view(1, -1, 1, 1)), grad_weight, grad_bias

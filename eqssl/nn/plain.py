@@ -7,12 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.nn.convolution import Down
-from eqssl.nn.fused import FusedConvolution, Window, can_be_target, fused_precision
+from eqssl.nn.convolution import Down, boxed_filter
 
 
 class PlainConv2d(nn.Module):
-    """Torch's convolution, with the ways of halving a map that `GroupConv2d` has, and what may follow it.
+    """Torch's convolution, with the ways of halving a map that `GroupConv2d` has.
 
     Args:
         in_channels: channels in.
@@ -20,56 +19,39 @@ class PlainConv2d(nn.Module):
         kernel: side of the filter, odd.
         down: see `GroupConv2d`.
         bias: whether each channel gets a summand.
-        rectified: whether ReLU comes last, after all sums.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        down: Down,
-        bias: bool,
-        rectified: bool = False,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: Down, bias: bool) -> None:
         super().__init__()
-        self.kernel, self.down, self.rectified = kernel, down, rectified
+        self.kernel, self.down = kernel, down
         # made in this order, since torch gives a single channel other strides, and then runs slowly
         weight = torch.zeros(out_channels, kernel, kernel, in_channels).permute(0, 3, 1, 2)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self._fused = FusedConvolution()
 
     def extra_repr(self) -> str:
         """Channels and kernel, for printing."""
         out_channels, in_channels = self.weight.shape[:2]
-        rectified = ", rectified" if self.rectified else ""
-        return f"{in_channels}, {out_channels}, kernel={self.kernel}, down={self.down}{rectified}"
+        return f"{in_channels}, {out_channels}, kernel={self.kernel}, down={self.down}"
+
+    @property
+    def stride(self) -> int:
+        """Pixels from one place of the filter to the next."""
+        return 1 if self.down == "no" else 2
+
+    def is_boxed(self, side: int) -> bool:
+        """Whether the mean over 2 x 2 pixels is part of the filter, on maps of this side."""
+        return self.down == "boxed" and side % 2 == 0
+
+    def filter(self, side: int) -> Float[Tensor, "out_channels in_channels place place"]:
+        """What maps of this side are convolved with."""
+        return boxed_filter(self.weight) if self.is_boxed(side) else self.weight
 
     def forward(
-        self,
-        x: Float[Tensor, "batch in_channels height width"],
-        summand: Float[Tensor, "batch out_channels out_height out_width"] | None = None,
-        overwrite: bool = False,
+        self, x: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch out_channels out_height out_width"]:
-        """Convolve.
-
-        Args:
-            x: the map.
-            summand: a map to add to the result.
-            overwrite: whether the result may be written over the summand.
-        """
-        boxed = self.down == "boxed" and x.shape[-1] % 2 == 0
-        window = Window(1 if self.down == "no" else 2, self.kernel // 2, boxed)
-        precision = fused_precision(x, self.weight)
-        if precision is None:
-            y = F.conv2d(x, window.filter(self.weight), self.bias, window.stride, window.padding)
-        elif summand is None or (overwrite and can_be_target(summand, precision)):
-            return self._fused(x, self.weight, self.bias, window, precision, self.rectified, summand)
-        else:
-            y = self._fused(x, self.weight, self.bias, window, precision, rectified=False)
-        y = y if summand is None else y.add_(summand)
-        return y.relu_() if self.rectified else y
+        """Convolve."""
+        return F.conv2d(x, self.filter(x.shape[-1]), self.bias, self.stride, self.kernel // 2)
 
 
 class ChannelAffine(nn.Module):

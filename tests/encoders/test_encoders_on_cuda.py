@@ -6,8 +6,8 @@ import pytest
 import torch
 from small_encoders import gradients, new, relative, statistics, trained_statistics
 
-from eqssl.encoders import release
 from eqssl.encoders.base import Encoder
+from eqssl.encoders.release.fold import release
 from eqssl.symmetry import act_on_regular, group, group_names
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

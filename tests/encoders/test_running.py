@@ -11,8 +11,8 @@ from small_encoders import gradients, new, relative, statistics, trained_statist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from eqssl.encoders import release
 from eqssl.encoders.base import Encoder
+from eqssl.encoders.release.fold import release
 from eqssl.nn.convolution import GroupConv2d
 
 GROUPS = ["D4", "C8", "SO2"]

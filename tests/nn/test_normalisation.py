@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from eqssl.nn.normalisation import FieldBatchNorm, _add_product
+from eqssl.nn.normalisation import FieldBatchNorm
 from eqssl.symmetry import _escnn, group, group_names
 from eqssl.symmetry.fourier import sampling_matrix
 
@@ -138,14 +138,3 @@ def test_narrow_maps_cost_their_own_rounding_and_no_more(size: int, fourier: boo
     for number, (own, wide) in enumerate(zip(found, expected, strict=True)):
         limit = 4e-3 if number < 2 else 1e-4
         assert float((own - wide).norm() / wide.norm()) < limit, number
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (4, 64, 4, 4), (3, 64, 1, 1), (2, 96, 4, 4)])
-def test_products_that_are_added_do_not_depend_on_how_many_channels_there_are(shape, layout):
-    y, x = (torch.randn(shape).contiguous(memory_format=layout) for _ in range(2))
-    factors = torch.randn(shape[1])
-    expected = torch.addcmul(y, x, factors.view(1, -1, 1, 1))
-    found = _add_product(y, x, factors)
-    assert found is y
-    assert torch.equal(found, expected)

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from eqssl.nn.products import transformed
+from eqssl.nn import onednn, products
+from eqssl.nn.products import problem, transformed
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -13,7 +14,17 @@ def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Ten
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (5, 7, 3), (100, 63, 72)])
 @pytest.mark.parametrize("gradients", [True, False])
-def test_it_is_the_slow_sum(dtype: torch.dtype, rows: int, inputs: int, outputs: int, gradients: bool):
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_a_product_is_the_slow_sum(
+    dtype: torch.dtype,
+    rows: int,
+    inputs: int,
+    outputs: int,
+    gradients: bool,
+    switch: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv(onednn.SWITCH, switch)
     x, matrix = drawn(rows, inputs, dtype=dtype), drawn(outputs, inputs, seed=1, dtype=dtype)
     with torch.set_grad_enabled(gradients):
         found = transformed(x, matrix)
@@ -45,3 +56,15 @@ def test_tensors_without_numbers_and_programs_are_torchs():
             assert transformed(mode.from_tensor(x), mode.from_tensor(matrix)).shape == (4, 2)
         found = torch.func.vmap(lambda rows: transformed(rows, matrix))(torch.stack([x, 2 * x]))
         torch.testing.assert_close(found[1], 2 * transformed(x, matrix))
+
+
+@pytest.mark.skipif(not onednn.is_on(), reason="the operation is for x86")
+def test_torch_still_has_the_product_of_onednn():
+    assert problem() is None, problem()
+
+
+@torch.no_grad()
+def test_a_torch_without_the_operation_multiplies_by_its_own(monkeypatch: pytest.MonkeyPatch):
+    x, matrix = drawn(4, 3), drawn(2, 3, seed=1)
+    monkeypatch.setattr(products, "problem", lambda: "torch 9 changed it")
+    assert torch.equal(transformed(x, matrix), torch.nn.functional.linear(x, matrix))

@@ -16,6 +16,7 @@ from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape, flop_count, parameter_count
 from eqssl.encoders.layers import Bases, EquivariantLayers
 from eqssl.encoders.release.fold import empty_release
+from eqssl.fast_cpu import accelerate
 from eqssl.machine.files import atomic, read_json, sha256, write_json
 from eqssl.nn.plain import PlainConv2d
 from eqssl.symmetry.filter_bases import FilterBasis, Kind
@@ -52,6 +53,8 @@ def save_encoder(encoder: Encoder, folder: str | Path, extra: Mapping[str, Any])
 def load_encoder(path: str | Path) -> Encoder:
     """A frozen encoder: in eval mode, without gradients; needs no escnn.
 
+    A released one is accelerated for a CPU; see `eqssl.fast_cpu`.
+
     Args:
         path: the folder that holds encoder.safetensors and encoder.json, or one of the two files.
 
@@ -75,7 +78,8 @@ def load_encoder(path: str | Path) -> Encoder:
         encoder.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{folder / WEIGHTS}: does not fit {DESCRIPTION}: {error}") from None
-    return encoder.eval().requires_grad_(False)
+    encoder = encoder.eval().requires_grad_(False)
+    return accelerate(encoder) if encoder.is_released else encoder
 
 
 def _form(encoder: Encoder) -> str:

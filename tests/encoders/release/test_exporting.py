@@ -13,9 +13,10 @@ import torch
 from small_encoders import new, trained_statistics
 
 from eqssl import cli
-from eqssl.encoders import load_encoder, release, save_encoder
+from eqssl.encoders import load_encoder, save_encoder
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.release.exporting import checked_difference, export, onnx_model
+from eqssl.encoders.release.fold import release
 from eqssl.machine.files import sha256
 from eqssl.nn.convolution import GroupConv2d
 

@@ -1,4 +1,7 @@
-"""Batch norm over fields for torch.compile: written out, so that the compiler joins it to its neighbours."""
+"""Batch norm over fields in elementary operations: on a CUDA device, and for torch.compile.
+
+The compiler joins elementary operations to their neighbours, which it cannot do with torch's own batch norm.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from torch import Tensor
 from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of_fields, repeated
 
 
-class NormaliseCompiled(torch.autograd.Function):
-    """What `eqssl.nn.normalisation.FieldBatchNorm` computes in training mode, in elementary operations.
+class NormaliseElementary(torch.autograd.Function):
+    """What `eqssl.nn.normalisation.FieldBatchNorm` computes in training mode.
 
     Every number per field is written as an expression of few others, so that no kernel is needed to repeat
     them for channels or to sum constants up. The gradient is written out too, as the one that the compiler

@@ -1,4 +1,4 @@
-"""The form of batch norm for torch.compile against the one that runs as it is, and what it keeps."""
+"""Batch norm in elementary operations against the one of torch's kernels, and what it keeps when compiled."""
 
 import copy
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 
 from eqssl.nn.convolution import GroupConv2d
 from eqssl.nn.normalisation import FieldBatchNorm
+from eqssl.nn.normalisation_elementary import NormaliseElementary
 from eqssl.nn.pooling import as_channels_last
 from eqssl.symmetry.filter_bases import filter_basis
 
@@ -32,8 +33,32 @@ def norm(fields: int, size: int, fourier: bool) -> FieldBatchNorm:
 
 
 @pytest.mark.parametrize(("size", "fourier"), [(1, False), (8, False), (7, True)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_elementary_batch_norm_has_the_outputs_gradients_and_statistics_of_torchs_kernels(
+    size: int, fourier: bool, layout: torch.memory_format
+):
+    """As it runs on a CUDA device, uncompiled."""
+    made = norm(3, size, fourier).double()
+    x = (torch.randn(4, 3 * size, 5, 5).double() * 2 + 1).contiguous(memory_format=layout)
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    cotangent = torch.randn_like(x)
+    made.momentum = 1.0
+    (made(one) * cotangent).sum().backward()
+    expected = [parameter.grad.clone() for parameter in made.parameters()]
+    made.zero_grad()
+    found, mean, variance = NormaliseElementary.apply(other, made.weight, made.bias, fourier, made.eps)
+    torch.testing.assert_close(found, made(x))
+    (found * cotangent).sum().backward()
+    torch.testing.assert_close(other.grad, one.grad)
+    torch.testing.assert_close([parameter.grad for parameter in made.parameters()], expected)
+    torch.testing.assert_close(mean, made.running_mean)
+    count = x.numel() // 3
+    torch.testing.assert_close(variance * count / (count - 1), made.running_var)
+
+
+@pytest.mark.parametrize(("size", "fourier"), [(1, False), (8, False), (7, True)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_it_computes_the_same(size: int, fourier: bool, dtype: torch.dtype):
+def test_compiled_batch_norm_computes_the_same(size: int, fourier: bool, dtype: torch.dtype):
     eager = norm(3, size, fourier).to(dtype)
     copied = copy.deepcopy(eager)
     compiled = torch.compile(copied, fullgraph=True, backend="aot_eager")
@@ -51,7 +76,7 @@ def test_it_computes_the_same(size: int, fourier: bool, dtype: torch.dtype):
         torch.testing.assert_close(buffer, reference)
 
 
-def test_narrow_maps_stay_narrow():
+def test_compiled_batch_norm_keeps_narrow_maps_narrow():
     made = norm(3, 4, False)
     x = as_channels_last(torch.randn(4, 12, 5, 5)).bfloat16().requires_grad_()
     y = torch.compile(made, fullgraph=True, backend="aot_eager")(x)
@@ -60,7 +85,7 @@ def test_narrow_maps_stay_narrow():
     torch.testing.assert_close(y.float(), copy.deepcopy(made)(x.detach().float()), atol=2e-2, rtol=2e-2)
 
 
-def test_nothing_wide_is_kept_for_the_backward_pass():
+def test_compiled_batch_norm_keeps_nothing_wide_for_the_backward_pass():
     """A compiled step under autocast keeps maps of bfloat16 alone; those of float32 would cost it a third."""
     kept: list[torch.Tensor] = []
 

@@ -1,0 +1,67 @@
+"""Convolution of a released network, faster on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqssl.fast_cpu import packed, winograd
+from eqssl.nn.onednn import may_compute
+from eqssl.nn.plain import PlainConv2d
+from eqssl.nn.pooling import as_channels_last
+
+FEWEST_NUMBERS = 2**12
+"""Of a map that is convolved with a filter laid out beforehand."""
+
+
+class FastConv2d(PlainConv2d):
+    """`PlainConv2d` that keeps its filter as oneDNN reads it, for as long as the filter is the same.
+
+    A filter that is written through `.data`, whose changes torch does not count, is not seen to change.
+
+    Args:
+        plain: the layer that it takes the place of, with its parameters and hooks.
+    """
+
+    def __init__(self, plain: PlainConv2d) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(plain.__dict__)
+        self._kept: tuple[tuple[int, int], Tensor, dict[str, Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is kept can be neither copied nor pickled; it is made anew
+        return {**super().__getstate__(), "_kept": None}
+
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        """Convolve."""
+        if not may_compute(x, self.weight) or packed.problem() is not None:
+            return super().forward(x)
+        if self.weight.is_inference():
+            # torch does not count its changes
+            return super().forward(x)
+        if self.down == "no" and winograd.pays(x, len(self.weight), self.kernel):
+            x = as_channels_last(x)
+            points = self._made("points", lambda: winograd.filters_at_points(self.weight, x))
+            return winograd.convolve_at_points(x, points, self.bias, self.kernel)
+        # on larger maps it costs little to lay out the filter each time, and on smaller ones torch is faster
+        if not FEWEST_NUMBERS <= x.numel() <= self.weight.numel():
+            return super().forward(x)
+        x, side, padding = as_channels_last(x), x.shape[-1], (self.kernel // 2,) * 2
+        form = "boxed" if self.is_boxed(side) else "plain"
+        filters = self._made(form, lambda: packed.pack(self.filter(side), x.shape, self.stride, padding))
+        return packed.convolve(x, filters, self.bias, self.stride, padding)
+
+    def _made(self, form: str, make: Callable[[], Any]) -> Any:
+        """What was made of the filter in this form, or is made now."""
+        key, kept = (self.weight._version, self.weight.data_ptr()), self._kept
+        if kept is None or kept[0] != key:
+            # the weight is held, so that no other can take its place in memory
+            kept = self._kept = (key, self.weight.detach(), {})
+        if form not in kept[2]:
+            kept[2][form] = make()
+        return kept[2][form]
