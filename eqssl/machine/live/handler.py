@@ -18,8 +18,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from eqssl.machine.live.display import PlainLines, TerminalDisplay, failure
 from eqssl.machine.live.state import HEAVY, Run
 
-_SHOWN = ("Nothing to be done", "Complete log")
-"""Beginnings of Snakemake's messages without an event that are shown though nothing is wrong."""
+_SHOWN = ("Nothing to be done",)
+"""How messages of Snakemake begin that are shown though nothing is wrong."""
 
 
 class LogHandler(LogHandlerBase):
@@ -29,7 +29,7 @@ class LogHandler(LogHandlerBase):
         """Choose the display."""
         self.run = Run()
         # Snakemake closes a handler when its work is done, and the interpreter once more.
-        self._closed = threading.Event()
+        self._finished = threading.Event()
         console = Console(stderr=True, highlight=False)
         self._plain = not sys.stderr.isatty()
         self._display = PlainLines(self.run, console) if self._plain else TerminalDisplay(self.run, console)
@@ -81,7 +81,7 @@ class LogHandler(LogHandlerBase):
 
     def close(self) -> None:
         """Take the display away."""
-        self._closed.set()
+        self._finished.set()
         self._display.end()
         super().close()
 
@@ -136,7 +136,7 @@ class LogHandler(LogHandlerBase):
             self._display.say(text)
 
     def _tick(self) -> None:
-        while not self._closed.wait(1.0):
+        while not self._finished.wait(1.0):
             if isinstance(self._display, PlainLines):
                 self._display.tick()
 
