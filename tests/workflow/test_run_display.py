@@ -12,7 +12,8 @@ from project_copy import Project
 
 @pytest.fixture
 def one_cell(project: Project) -> Project:
-    project.change(grid={"group": ["trivial"], "pretext": ["contrastive"]}, pretrain={"epochs": 60})
+    grid = {"group": ["trivial"], "pretext": ["contrastive"]}
+    project.change(group="trivial", grid=grid, pretrain={"epochs": 60})
     return project
 
 
@@ -40,7 +41,7 @@ def test_a_terminal_shows_one_display_that_tells_epoch_and_loss(one_cell: Projec
 
 
 def test_without_a_terminal_each_finished_job_is_a_line(one_cell: Project) -> None:
-    one_cell.change(pretrain={"epochs": 1}, grid={"pretext": ["random"]})
+    one_cell.change(pretext="random", grid={"pretext": ["random"]})
     lines = one_cell.run("snakemake", "--cores", "2", "all").splitlines()
     done = [line for line in lines if re.match(r"\[\d of 4\] ", line)]
     assert [line.split()[3] for line in done] == ["shard", "pretrain", "features", "probe"], lines
