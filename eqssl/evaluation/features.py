@@ -21,7 +21,7 @@ from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
 from eqssl.machine.code import code_digest
 from eqssl.machine.files import read_json, write_json
-from eqssl.machine.progress import track
+from eqssl.machine.live.progress import track
 from eqssl.training.device import choose_device, reproducible
 
 if TYPE_CHECKING:

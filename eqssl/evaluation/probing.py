@@ -25,7 +25,7 @@ from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
 from eqssl.machine import provenance
 from eqssl.machine.files import atomic, read_json, write_json
-from eqssl.machine.progress import track
+from eqssl.machine.live.progress import track
 
 PREFIXES = {"acc": "invariant", "reg_acc": "regular"}
 """Prefix of a metric's name -> the feature column that it is measured on."""

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from eqssl.config.pretraining import PretrainSettings
 from eqssl.data.loading.batches import Batches
+from eqssl.machine.live.progress import Show, progress
 from eqssl.pretexts.base import Pretext, Step
 from eqssl.training import checkpoints
 from eqssl.training.interruption import noting_signals
-from eqssl.training.log import Log, Show, progress
+from eqssl.training.log import Log
 from eqssl.training.meter import Meter
 from eqssl.training.optimisers import build_optimiser, set_learning_rate
 from eqssl.training.precision import autocast
@@ -87,8 +88,7 @@ class Trainer:
         saved = started = time.monotonic()
         earlier = self._last_seconds = self.seconds
         self._last_step = self.step
-        epochs = self.settings.epochs
-        with noting_signals() as interruption, progress(self.title, self.steps, epochs) as show:
+        with noting_signals() as interruption, progress(self.title, self.steps, "steps") as show:
             for images, labels in self._remaining():
                 self._update(images, labels)
                 now = time.monotonic()
@@ -167,7 +167,8 @@ class Trainer:
             "seconds": round(self.seconds, 3),
         }
         log.write({"step": self.step, "epoch": epoch, **means, **more})
-        show(self.step, epoch, means["loss"], rate, (self.steps - self.step) * self.seconds / self.step)
+        numbers = f"epoch {epoch}/{self.settings.epochs}, loss {means['loss']:.4f}, {rate:,.0f} images/s"
+        show(self.step, numbers, (self.steps - self.step) * self.seconds / self.step)
         self._last_step, self._last_seconds = self.step, self.seconds
         if ended:
             self.rows.append([total / len(self.batches) for total in sums])

@@ -254,7 +254,9 @@ def test_bad_data_are_one_message_and_leave_nothing(copy: Project) -> None:
     shutil.rmtree(copy.folder / ".scratch")  # the images as they were decoded from the whole tar
     copy.change(seed=5)
     text = copy.run("snakemake", "--cores", "1", "cell", code=1)
-    message = next(line for line in text.splitlines() if line.startswith("eqssl: error: "))
+    message = next(line for line in text.splitlines() if "eqssl: error: " in line)
+    assert message.startswith("pretrain small/C4/contrastive/s5 failed: ")
     assert tar.name in message
+    assert "(logs/pretrain/" in message
     assert "Traceback" not in text
     assert not [path for path in copy.folder.glob("results/**/s5-*/*") if path.is_file()]

@@ -19,7 +19,7 @@ from eqssl.data.images import decode_image
 from eqssl.data.shards.gathering import naming
 from eqssl.data.shards.index import ShardIndex, SplitName, Tar
 from eqssl.machine.files import atomic
-from eqssl.machine.progress import track
+from eqssl.machine.live.progress import track
 from eqssl.machine.scratch import scratch
 
 _CHUNK = 256  # images decoded before they are written

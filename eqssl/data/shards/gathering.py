@@ -18,7 +18,7 @@ from eqssl.data.images import encode_png
 from eqssl.data.shards.stored_form import stored_form
 from eqssl.data.sources.base import Sample, Source, SourceSplit
 from eqssl.data.views.disc import disc
-from eqssl.machine.progress import track
+from eqssl.machine.live.progress import track
 
 _KEY = re.compile(r"[0-9a-z_-]+")
 # a longer name does not fit into a plain tar header

@@ -19,7 +19,7 @@ from eqssl.data.shards.ustar import members
 from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
 from eqssl.machine.files import atomic, sha256
-from eqssl.machine.progress import track
+from eqssl.machine.live.progress import track
 
 Order = Int[np.ndarray, " n"]
 

@@ -1,0 +1,141 @@
+"""A run as a person sees it: one display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from eqssl.machine.live.progress import duration
+from eqssl.machine.live.state import Job, Run
+
+REFRESHES = 2
+"""How often in a second the display is drawn anew."""
+LINE_SECONDS = 30.0
+"""Time between two plain lines that say how far the running jobs are."""
+
+
+def header(run: Run) -> str:
+    """Jobs and cells done, time spent and time left, in one line."""
+    done, cells = run.cells
+    left = run.seconds_left()
+    parts = [
+        f"{run.done()} of {run.total} jobs",
+        f"{done} of {cells} cells" if cells else "",
+        f"{duration(time.monotonic() - run.started)} so far",
+        "" if left is None else f"about {duration(left)} left",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def failure(job: Job) -> str:
+    """A failed job in one line: what, why, and where its log is."""
+    return f"{job.title} failed: {job.last_words()}" + (f" ({job.log})" if job.log else "")
+
+
+def render(run: Run) -> RenderableType:
+    """The display: the header, and a line with a bar for each running job."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(width=20)
+    table.add_column(ratio=1)
+    for job in run.running:
+        position = job.position()
+        if position is None:
+            since = duration(time.monotonic() - job.started)
+            table.add_row(escape(job.title), ProgressBar(total=None, width=20, pulse=True), since)
+        else:
+            bar = ProgressBar(total=max(position.total, 1), completed=position.done, width=20)
+            table.add_row(escape(job.title), bar, escape(position.text))
+    return Group(Text(header(run), style="bold"), table)
+
+
+class TerminalDisplay:
+    """One live display; messages appear above it, and it leaves nothing behind.
+
+    Args:
+        run: what it shows.
+        console: of standard error.
+    """
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self._run, self._console = run, console
+        self._live: Live | None = None
+
+    def begin(self) -> None:
+        """Show it from now on."""
+        if self._live is None:
+            picture: Callable[[], RenderableType] = lambda: render(self._run)  # noqa: E731 (it is typed)
+            self._live = Live(
+                get_renderable=picture,
+                console=self._console,
+                refresh_per_second=REFRESHES,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A message above the display."""
+        self._console.print(Text(text, style=style or ""), soft_wrap=True)
+
+    def started(self, job: Job) -> None:
+        """The display shows running jobs by itself."""
+
+    def finished(self, job: Job) -> None:
+        """The header counts it."""
+
+    def end(self) -> None:
+        """Take it away."""
+        if self._live is not None:
+            live, self._live = self._live, None
+            live.stop()
+
+
+class PlainLines:
+    """One line for each finished job, and every half minute one for each running job.
+
+    Args:
+        run: what they tell.
+        console: of standard error.
+    """
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self._run, self._console = run, console
+        self._last = time.monotonic()
+
+    def begin(self) -> None:
+        """Nothing to prepare."""
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A message."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def started(self, job: Job) -> None:
+        """Jobs are told when they end."""
+
+    def finished(self, job: Job) -> None:
+        """Tell what ended and how long it took."""
+        if job.ended is not None:
+            took = duration(job.ended - job.started)
+            self.say(f"[{self._run.done()} of {self._run.total}] {job.title}, {took}")
+
+    def tick(self) -> None:
+        """Tell how far running jobs are, if it is time."""
+        if time.monotonic() - self._last >= LINE_SECONDS and self._run.running:
+            self._last = time.monotonic()
+            self.say(header(self._run))
+            for job in self._run.running:
+                position = job.position()
+                if position is not None:
+                    self.say(f"  {job.title}: {position.text}")
+
+    def end(self) -> None:
+        """Nothing to take away."""

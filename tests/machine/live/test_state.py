@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eqssl.machine.live import state
+from eqssl.machine.live.progress import Position
+from eqssl.machine.live.state import Run, name_of
+
+CELL = {"dataset": "tissue", "group": "D4", "pretext": "labels", "seed": "3", "cell_id": "0"}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(state.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(state.os, "cpu_count", lambda: 4)
+    return now
+
+
+def planned(cores: int = 1) -> Run:
+    run = Run(started=1000.0, cores=cores)
+    run.plan({"pretrain": 4, "probe": 4, "all": 1, "total": 9})
+    return run
+
+
+def test_a_cell_is_named_by_what_it_is() -> None:
+    assert name_of(CELL) == "tissue/D4/labels/s3"
+    assert name_of({"dataset": "tissue", "shard_id": "1"}) == "tissue"
+    assert name_of({}) == ""
+
+
+def test_jobs_and_cells_are_counted_without_steps_that_compute_nothing(clock: list[float]) -> None:
+    run = planned()
+    assert (run.total, run.cells) == (8, (0, 4))
+    run.start(1, "pretrain", CELL, [])
+    run.start(2, "all", {}, [])
+    assert [job.title for job in run.running] == ["pretrain tissue/D4/labels/s3"]
+    run.finish(1)
+    run.finish(2)
+    run.start(3, "probe", CELL, [])
+    run.finish(3)
+    assert (run.done(), run.cells, run.running) == (2, (1, 4), [])
+
+
+def test_a_job_ends_once(clock: list[float]) -> None:
+    run = planned()
+    run.start(1, "pretrain", CELL, [])
+    assert run.fail(1) is not None
+    assert run.fail(1) is None
+    assert run.finish(1) is None
+    assert run.finish(7) is None
+    assert run.done() == 0
+
+
+def test_the_time_left_is_the_mean_of_each_step_times_what_is_to_come(clock: list[float]) -> None:
+    run = planned(cores=2)
+    assert run.seconds_left() is None
+    for number, rule, seconds in [(1, "pretrain", 100.0), (2, "probe", 10.0)]:
+        run.start(number, rule, CELL, [])
+        clock[0] += seconds
+        run.finish(number)
+    assert run.seconds_left() == pytest.approx((3 * 100 + 3 * 10) / 2)
+    run.start(3, "pretrain", CELL, [])
+    clock[0] += 40
+    assert run.seconds_left() == pytest.approx((2 * 100 + 60 + 3 * 10) / 2)
+
+
+def test_a_running_job_tells_the_time_left_before_any_has_ended(clock: list[float], tmp_path: Path) -> None:
+    run = Run(started=1000.0)
+    run.plan({"pretrain": 3})
+    log = tmp_path / "log"
+    run.start(1, "pretrain", CELL, [str(log)])
+    assert run.seconds_left() is None
+    clock[0] += 20
+    log.write_text(Position("cell", 1, 5, "steps", "", 80.0).line + "\n")
+    assert run.seconds_left() == pytest.approx(80 + 2 * 100)
+
+
+def test_a_position_is_the_last_one_that_the_log_tells(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    job = Run().start(1, "pretrain", CELL, [str(log)])
+    assert job.position() is None
+    lines = [Position("cell", step, 9000, "steps").line for step in range(9000)]
+    log.write_text("\n".join(lines) + "\nsome warning\n")
+    assert job.position() == Position("cell", 8999, 9000, "steps")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x: 1 of 2\neqssl: error: a.tar: is truncated\nbye\n", "eqssl: error: a.tar: is truncated"),
+        ("Traceback\n  File\nKeyError: 'x'\n\n", "KeyError: 'x'"),
+        ("", "no message in its log"),
+    ],
+)
+def test_the_last_words_of_a_failed_job_are_its_error(tmp_path: Path, text: str, words: str) -> None:
+    log = tmp_path / "log"
+    log.write_text(text)
+    assert Run().start(1, "pretrain", CELL, [str(log)]).last_words() == words
