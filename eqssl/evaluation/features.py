@@ -19,9 +19,9 @@ from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
-from eqssl.machine.code import code_digest
 from eqssl.machine.files import read_json, write_json
 from eqssl.machine.live.progress import track
+from eqssl.machine.steps import features_code
 from eqssl.training.device import choose_device, reproducible
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) ->
         orders=tuple(stage.shape[2] for stage in kept),
         fields=tuple(stage.shape[1] for stage in kept),
         classes=split.index.classes,
-        code=code_digest("eqssl.evaluation.features"),
+        code=features_code(type(network).__module__),
     )
 
 

@@ -20,10 +20,10 @@ from eqssl.data.loading.batches import Batches, Split, load_split
 from eqssl.data.shards.index import ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
-from eqssl.machine.code import code_digest
 from eqssl.machine.files import atomic, write_json, write_text
 from eqssl.machine.provenance import record
 from eqssl.machine.scratch import Claim, claimed, fingerprint, scratch
+from eqssl.machine.steps import cell_code
 from eqssl.pretexts.base import Pretext
 from eqssl.training import checkpoints
 from eqssl.training.compiling import compiled, require_compiler
@@ -200,11 +200,10 @@ def _loss_table(names: list[str], rows: list[list[float]]) -> str:
 
 
 def _what_decides(job: PretrainJob, index: ShardIndex) -> dict[str, Any]:
-    modules = (__name__, *job.encoder.modules(), *job.task.modules())
     return {
         "job": job.plain(),
         "data": index.digest,
-        "code": code_digest(*modules),
+        "code": cell_code(job),
         "torch": torch.__version__,
     }
 

@@ -56,7 +56,7 @@ rule features:
         shards=subpath(input.index, parent=True),
         encoder=subpath(input.weights, parent=True),
         out=subpath(output.equivariance, parent=True),
-        code=code_digest("eqssl.evaluation.features", *PARAMS.encoder.modules()),
+        code=steps.features_code(*PARAMS.encoder.modules()),
     shell:
         "exec python -m eqssl features --job {params.job:q} --shards {params.shards:q} "
         "--encoder {params.encoder:q} --out {params.out:q} --device {resources.device:q} > {log:q} 2>&1"
@@ -85,7 +85,7 @@ rule probe:
         evaluation=subpath(input.equivariance, parent=True),
         encoder=subpath(input.encoder, parent=True),
         out=subpath(output.metrics, parent=True),
-        code=code_digest("eqssl.evaluation.probing"),
+        code=steps.probe_code(),
     shell:
         "exec python -m eqssl probe --job {params.job:q} --evaluation {params.evaluation:q} "
         "--encoder {params.encoder:q} --out {params.out:q} > {log:q} 2>&1"

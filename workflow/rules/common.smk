@@ -14,8 +14,7 @@ from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
-from eqssl.machine import run, store
-from eqssl.machine.code import code_digest
+from eqssl.machine import run, steps, store
 from eqssl.machine.files import sha256
 
 try:
@@ -119,19 +118,13 @@ def shard_index(wildcards):
 
 
 def shard_code(wildcards):
-    """Digest of the code that makes shards, with the module of the data set's own source."""
-    source = PARAMS.datasets[wildcards.dataset]
-    return code_digest("eqssl.data.shards.writing", *source.modules())
+    """Digest of the code that makes shards."""
+    return steps.shard_code(PARAMS.datasets[wildcards.dataset])
 
 
 def pretrain_code(wildcards):
-    """Digest of the code that trains a cell. Settings name the modules that they need."""
-    return code_digest(
-        "eqssl.training.pretraining",
-        "eqssl.evaluation.pretext_accuracy",
-        *PARAMS.pretexts[wildcards.pretext].modules(),
-        *PARAMS.encoder.modules(),
-    )
+    """Digest of the code that decides a cell, the one that checkpoints carry too."""
+    return steps.cell_code(job_of(wildcards))
 
 
 @cache

@@ -23,7 +23,7 @@ rule publish:
         "logs/publish.log",
     params:
         encoder=subpath(input.weights, parent=True),
-        code=code_digest("eqssl.machine.store"),
+        code=steps.publish_code(),
     shell:
         "exec python -m eqssl publish --metrics {input.metrics:q} --predictions {input.predictions:q} "
         "--loss {input.loss:q} --encoder {params.encoder:q} --into metrics model > {log:q} 2>&1"
@@ -39,7 +39,7 @@ rule summary:
     log:
         "logs/summary.log",
     params:
-        code=code_digest("eqssl.evaluation.summary"),
+        code=steps.summary_code(),
     shell:
         "exec python -m eqssl summary --table {output.table:q} --summary {output.summary:q} "
         "{input:q} > {log:q} 2>&1"
@@ -61,7 +61,7 @@ rule html:
             for word in ("--cell", *pair)
         ],
         twins=json.dumps(PARAMS.twins()),
-        code=code_digest("eqssl.report"),
+        code=steps.report_code(),
         templates=[
             sha256(path)
             for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
