@@ -1,4 +1,4 @@
-"""The only place that imports escnn, and what has to be put right before it can be imported.
+"""The only module that imports escnn, with the workarounds that its import needs.
 
 - escnn imports `lie_learn` at its top, which needs numpy < 2 and serves SO(3) alone. It is not installed;
   an empty module of that name takes its place, and asking it for an SO(3) matrix says so.
