@@ -1,13 +1,14 @@
-r"""Random views of a batch of images, on the images' own device, each image by its own random numbers.
+r"""Random views of a batch of images, drawn on the images' own device, independently for each image.
 
-The distribution of `random_view`, in this order:
+`random_view` does the following, in this order:
 
-1. *Turn.* `angle`: a mirroring with probability 1/2, then a turn by an angle uniform in [0, 360) degrees;
-   that is a uniform element of O(2). `grid`: a uniform element of D4, the eight symmetries of a square.
-   `none`: neither a mirroring nor a turn.
-2. *Crop.* The share `a` of the turned image's square is uniform in `crop_scale`; the ratio of width to height
-   is uniform in its logarithm over the part of `crop_ratio` for which the box fits into the square, which is
-   [a, 1/a]; the place of the box is uniform. No box is drawn again or cut off, so that the shares are exactly
+1. *Turn.* `angle`: a uniform element of O(2), that is a reflection with probability 1/2, then a turn by an
+   angle uniform in [0, 360) degrees. `grid`: a uniform element of D4, the eight symmetries of a square.
+   `none`: neither.
+2. *Crop.* The area `a` of the crop, as a share of the turned image's square, is uniform in `crop_scale`. A
+   box of that area fits into the square if its ratio of width to height is in [a, 1/a]. The logarithm of the
+   ratio is uniform over the part of `crop_ratio` that fits, and the position of the box is uniform over the
+   square. No box is drawn again or cut off, so the shares are exactly
    uniform (torchvision draws until a box fits, which favours small ones). If no ratio of `crop_ratio` fits,
    the box has the nearest ratio that does. Turn and crop are one bilinear resampling, with zeros outside, to
    the size of the image or to another one. To the size of the image it never shrinks, so that nothing needs
@@ -16,17 +17,17 @@ The distribution of `random_view`, in this order:
    is sampled k times as finely, with k the smallest number that brings them within one pixel, and each of
    its pixels is the mean of k x k samples.
 3. *Colours*, with probability `jitter`: a factor on the brightness, uniform in 1 - brightness to
-   1 + brightness; the same for the contrast about the mean luma of the image and, with 3 channels, for the
-   saturation; and a turn of the hue, uniform in [-hue, hue] of a full circle (`eqssl.data.views.colour`).
-   With 3 channels the colour is dropped with probability `grayscale`, whether or not the colours changed.
+   1 + brightness; likewise factors on the contrast about the mean luma and, with 3 channels, on the
+   saturation; with 3 channels also a rotation of the hue, uniform in [-hue, hue] of a full circle
+   (`eqssl.data.views.colour`). Independently, 3 channels become gray with probability `grayscale`.
    Values are clipped to [0, 1].
 4. *Blur*, with probability `blur`: a Gaussian of deviation uniform in [0.1, 2] pixels, its kernel a tenth of
    the view wide (Chen et al. 2020, appendix A).
 5. Everything outside the inscribed disc is set to 0.
 
-Since the turn comes first, views under `grid` and `angle` of an image and of that image turned by an element
-of D4 have the same distribution. Each image takes the same count of random numbers whatever the settings, so
-that switching the blur off, say, leaves the crops as they were.
+Because the turn comes first, an image and the same image turned by an element of D4 have views of the same
+distribution under `grid` and `angle`. Every image uses equally many random numbers whatever the settings, so
+switching off the blur, for example, does not change the crops.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ BLUR_SIGMA = (0.1, 2.0)
 
 
 class _Draws(NamedTuple):
-    """Uniform random numbers in [0, 1), one of each for every image."""
+    """Uniform random numbers in [0, 1), one of each kind per image."""
 
     area: Tensor
     ratio: Tensor
@@ -130,7 +131,7 @@ def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
 
 
 def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
-    """Turns in degrees, and which images are mirrored."""
+    """The turns in degrees, and which images are mirrored first."""
     if settings.turn == "none":
         return torch.zeros_like(draws.turn), torch.zeros_like(draws.mirror, dtype=torch.bool)
     degrees = 90 * torch.floor(4 * draws.turn) if settings.turn == "grid" else 360 * draws.turn
@@ -138,7 +139,7 @@ def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
 
 
 def _draw_boxes(settings: ViewSettings, draws: _Draws) -> Float[Tensor, "b 4"]:
-    """Boxes as `sampling_matrices` takes them."""
+    """The crops, as `sampling_matrices` takes them."""
     low, high = settings.crop_scale
     area = low + (high - low) * draws.area
     narrow, wide = (math.log(ratio) for ratio in settings.crop_ratio)
