@@ -96,7 +96,7 @@ class Group:
         return self._continuous(*flip_and_degrees(self.matrix(element)))
 
     def continuous_grid(self, rotations: int) -> list[Any]:
-        """Elements of escnn's continuous group at equally spaced angles; for O2, then those with a reflection."""
+        """Elements of escnn's continuous group at equally spaced angles; O2 adds the reflected ones."""
         flips = (False, True) if self.name == "O2" else (False,)
         return [self._continuous(flip, 360 * i / rotations) for flip in flips for i in range(rotations)]
 
