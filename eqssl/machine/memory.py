@@ -6,8 +6,8 @@ import ctypes
 import platform
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h: above how many free bytes the end of the heap is returned
-to the kernel, and from which size on a block is allocated outside the heap."""
+"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h: above how many free bytes the end of the heap is given
+back to the kernel, and from which size on a block is allocated outside the heap."""
 
 
 def keep_freed_memory() -> bool:

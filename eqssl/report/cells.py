@@ -211,7 +211,7 @@ def refuse(path: Path, key: str, reason: str) -> NoReturn:
 
 
 def _numbers(path: Path, values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a table, without nulls. Accuracies must be in [0, 1], ends of their intervals need not."""
+    """The numbers of a table, without nulls. Accuracies must be in [0, 1], ends of intervals need not."""
     numbers = {}
     for key, value in values.items():
         if key in (*IDENTITY, "details") or value is None:
