@@ -114,16 +114,15 @@ def resample(
 ) -> Float[Tensor, "b c new_h new_w"]:
     """Bilinear samples of each image at the places that its matrix gives, with zeros outside.
 
-    Places are (x to the right, y down), and each side reaches from -1 to 1. A sample weights the pixels about
-    its place linearly, up to a distance of one pixel along each axis: where samples lie more than two pixels
-    apart, the pixels between them are left out.
+    Places are (x to the right, y down), and each side reaches from -1 to 1. A sample depends on the pixels
+    within a distance of one pixel along each axis, so samples more than two pixels apart leave pixels out.
 
     Args:
         images: floating point.
         matrices: see `sampling_matrices`.
         size: side of the result in pixels; None for as many rows and columns as the images have.
     """
-    # The same numbers as F.affine_grid, whose batched matrix product would take half of the whole time.
+    # The same numbers as F.affine_grid, whose batched matrix product would take half of the time.
     height, width = images.shape[-2:] if size is None else (size, size)
     columns, rows = _centres(width, images), _centres(height, images)
     across, down, offset = matrices.unbind(2)
