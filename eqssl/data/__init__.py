@@ -1,1 +1,1 @@
-"""Images: where they come from, how they lie in shards, how they are loaded, how views are made of them."""
+"""Images: their sources, how they are stored in shards, how they are loaded, and views of them."""

@@ -1,4 +1,4 @@
-"""Images between files and arrays."""
+"""Decoding image files into arrays, and encoding arrays as PNG."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 _GRAY = {"1", "L", "LA", "La"}
-# formats that Pillow decodes by itself; others would start further programs on data that nobody vouches for
+# formats that Pillow decodes itself; for some others it would run external programs on untrusted data
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-# more than eight bits: a conversion would clip, and the right scale is not ours to guess
+# more than 8 bits per channel: a conversion would clip, and the right scale is unknown
 _DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 
@@ -19,7 +19,7 @@ def decode_image(content: bytes) -> UInt8[np.ndarray, "h w c"]:
     """Decode an image file: gray stays one channel, everything else becomes RGB.
 
     Raises:
-        ValueError: gives the reason, for the caller to add the place.
+        ValueError: with the reason; the caller adds the file and row.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:

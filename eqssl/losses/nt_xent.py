@@ -1,4 +1,4 @@
-"""Normalised temperature-scaled cross-entropy, plain and absorbing turns of each input."""
+"""Normalised temperature-scaled cross-entropy: plain, or absorbing a turn of each input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from eqssl.losses.similarity import Kind, absorbed_similarity, plain_similarity
 from eqssl.symmetry.groups import Group
 
-# Rows of the similarity matrix that are held at once; memory is |G| * _BLOCK * 2n numbers.
+# Rows of the similarity matrix that are in memory at once: |G| * _BLOCK * 2n numbers.
 _BLOCK = 1024
 
 
@@ -26,19 +26,32 @@ def nt_xent(
 
         mean over i of  -log( exp(s(z_i, z_j(i)) / t) / sum over k != i of exp(s(z_i, z_k) / t) )
 
-    over the 2n embeddings, where j(i) is the other view of the same image and s is the absorbed similarity
-    of the kind, so that an independent turn of each input changes nothing; with kind None, s is the plain
-    cosine and the loss that of SimCLR.
+    The mean is over the 2n embeddings and j(i) is the other view of the same image. With a kind, s is
+    `absorbed_similarity`, and independent turns of the inputs do not change the loss. With kind None, s is
+    the cosine, and the loss is that of SimCLR.
 
     Args:
         z1: embeddings of the first views.
         z2: embeddings of the second views, in the same order.
         G: the group.
         kind: max, softmax, pool, or None for the plain loss.
-        temperature: t, also tau of softmax.
+        temperature: t, and tau of softmax.
+
+    Returns:
+        The loss, a scalar.
 
     Raises:
-        ValueError: if the shapes differ, the temperature is not positive or the batch has one image.
+        ValueError: if the shapes do not fit each other or the group, the temperature is not positive, the
+            batch has one image, or there is no such kind.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import act_on_regular, group
+        >>> G = group("C4")
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> turned = act_on_regular(G, z1, G.elements[1])
+        >>> bool(torch.isclose(nt_xent(turned, z2, G), nt_xent(z1, z2, G)))
+        True
     """
     if z1.shape != z2.shape:
         raise ValueError(
@@ -54,7 +67,7 @@ def nt_xent(
     rows = range(0, len(z), _BLOCK)
     if len(rows) == 1:
         return _cross_entropy(z, z, 0, G, kind, temperature) / len(z)
-    # |G| similarity matrices of a large batch do not fit: each block's are made again in the backward pass
+    # |G| similarity matrices of a large batch do not fit in memory: the backward pass recomputes them
     blocks = [
         checkpoint(_cross_entropy, z[i : i + _BLOCK], z, i, G, kind, temperature, use_reentrant=False)
         for i in rows

@@ -1,4 +1,4 @@
-"""Similarities of embeddings that turn with their images, absorbing the turn or not."""
+"""Similarities of equivariant embeddings: plain, or absorbing a turn of each."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Kind = Literal["max", "softmax", "pool"]
 
 
 def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields order"]:
-    """Divide each embedding by its length over all `fields * order` numbers."""
+    """Divide each embedding by its Euclidean norm over all `fields * order` numbers."""
     return F.normalize(z.flatten(1), dim=1).view_as(z)
 
 
 def plain_similarity(
     a: Float[Tensor, "n fields order"], b: Float[Tensor, "m fields order"]
 ) -> Float[Tensor, "n m"]:
-    """Cosine of the flattened embeddings: `<a, b> / (|a| |b|)`. A turn of one input changes it."""
+    """Cosine of the flattened embeddings, `<a, b> / (|a| |b|)`. Turning one input changes it."""
     return unit(a).flatten(1) @ unit(b).flatten(1).t()
 
 
@@ -56,16 +56,16 @@ def absorbed_similarity(
     kind: Kind = "max",
     temperature: float = 0.2,
 ) -> Float[Tensor, "n m"]:
-    """Similarity that no turn of either input changes.
+    """Similarity that does not change when either input is turned.
 
-    The paper asks for a loss that absorbs the transformation of each input (Mukuta & Harada, arXiv
-    2303.04427); these similarities do, and so does every loss made of them.
+    Mukuta & Harada (arXiv 2303.04427) ask for a loss that absorbs the transformation of each input. Any loss
+    that depends on the embeddings through these similarities does.
 
         max:      max over g of <a, rho(g) b>
         softmax:  tau log mean over g of exp(<a, rho(g) b> / tau)
         pool:     <mean over g of a, mean over g of b>
 
-    For max and softmax, a and b are first divided by their lengths; for pool their means are.
+    For max and softmax, a and b are first normalised to length 1; for pool, their means are.
 
     Args:
         a: embeddings of n images; the last axis follows `G.elements`.
@@ -78,7 +78,7 @@ def absorbed_similarity(
         All n x m similarities, between -1 and 1.
 
     Raises:
-        ValueError: for another kind, or shapes that do not fit.
+        ValueError: if there is no such kind, or the shapes do not fit each other or the group.
 
     Example:
         >>> import torch
@@ -102,7 +102,7 @@ def absorbed_similarity(
 
 @cache
 def _product_on(group_name: str, device: torch.device) -> Int[Tensor, "order order"]:
-    """The multiplication table on a device, copied there once: a copy in every step would wait for it."""
+    """The multiplication table on a device. Cached: a copy in every step would wait for the device."""
     return group(group_name).product.to(device)
 
 

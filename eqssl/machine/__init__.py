@@ -1,1 +1,1 @@
-"""Files, locks, cores and GPUs, memory, provenance, the live run and the store of results. No torch here."""
+"""Files, locks, cores and GPUs, memory, provenance, live runs and the store of results, without torch."""

@@ -1,7 +1,7 @@
-"""A digest of the code that a step runs.
+"""A digest of the code that a step runs, which is a parameter of each Snakemake rule.
 
-The digest is taken from syntax trees, so that a comment, a docstring or a reformatted line reruns nothing
-and a changed statement does. It is a parameter of each Snakemake rule.
+The digest is taken from syntax trees. A changed statement makes steps run again; a comment, a docstring or a
+reformatted line does not.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 UNCOUNTED = ("config", "machine", "fast_cpu")
-"""Rooms that compute no result, and so are not followed.
+"""Packages that compute no result, so imports of them are not followed.
 
-What settings decide is in a step's job, which Snakemake compares too. The machine room writes, locks and
-shows. `fast_cpu` serves released networks, which no step runs.
+Settings are in a step's job, which Snakemake compares as well. `machine` reads, writes and locks files.
+`fast_cpu` is for released networks, which no step runs.
 """
 
 
@@ -26,17 +26,16 @@ shows. `fast_cpu` serves released networks, which no step runs.
 def code_digest(*modules: str) -> str:
     """Twelve hexadecimal digits of the code of modules and of everything in eqssl that they import.
 
-    Imports are followed wherever they stand, also inside functions. Under `if TYPE_CHECKING` they are
-    followed in packages only, which declare there what they import lazily. A module that a registry
-    imports by a name held in a string is not followed: name it here too.
-    A package counts when a name is imported from it that is none of its modules. Rooms that compute no result
-    (`UNCOUNTED`) are not followed; a module of theirs counts where it is named here.
+    Imports inside functions are followed too. Imports under `if TYPE_CHECKING` are followed only in packages,
+    which declare their lazy imports there. The `__init__.py` of a package counts if a name is imported from
+    it that is not one of its modules. Packages in `UNCOUNTED` are not followed, but a module of theirs that
+    is named in `modules` counts. A module imported by a name in a string is not found: name it as well.
 
     Args:
         modules: full names, such as "eqssl.evaluation.features".
 
     Raises:
-        ValueError: a module is not a part of eqssl.
+        ValueError: eqssl has no such module.
     """
     sources: dict[str, str] = {}
     waiting = list(modules)
@@ -55,7 +54,7 @@ def _is_uncounted(module: str) -> bool:
 
 @cache
 def all_modules() -> tuple[str, ...]:
-    """Every module of the package by its full name."""
+    """The full names of all modules of the package."""
     names = []
     for file in sorted(PACKAGE.rglob("*.py")):
         parts = [PACKAGE.name, *file.relative_to(PACKAGE).with_suffix("").parts]
@@ -64,7 +63,7 @@ def all_modules() -> tuple[str, ...]:
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module or package of eqssl, None where there is no such module."""
+    """The file of a module or package of eqssl; None if there is no such module."""
     base = PACKAGE.joinpath(*module.split(".")[1:])
     for file in (base.with_suffix(".py"), base / "__init__.py"):
         if base != PACKAGE and file.is_file():

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, synced, then renamed."""
+"""Files that are either whole or absent: written under a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; rename it to `path` when the block ends without an error.
+    """Yield a temporary path in the same folder, and rename it to `path` if the block raises no error.
 
-    The content is flushed to the disk before the rename, so that a crash leaves the old file or the new one.
+    The content is flushed to disk before the rename, so a crash leaves either the old file or the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,20 +41,20 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, values: object) -> None:
-    """Write JSON atomically, with sorted keys and a final newline: equal values, equal bytes."""
+    """Write JSON atomically, with sorted keys and a final newline, so that equal values give equal bytes."""
     write_text(path, json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a JSON file that holds a table, as `write_json` writes it.
+    """Read a JSON file that holds an object.
 
     Args:
         path: the file.
         needed: keys that it must have.
 
     Raises:
-        ValueError: it holds anything else, a number that is not finite, or lacks a key; names the file.
-        OSError: it cannot be read.
+        ValueError: the file is not JSON, no object, holds NaN or Infinity, or lacks a key; names the file.
+        OSError: the file cannot be read.
     """
     path = Path(path)
     try:

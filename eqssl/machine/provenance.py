@@ -1,4 +1,4 @@
-"""How a number came to be: versions, hardware, and the code that made it."""
+"""Provenance of results: versions, hardware and code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIBRARIES = ("eqssl", "torch", "escnn", "numpy", "scipy", "pyarrow", "webdataset
 
 
 def record() -> dict[str, Any]:
-    """What a result was made with: versions, platform, processor, git commit and the digest of all code."""
+    """What a result is made with: versions, platform, processor, git commit and a digest of all code."""
     return {
         "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},
@@ -44,14 +44,14 @@ def _version(name: str) -> str | None:
 
 @cache
 def _processor() -> str:
-    """Model name of the processor, with its family and model, as virtual machines shorten the name."""
+    """Name of the processor, with its family and model, because virtual machines shorten the name."""
     information = Path("/proc/cpuinfo")
     described = _first_processor(information.read_text("utf-8", "replace")) if information.exists() else None
     return described or platform.processor() or platform.machine()
 
 
 def _first_processor(information: str) -> str | None:
-    """Name, family and model from the first entry of /proc/cpuinfo; None where it has no name."""
+    """Name, family and model from the first entry of /proc/cpuinfo; None if it has no name."""
     entry = information.partition("\n\n")[0].splitlines()
     values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in entry)}
     name, family, model = (values.get(key) for key in ("model name", "cpu family", "model"))
@@ -60,7 +60,7 @@ def _first_processor(information: str) -> str | None:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the working tree that this package lies in; None for an installed package."""
+    """The git commit of the working tree that contains this package; None for an installed package."""
     if not (PACKAGE.parent / ".git").exists():
         return None
     command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--verify", "--quiet", "HEAD"]

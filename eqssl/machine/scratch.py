@@ -1,7 +1,7 @@
-"""What can be made anew: the scratch folder, and in it one folder for each unfinished training.
+"""The scratch folder: files that can be made again, and a folder for each unfinished training.
 
-A training's folder is named by a fingerprint and used by one process at a time. It lies outside of the
-results, because Snakemake deletes the outputs of a failed job and DVC its temporary workspaces.
+The folder of a training is named by a fingerprint and used by one process at a time. It is kept outside of
+the results, because Snakemake deletes the outputs of a failed job, and DVC deletes its temporary workspaces.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LOCK, WAITING = "lock", "waiting"
 
 
 def scratch() -> Path:
-    """Folder of what can be made anew: $EQSSL_SCRATCH, else $DVC_ROOT/.scratch, else ./.scratch."""
+    """The scratch folder: $EQSSL_SCRATCH, else $DVC_ROOT/.scratch, else ./.scratch."""
     given = os.environ.get("EQSSL_SCRATCH")
     return Path(given) if given else Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits that name everything that decides the weights."""
+    """Sixteen hexadecimal digits: a hash of all values that decide the weights."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -58,17 +58,17 @@ class Claim:
         if not self._drop:
             return
         with (self.folder / WAITING).open("ab") as file:
-            # Held while the folder goes, so that whoever comes now waits, and then starts with a new folder.
+            # Locked while the folder is removed: a process that arrives now waits, then makes a new folder.
             if _try_lock(file, fcntl.LOCK_EX):
                 shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Claim]:
-    """Hold a folder for the length of the block; wait for another process that holds it, with a message.
+    """Hold a folder for the length of the block. If another process holds it, say so and wait.
 
-    The lock is the kernel's (flock) and ends with its process, however that ends. Leftovers of writes that
-    were cut off are removed.
+    The kernel releases the lock (flock) when the process ends, even if it is killed. Files that interrupted
+    writes left behind are removed.
     """
     lock = _acquire(folder)
     claim = Claim(folder)
@@ -91,7 +91,7 @@ def _acquire(folder: Path) -> BinaryIO:
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
                 return file
         except FileNotFoundError:
-            continue  # the process before removed the folder in between
+            continue  # the previous holder removed the folder in the meantime
         file.close()
 
 
@@ -107,9 +107,9 @@ def _wait(folder: Path, file: BinaryIO) -> None:
 
 
 def _try_lock(file: BinaryIO, kind: int) -> bool:
-    """Take a lock unless another process has it. A file system without locks counts as one that nobody holds.
+    """Take a lock unless another process has it. On a file system without locks, every lock counts as free.
 
-    Two processes that train the same cell write the same states, so that only time is at stake there.
+    Two processes that train the same cell write the same states, so the only loss there is time.
     """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

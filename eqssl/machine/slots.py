@@ -1,8 +1,8 @@
-"""Sharing the cores and GPUs of a machine among processes that know nothing of each other.
+"""Sharing the cores and GPUs of a machine among processes that do not know of each other.
 
-Each core and each GPU is a file in one folder of the user, and whoever uses it holds the kernel's lock
-(flock) on that file. Snakemake counts the cores of its own jobs; several Snakemakes, DVC's workers and a
-person's own commands are counted here together. A lock ends with its process, however that ends.
+Each core and each GPU is a file in a folder of the user; a process that uses it locks that file (flock).
+Snakemake only counts the cores of its own jobs. These locks also count other Snakemakes, DVC's workers and
+commands that were started by hand. The kernel releases a lock when its process ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _MESSAGE_SECONDS = 5.0
 
 @contextmanager
 def cpu_slots(count: int) -> Iterator[list[str]]:
-    """Hold `count` cores for the length of the block, waiting until they are free.
+    """Wait for `count` free cores and hold them for the length of the block.
 
-    At most as many as this process may use are taken. The cores stand for a number of running threads; no
-    thread is tied to one. Waiting is first come, first served, whatever the counts.
+    No more cores are taken than this process may use. They limit the number of running threads; no thread is
+    bound to a core. Processes are served in the order in which they come, however many cores they ask for.
 
     Args:
-        count: threads that are going to run.
+        count: how many threads will run.
 
     Yields:
         Names of the cores held.
@@ -51,11 +51,11 @@ def cpu_slots(count: int) -> Iterator[list[str]]:
 def gpu_slot() -> Iterator[str | None]:
     """Hold one GPU for the length of the block, and make it the only one that CUDA sees.
 
-    To be entered before CUDA is first used. Does nothing where there is no GPU, and under SLURM, which has
-    already given each job its own.
+    Enter the block before CUDA is first used. Without a GPU nothing is taken, and neither is it under SLURM,
+    which has already assigned a GPU to each job.
 
     Yields:
-        The GPU's number or name, None if nothing was taken.
+        The number or name of the GPU; None if nothing is taken.
     """
     gpus = visible_gpus()
     if not gpus or "SLURM_JOB_ID" in os.environ:
@@ -76,7 +76,7 @@ def gpu_slot() -> Iterator[str | None]:
 
 @contextmanager
 def device_slot(device: str) -> Iterator[str | None]:
-    """Hold what a device setting needs: a GPU for `auto` and `cuda`, that one for `cuda:1`, else nothing."""
+    """Hold the GPU that a device setting needs: any for `auto` and `cuda`, GPU 1 for `cuda:1`, else none."""
     if device in ("auto", "cuda"):
         with gpu_slot() as gpu:
             yield gpu
@@ -99,10 +99,10 @@ def usable_cores() -> list[int]:
 
 
 def visible_gpus() -> list[str]:
-    """Numbers or names of the GPUs that CUDA would see: the first $EQSSL_GPUS of them, if that is set.
+    """Numbers or names of the GPUs that CUDA would see; only the first $EQSSL_GPUS of them if that is set.
 
     Raises:
-        ValueError: if $EQSSL_GPUS is no count.
+        ValueError: if $EQSSL_GPUS is not a number.
     """
     limit = os.environ.get("EQSSL_GPUS")
     if limit is not None and not limit.isdecimal():
@@ -133,9 +133,9 @@ def _lock_name(gpu: str) -> str:
 def _held(kind: str, names: Sequence[str], count: int) -> Iterator[list[str]]:
     """Hold `count` of the named locks.
 
-    Whoever collects locks holds the gate of their kind meanwhile, and keeps what it has got. So nobody is
-    overtaken, and nobody waits for a lock of someone who waits too: those who hold all they need never
-    come to the gate. (For that, a process must not ask for more while it holds some.)
+    One process at a time collects locks: it holds the gate of that kind until it has all it needs. So nobody
+    is overtaken. There is no deadlock either, because every other holder has all its locks and does not wait.
+    (A process must not ask for more locks while it holds some.)
     """
     folder = _folder()
     with ExitStack() as stack:
@@ -175,7 +175,7 @@ def _try_lock(file: BinaryIO) -> bool:
 
 
 def _folder() -> Path:
-    """The user's folder of locks; nobody else may write there."""
+    """The user's folder of locks, which no other user may write to."""
     folder = Path(tempfile.gettempdir()) / f"eqssl-slots-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():

@@ -1,4 +1,4 @@
-"""The store of results that DVC versions: publish a cell, keep the store whole, take over experiments."""
+"""The store of results under DVC: publish a cell, keep the store complete, adopt cells of experiments."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ RECORDS = ".snakemake/metadata"
 
 
 def publish(metrics: Path, predictions: Path, loss: Path, encoder: Path, into: Path, model: Path) -> None:
-    """Copy the active cell to paths that stay the same, since DVC compares by path.
+    """Copy the active cell to fixed paths, because DVC compares files by path.
 
     Args:
-        metrics: the cell's metrics.json; all but its `details` goes to `into`/cell.json.
+        metrics: the cell's metrics.json; everything but `details` is written to `into`/cell.json.
         predictions: CSV of the predictions on the test images.
         loss: CSV of the loss of each epoch.
-        encoder: folder of encoder.safetensors and encoder.json.
-        into: folder of the published metrics.
-        model: folder of the published encoder.
+        encoder: folder with encoder.safetensors and encoder.json.
+        into: folder for the metrics.
+        model: folder for the encoder.
 
     Raises:
-        ValueError: metrics.json is not the metrics of a cell.
+        ValueError: metrics.json does not hold the metrics of a cell.
     """
     values = read_json(metrics, ("dataset", "group", "pretext", "seed"))
     write_json(into / "cell.json", {key: value for key, value in values.items() if key != "details"})
@@ -35,16 +35,16 @@ def publish(metrics: Path, predictions: Path, loss: Path, encoder: Path, into: P
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy the bytes atomically, without the read-only mode of a file that DVC has linked to its cache."""
+    """Copy a file atomically. The copy is writable even if DVC made the source a read-only link."""
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def own(*roots: str) -> None:
-    """Turn links into DVC's cache into files of their own, where they are about to be rewritten in place.
+    """Replace links to DVC's cache by copies, before files are rewritten in place.
 
-    Only with DVC's `cache.type` hardlink or symlink are there any. Snakemake rewrites its records in
-    place, which would change the object in the cache too.
+    Such links exist if DVC's `cache.type` is hardlink or symlink. Snakemake rewrites its records in place,
+    and through a link it would change the cache.
     """
     for root in map(Path, roots):
         for file in root.rglob("*") if root.is_dir() else [root]:
@@ -53,16 +53,16 @@ def own(*roots: str) -> None:
 
 
 def guard(pointers: Iterable[Path]) -> None:
-    """Refuse a store that holds fewer files than the last commit's.
+    """Refuse a store that has fewer files than at the last commit.
 
-    DVC records a folder as it finds it: in a clone that pulled some cells only, `dvc exp run` would
-    record a store without the others.
+    DVC records a folder as it is. In a clone that pulled only some cells, `dvc exp run` would record a store
+    without the others.
 
     Args:
         pointers: .dvc files.
 
     Raises:
-        ValueError: names the pointer, both numbers and the way out.
+        ValueError: a store lost files; names the pointer, both numbers and how to restore it.
     """
     for pointer in pointers:
         command = ["git", "show", f"HEAD:./{pointer.name}"]
@@ -77,7 +77,7 @@ def guard(pointers: Iterable[Path]) -> None:
 
 
 def _files(text: str) -> int:
-    """Number of files that the text of a .dvc file counts; 0 as long as nothing was added."""
+    """Number of files according to the text of a .dvc file; 0 if nothing was added yet."""
     import yaml
 
     outs = (yaml.safe_load(text) or {}).get("outs") or [{}]
@@ -85,13 +85,13 @@ def _files(text: str) -> int:
 
 
 def adopt(experiment: str) -> int:
-    """Copy the cells that an experiment made, and Snakemake's records of them, where they are missing here.
+    """Copy an experiment's results, shards and Snakemake records that are missing in the working directory.
 
     Args:
-        experiment: name of an experiment of DVC, or any revision of git.
+        experiment: name of a DVC experiment, or any git revision.
 
     Returns:
-        the number of files copied.
+        How many files were copied.
 
     Raises:
         ValueError: there is no such experiment, or its files are neither in DVC's cache nor in a remote.
@@ -103,7 +103,7 @@ def adopt(experiment: str) -> int:
     copied = 0
     try:
         files = DVCFileSystem(rev=experiment)
-        files.repo.get_rev()  # raises for an unknown name, where `exists` would just say no
+        files.repo.get_rev()  # raises for an unknown name; `exists` would only return False
         for root in ("results", "data/shards", RECORDS):
             if not files.exists(root):
                 continue

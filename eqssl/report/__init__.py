@@ -1,6 +1,6 @@
-"""The grid as people read it: one HTML file with the table and the figures, and a table for the terminal.
+"""Reports of a grid: one HTML file with tables and figures, and a table for the terminal.
 
-The names below are imported when they are first used, so that the command line starts without matplotlib.
+The names below are imported when they are first used, so the command line starts without matplotlib.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["print_table", "save_figure", "write_report"]
 
 
 def __getattr__(name: str) -> Any:
-    # Written out, not by a name in a string: the digest of the code follows these imports.
+    # Import statements rather than names in strings, because the digest of the code follows them.
     if name == "print_table":
         from eqssl.report.console import print_table
 

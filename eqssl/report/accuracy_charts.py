@@ -27,7 +27,7 @@ from eqssl.report.tables import Row, shares_of
 def accuracy_against_labels(
     rows: Sequence[Row], styles: Mapping[str, LineStyle], view: str = "stored"
 ) -> Chart:
-    """Accuracy of the linear probe on the invariant feature against the share of labels, a panel a group."""
+    """Accuracy of the linear probe on the invariant feature against the share of labels, by group."""
     shares = sorted(shares_of([cell for row in rows for cell in row.cells]))
     curves = {
         id(row): [(share, value) for share in shares if (value := row.estimate(f"acc_{view}_{share}"))]
@@ -37,7 +37,7 @@ def accuracy_against_labels(
 
     def draw(axes: Axes, members: Sequence[Row]) -> None:
         for position, row in enumerate(members):
-            # Intervals of neighbouring lines would cover each other: they stand side by side.
+            # Shifted sideways, because intervals of different lines would cover each other.
             shift = 1.035 ** (position - (len(members) - 1) / 2)
             x = [share * shift for share, _ in curves[id(row)]]
             values = [value for _, value in curves[id(row)]]
@@ -62,7 +62,7 @@ def accuracy_against_labels(
 
 
 def accuracy_against_rotation(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
-    """Accuracy against the angle that test images were turned by, a panel for each group."""
+    """Accuracy against the angle of the test images, with a panel for each group."""
     curves = {id(row): _angle_curve(row) for row in rows}
     limits = accuracy_limits([value for curve in curves.values() for _, value in curve])
 
@@ -94,7 +94,7 @@ def accuracy_against_rotation(rows: Sequence[Row], styles: Mapping[str, LineStyl
 
 
 def _angle_curve(row: Row) -> list[tuple[float, Estimate]]:
-    """The accuracy by angle over the seeds that measured it."""
+    """The accuracy at each angle, over the seeds that measured it."""
     points = by_place(cell.angles for cell in row.cells)
     return [(degrees, over_seeds(estimates)) for degrees, estimates in points]
 

@@ -1,4 +1,4 @@
-"""Reading what the cells left behind: metrics.json and loss.csv, checked, as typed objects."""
+"""Reading the results of cells: metrics.json and loss.csv, checked, as typed objects."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Cell:
 
     Attributes:
         dataset, group, pretext, seed: which cell.
-        numbers: the flat numbers of metrics.json, by their names in metrics/grid.csv.
-        details: the rest of metrics.json.
+        numbers: the top-level numbers of metrics.json, by their names in metrics/grid.csv.
+        details: the `details` of metrics.json.
         losses: (epoch, mean loss) of each finished epoch; empty for an untrained encoder.
-        path: the metrics.json.
-        classes, test_images: of the data set, from predictions.csv beside metrics.json; None without it.
+        path: path of metrics.json.
+        classes, test_images: how many, from predictions.csv beside metrics.json; None without that file.
     """
 
     dataset: str
@@ -55,20 +55,20 @@ class Cell:
 
     @property
     def job(self) -> Mapping[str, Any]:
-        """The settings that the encoder was trained with; empty where they were not recorded."""
+        """The settings that the encoder was trained with; empty if they were not recorded."""
         return section(section(self.details, "encoder"), "job")
 
     @property
     def is_reference(self) -> bool:
-        """Whether this row is there to compare with: untrained or supervised, not self-supervised."""
+        """Whether this is a reference to compare with: an untrained or supervised encoder."""
         return section(self.job, "task").get("task", self.pretext) in ("random", "supervised")
 
     @cached_property
     def angles(self) -> tuple[tuple[float, Estimate], ...]:
-        """Accuracy by the angle that test images were turned by: (degrees, estimate), sorted.
+        """Accuracy against the angle of the test images: pairs (degrees, estimate), sorted.
 
         Raises:
-            ValueError: an entry of `details.angles` is no table of numbers.
+            ValueError: an entry of `details.angles` is not a table of numbers.
         """
         tables = self._tables("details.angles", self.details.get("angles"), "acc")
         points = [(x["degrees"], Estimate(x["acc"], x.get("lo"), x.get("hi"))) for x in tables]
@@ -76,17 +76,17 @@ class Cell:
 
     @cached_property
     def changes(self) -> tuple[tuple[float, float], ...]:
-        """Relative change of the invariant feature by the angle that images were turned by, sorted.
+        """Relative change of the invariant feature against the angle: pairs (degrees, change), sorted.
 
         Raises:
-            ValueError: an entry of `details.equivariance.angles` is no table of numbers.
+            ValueError: an entry of `details.equivariance.angles` is not a table of numbers.
         """
         listed = section(self.details, "equivariance").get("angles")
         tables = self._tables("details.equivariance.angles", listed, "error")
         return tuple(sorted((x["degrees"], x["error"]) for x in tables))
 
     def _tables(self, where: str, items: Any, key: str) -> list[dict[str, float]]:
-        """The tables of a list, each with the numbers `degrees` and `key`."""
+        """The tables in a list, each checked to have the numbers `degrees` and `key`."""
         found = []
         for position, item in enumerate(items or ()):
             place = f"{where}[{position}]"
@@ -99,7 +99,7 @@ class Cell:
         return found
 
     def estimate(self, column: str) -> Estimate | None:
-        """A number with the interval that lies beside it; None where this cell lacks it."""
+        """A number with its interval; None if this cell lacks it."""
         if column not in self.numbers:
             return None
         return Estimate(
@@ -110,12 +110,12 @@ class Cell:
 def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
     """Read the (metrics.json, loss.csv) of each cell, sorted as the report shows them.
 
-    Data sets and pretexts keep the order in which they first appear, with the reference rows last;
-    groups go from the smallest to the largest, seeds upwards.
+    Data sets and pretexts keep the order in which they first appear, with references last. Groups are in the
+    order of `GROUPS`, seeds in increasing order.
 
     Raises:
-        ValueError: no cells, a damaged file, or one cell given twice; names the file and the reason.
-        OSError: a file that cannot be read.
+        ValueError: there are no cells, a file is damaged, or a cell is given twice; names file and reason.
+        OSError: a file cannot be read.
     """
     if not files:
         raise ValueError("report: no cells were given")
@@ -141,7 +141,7 @@ def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
 
 
 def read_cell(metrics: Path, losses: Path) -> Cell:
-    """Read one cell. Raises ValueError with the file, the key and the reason where a file is damaged."""
+    """Read one cell. Raises ValueError with the file, the key and the reason if a file is damaged."""
     values = read_json(metrics)
     for key in IDENTITY:
         kind = int if key == "seed" else str
@@ -164,13 +164,13 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
         classes=classes,
         test_images=test_images,
     )
-    # a damaged entry is reported now, with the file's name, not in the middle of a figure
+    # report a damaged entry now, with the name of its file, and not while a figure is drawn
     _ = cell.angles, cell.changes
     return cell
 
 
 def read_losses(path: Path) -> tuple[tuple[int, float], ...]:
-    """The columns epoch and loss of a loss.csv. An untrained encoder's has no rows."""
+    """The columns epoch and loss of a loss.csv, which has no rows for an untrained encoder."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames and not {"epoch", "loss"} <= set(reader.fieldnames):
@@ -188,7 +188,7 @@ def read_losses(path: Path) -> tuple[tuple[int, float], ...]:
 
 
 def _counts(predictions: Path) -> tuple[int | None, int | None]:
-    """Classes and test images of a cell, as far as predictions.csv is there."""
+    """How many classes and test images predictions.csv has; None and None without that file."""
     if not predictions.exists():
         return None, None
     with predictions.open(encoding="utf-8", newline="") as file:
@@ -206,15 +206,12 @@ def section(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def refuse(path: Path, key: str, reason: str) -> NoReturn:
-    """Raise the ValueError of a damaged file."""
+    """Raise the ValueError for a damaged file."""
     raise ValueError(f"{path}: {key}: {reason}")
 
 
 def _numbers(path: Path, values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The flat numbers; a null is a number that is not there, and an accuracy lies in [0, 1].
-
-    An interval may reach past the ends of [0, 1].
-    """
+    """The numbers of a table, without nulls. Accuracies must be in [0, 1], ends of intervals need not."""
     numbers = {}
     for key, value in values.items():
         if key in (*IDENTITY, "details") or value is None:

@@ -1,7 +1,7 @@
-"""What every figure of the report is made of: panels, their legend, their caption, and common axes.
+"""The parts of every figure of the report: panels, legend, caption and common axes.
 
-The page lays the panels of a `Chart` out by its width; `Chart.figure` puts them side by side, with a legend,
-for a paper or a README.
+The HTML page arranges the panels of a `Chart` to fit its width. `Chart.figure` puts them side by side, with a
+legend, for a paper or a README.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing: a title, the function that draws it, and its content in words."""
+    """One drawing: its title, the function that draws it, and its content in words."""
 
     title: str
     draw: Callable[[Axes], None]
@@ -52,11 +52,11 @@ class Chart:
     """Panels of one kind, their legend and their caption.
 
     Attributes:
-        key: short name, used for ids in the page.
-        title, caption: what is shown, of how many images and seeds, and what the intervals are.
+        key: short name, used for ids in the HTML page.
+        title, caption: what is shown, for how many images and seeds, and what the intervals are.
         panels: the drawings.
         legend: name and style of each line.
-        empty: why there are no panels, where there are none.
+        empty: why there are no panels, if there are none.
     """
 
     key: str
@@ -67,7 +67,7 @@ class Chart:
     empty: str = ""
 
     def figure(self, columns: int = 3) -> Figure:
-        """All panels in one figure with a legend below.
+        """All panels in one figure, with a legend below.
 
         Raises:
             ValueError: there is nothing to draw.
@@ -91,7 +91,7 @@ class Chart:
 
 
 def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Title and rows of each panel; the data set is named where there are several."""
+    """Title and rows of each panel. Titles name the data set if there are several."""
     keys = dict.fromkeys((row.dataset, row.group) for row in rows)
     several = len({dataset for dataset, _ in keys}) > 1
     return [
@@ -104,7 +104,7 @@ def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def by_place(curves: Iterable[Iterable[tuple[Place, Value]]]) -> list[tuple[Place, list[Value]]]:
-    """The values that several curves have at each place, by place: those of a row's seeds."""
+    """The values of several curves (the seeds of a row) at each place, sorted by place."""
     found: dict[Place, list[Value]] = {}
     for curve in curves:
         for place, value in curve:
@@ -113,12 +113,12 @@ def by_place(curves: Iterable[Iterable[tuple[Place, Value]]]) -> list[tuple[Plac
 
 
 def mean_curve(curves: Iterable[Iterable[tuple[Place, float]]]) -> list[tuple[Place, float]]:
-    """The mean of several curves at each place where there are values."""
+    """The mean of several curves, at each place where at least one has a value."""
     return [(place, math.fsum(values) / len(values)) for place, values in by_place(curves)]
 
 
 def with_bars(axes: Axes, x: Sequence[float], values: Sequence[Estimate], style: LineStyle) -> None:
-    """A line with an error bar at each point; the bar is missing where no interval is known."""
+    """Draw a line with an error bar at each point that has an interval."""
     y = [100 * value.value for value in values]
     below = [0.0 if value.lo is None else max(0.0, 100 * (value.value - value.lo)) for value in values]
     above = [0.0 if value.hi is None else max(0.0, 100 * (value.hi - value.value)) for value in values]
@@ -126,7 +126,7 @@ def with_bars(axes: Axes, x: Sequence[float], values: Sequence[Estimate], style:
 
 
 def accuracy_limits(values: Sequence[Estimate]) -> tuple[float, float]:
-    """Common ends of the accuracy axes in per cent: every interval fits, inside 0 to 100."""
+    """Common limits of the accuracy axes in per cent, which fit all intervals and stay in 0 to 100."""
     ends = [100 * end for value in values for end in (value.value, value.lo, value.hi) if end is not None]
     if not ends:
         return 0.0, 100.0
@@ -135,21 +135,21 @@ def accuracy_limits(values: Sequence[Estimate]) -> tuple[float, float]:
 
 
 def accuracy_axis(axes: Axes, limits: tuple[float, float]) -> None:
-    """A vertical axis of per cents."""
+    """Make the vertical axis one of accuracies in per cent."""
     axes.set_ylim(*limits)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.set_ylabel("accuracy (%)")
 
 
 def angle_axis(axes: Axes, label: str) -> None:
-    """A horizontal axis of degrees."""
+    """Make the horizontal axis one of degrees."""
     axes.xaxis.set_major_locator(MultipleLocator(90))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}°".replace("-", MINUS)))
     axes.set_xlabel(label)
 
 
 def sample_of(rows: Sequence[Row]) -> str:
-    """How many images and seeds stand behind the numbers, and what the intervals are."""
+    """How many images and seeds the numbers are based on, and what the intervals are."""
     tested = sorted({n for row in rows for cell in row.cells if (n := cell.test_images) is not None})
     images = f"n = {' or '.join(f'{n:,}' for n in tested)} test images. " if tested else ""
     seeds = sorted({row.seeds for row in rows})

@@ -1,4 +1,4 @@
-"""What probes chose on validation data, what went less than well, and what was measured besides."""
+"""What probes chose on validation data, warnings about them, and further measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEASUREMENTS = (
     ("retrieval MRR", ("equivariance", "retrieval", "mrr"), 1.0, ".3f"),
     ("retrieval hit rate 1 (%)", ("equivariance", "retrieval", "hit_rate_1"), 100.0, ".1f"),
 )
-"""Heading, place in the details, factor and format of each measurement beside the main table."""
+"""Heading, path in `details`, factor and format of each measurement outside the main table."""
 
 
 def measurements(cell: Cell) -> list[str]:
@@ -29,12 +29,12 @@ def measurements(cell: Cell) -> list[str]:
 
 
 def probe_names(cells: Sequence[Cell]) -> list[str]:
-    """Name of every probe whose strength was chosen, as `strengths` gives them."""
+    """Names of all probes, as in `strengths`."""
     return list(dict.fromkeys(name for cell in cells for name, _ in _probes(cell)))
 
 
 def strengths(cell: Cell) -> dict[str, str]:
-    """The chosen strength lambda of each probe; for several draws the least and the largest."""
+    """The chosen strength lambda of each probe; for several draws, the smallest and the largest."""
     chosen: dict[str, list[float]] = {}
     for name, entry in _probes(cell):
         if isinstance(entry.get("strength"), int | float):
@@ -46,7 +46,7 @@ def strengths(cell: Cell) -> dict[str, str]:
 
 
 def warnings(cells: Sequence[Cell]) -> list[str]:
-    """One sentence for each cell and kind of trouble: a choice at an edge, a fit that did not converge."""
+    """A sentence per cell and problem: a choice at the edge of the range, a fit that did not converge."""
     sentences = []
     for cell in cells:
         edge, unfinished = _counts(cell, _at_edge), _counts(cell, _unfinished)
@@ -58,7 +58,7 @@ def warnings(cells: Sequence[Cell]) -> list[str]:
 
 
 def _probes(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Name and record of each probe, one for each draw."""
+    """Name and record of each probe, once per draw."""
     for column, shares in section(cell.details, "probes").items():
         if isinstance(shares, Mapping):
             for share in sorted(shares, key=_as_number, reverse=True):
@@ -72,7 +72,7 @@ def _probes(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _counts(cell: Cell, is_so: Callable[[Mapping[str, Any]], bool]) -> str:
-    """The probes for which `is_so` holds, with how many of their draws."""
+    """The probes for which `is_so` holds, with the number of draws for which it does."""
     counts: dict[str, list[bool]] = {}
     for name, entry in _probes(cell):
         counts.setdefault(name, []).append(is_so(entry))
@@ -88,7 +88,7 @@ def _at_edge(entry: Mapping[str, Any]) -> bool:
 
 
 def _unfinished(entry: Mapping[str, Any]) -> bool:
-    """Whether the fit that is used did not converge: the refit where there was one, else the chosen point."""
+    """Whether the fit in use did not converge: the refit if there is one, else the chosen point."""
     if "refit" in entry:
         return section(entry, "refit").get("converged") is False
     path = section(entry, "path")

@@ -1,8 +1,8 @@
-"""What a weighted sum of a label task and a contrastive one does to an image, and the same after a turn.
+"""A figure of a weighted sum of a label task and SimCLR: the inputs of both, before and after a turn.
 
-The first two rows are the label task's (`eqssl.report.pretext_figures`). The third shows two views of the
-image, and the pair that a turn of the first one makes of them. With a similarity that absorbs turns, both
-pairs have the same loss.
+The first two rows show the label task (`eqssl.report.pretext_figures`). The third shows two views of the
+image, then the same pair with the first view turned. With a similarity that absorbs turns, both pairs have
+the same loss.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 def draw_combined(
     task: combined.Combined, image: UInt8[Tensor, "channel side side"], label: int, element: Any, seed: int
 ) -> Figure:
-    """Draw a sum of a label task and SimCLR: each part's input, and below it the turned one.
+    """Draw a sum of a label task and SimCLR: the input of each part, and the turned one.
 
     Args:
         task: the sum.
         image: a stored image.
         label: the label y of the label task.
         element: the element g of the task's group.
-        seed: of what is drawn besides the label.
+        seed: of everything random but the label.
 
     Raises:
-        ValueError: the parts are others, or there is no such label.
+        ValueError: the parts are not a label task and SimCLR, or there is no such label.
     """
     labels, contrast = _parts(task)
     columns = max(check_drawing(labels, label), 4)

@@ -22,8 +22,8 @@ NO_TWINS: Mapping[str, str] = MappingProxyType({})
 def print_table(table: Path, console: Console | None = None, twins: Mapping[str, str] = NO_TWINS) -> None:
     """Print grid.csv: one table for each data set, one line for each group and pretext.
 
-    Accuracies are per cent, with half the width of their 95 % interval. Where there are several seeds, the
-    mean and the t-interval over them.
+    Accuracies are in per cent, with half the width of their 95 % interval. For several seeds they are means
+    with t-intervals over the seeds.
 
     Args:
         table: a metrics/grid.csv.
@@ -31,7 +31,7 @@ def print_table(table: Path, console: Console | None = None, twins: Mapping[str,
         twins: pretext -> its plain twin, which stands below it.
 
     Raises:
-        ValueError: the file lacks a column or a number cannot be read; names the file and the line.
+        ValueError: a column is missing or a number cannot be read; names the file and the line.
         OSError: the file cannot be read.
     """
     rows = _read(Path(table))
@@ -122,7 +122,7 @@ def _columns(shares: Sequence[int], with_seeds: bool) -> list[tuple[str, str]]:
 
 
 def _cell(key: str, seeds: Sequence[Numbers]) -> Text:
-    """One number of the table; `n`, the count of seeds, has no key."""
+    """One number of the table. An empty key stands for `n`, the number of seeds."""
     if not key:
         return Text(str(len(seeds)))
     values = [numbers[key] for numbers in seeds if key in numbers]

@@ -1,4 +1,4 @@
-"""How well encoders keep their promise: error by group, and change by angle."""
+"""How equivariant the encoders are: the error by group, and the change of features by angle."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def equivariance_by_group(rows: Sequence[Row], styles: Mapping[str, LineStyle]) 
 
 
 def change_by_angle(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
-    """Relative change of the invariant feature against the angle, a panel for each group."""
+    """Relative change of the invariant feature against the angle, with a panel for each group."""
     curves = {id(row): mean_curve(cell.changes for cell in row.cells) for row in rows}
     highest = max([100 * change for curve in curves.values() for _, change in curve], default=0.0)
 

@@ -1,4 +1,4 @@
-"""One HTML file that holds everything: tables, drawings, style and the few lines of script."""
+"""The report as one HTML file with tables, figures, style and a little script."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from eqssl.report.training_charts import loss_curves
 
 @dataclass(frozen=True)
 class Shown:
-    """A table cell as it is written: number, smaller text below, full text on hover, key for sorting."""
+    """A table cell as written: number, smaller text below, text on hover, sort key, whether it is marked."""
 
     text: str
     below: str = ""
@@ -107,7 +107,7 @@ def render(cells: Sequence[Cell], twins: Mapping[str, str]) -> str:
 
 
 def shown(column: Column, row: Row, rows: Sequence[Row]) -> Shown:
-    """A number of the main table, marked if it is the best of its column among `rows`."""
+    """A number of the main table, marked if it is the best of its column in `rows`."""
     estimate = column.of(row)
     if estimate is None:
         return Shown(MISSING, hint="not measured")
@@ -151,7 +151,7 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _by_dataset(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, list[Row]]]]]:
-    """Data sets, in each its groups, in each its rows."""
+    """The rows of each group of each data set."""
     return [
         (dataset, [(group, list(inner)) for group, inner in groupby(members, lambda row: row.group)])
         for dataset, members in groupby(rows, lambda row: row.dataset)
@@ -163,7 +163,7 @@ def _by_kind(items: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
 
 
 def _sections(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Headings over neighbouring columns, with how many columns each spans."""
+    """The headings above groups of columns, with the number of columns that each spans."""
     return [(name, len(list(members))) for name, members in groupby(columns, lambda column: column.section)]
 
 

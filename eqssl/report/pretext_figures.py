@@ -1,7 +1,8 @@
-"""What a label task does to an image, drawn by the task's own code, and the same for the turned image.
+"""Figures of what a label task does to an image and to the turned image, drawn with the code of the task.
 
-The first row shows an image x, its corruption t(x, y) and the label y; the second what an element g of the
-group makes of them. By condition (A) of `eqssl.pretexts.labels.base` its corruption is the first one, turned.
+The first row shows an image x, its corruption t(x, y) and the label y. The second row shows the same after
+an element g of the group has acted. By condition (A) of `eqssl.pretexts.labels.base`, its corruption is the
+first one, turned.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 Marks = dict[int, str]
 PANEL = 1.6  # inches
 CENTRE, CHOSEN, EDGE = FAMILIES[0][1], FAMILIES[1][1], REFERENCE["random"]
-"""Colours of the centre patch, of the label's and of others; they show on black and on white."""
+"""Colours of the centre patch, the label's patch and other edges, visible on black and on white."""
 LETTER = [(-2, -3), (-2, 3), (2, 3), (2, 2), (-1, 2), (-1, 0.5), (1, 0.5), (1, -0.5), (-1, -0.5), (-1, -3)]
-"""An F: no turn and no mirroring leaves it as it is."""
+"""Corners of the letter F, which every turn and every reflection changes."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """An image, its label, what was drawn besides, and what the network gets."""
+    """An image, its label, the random draws of the corruption, and the input of the network."""
 
     x: str
     y: str
@@ -51,14 +52,14 @@ class _Row:
 def draw_task(
     task: LabelTask, image: UInt8[Tensor, "channel side side"], label: int, element: Any, seed: int
 ) -> Figure:
-    """Draw a task: image, corruption and label, and below them the turned ones.
+    """Draw the image, corruption and label of a task, and below them the turned ones.
 
     Args:
         task: relative location, jigsaw or orientation.
         image: a stored image.
         label: the label y.
         element: the element g of the task's group.
-        seed: of what the corruption draws besides the label.
+        seed: of the random draws of the corruption.
 
     Raises:
         ValueError: there is no such label, or no drawing of such a task.
@@ -71,7 +72,7 @@ def draw_task(
 
 
 def check_drawing(task: LabelTask, label: int) -> int:
-    """How many panels a row of the task's drawing has.
+    """How many panels a row of the drawing of a task has.
 
     Raises:
         ValueError: there is no such label, or no drawing of such a task.
@@ -92,7 +93,7 @@ def paint_task(
     element: Any,
     seed: int,
 ) -> None:
-    """Paint both rows of a task, each into a part of a figure; see `draw_task`."""
+    """Draw both rows of a task, each into a part of a figure; see `draw_task`."""
     columns, paint = _PAINTERS[kind_of(task)]
     rows = _rows(task, image, label, element, seed)
     what = "x and y" if rows[1].x == "g x" else "y alone"
@@ -104,12 +105,12 @@ def paint_task(
 
 
 def name_part(part: Any, heading: str) -> None:
-    """Write a heading over a part of a figure."""
+    """Write a heading above a part of a figure."""
     part.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
 
 
 def kind_of(task: Pretext) -> str:
-    """The name of a task's kind, as the settings have it."""
+    """The kind of a task, as named in the settings."""
     from eqssl import pretexts
 
     return next(name for name in pretexts.names() if type(task) is pretexts.task_class(name))
@@ -122,7 +123,7 @@ def _rows(task: LabelTask, image: Tensor, label: int, element: Any, seed: int) -
     first = _Row("x", "y", x, label, draw, task.corrupt(x, y, draw))
     turned, moved = task.act_on_image(x, element), task.labels.permutation(element)[y]
     draw = task.act_on_draw(draw, y, element)
-    # an orientation is told of an image that itself stays
+    # in the orientation task the image itself does not turn
     name = "x" if turned is x else "g x"
     return first, _Row(name, "g · y", turned, int(moved), draw, task.corrupt(turned, moved, draw))
 
@@ -144,7 +145,7 @@ def _paint_jigsaw(task: jigsaw.Jigsaw, row: _Row, line: Sequence[Axes], limits: 
     show(line[0], row.image, row.x, "the image")
     _overview(line[1], row, task.layout, {}, {slot: str(slot) for slot in numbers})
     cells, size = task.settings.cells, row.inputs.shape[-1] + 2
-    # a gap about each tile, as bright as the brightest pixel
+    # a gap around each tile, as bright as the brightest pixel
     tiles = F.pad(row.inputs[0], (1, 1, 1, 1), value=float(limits[1])).unflatten(0, (cells, cells))
     mosaic = tiles.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
     show(line[2], mosaic[None], f"t({row.x}, {row.y})", "slot i shows tile s(i)", limits)
@@ -170,7 +171,7 @@ _PAINTERS: dict[str, tuple[int, Callable[..., None]]] = {
     "orientation": (3, _paint_orientation),
     "relative_location": (5, _paint_location),
 }
-"""How many panels a row of each task has, and what draws them."""
+"""The number of panels in a row of each task, and the function that draws them."""
 
 
 def in_words(matrix: np.ndarray[Any, Any]) -> str:
@@ -183,7 +184,7 @@ def in_words(matrix: np.ndarray[Any, Any]) -> str:
 def show(
     axes: Axes, image: Tensor, title: str, caption: str, limits: Any = (0, 1), frame: str = FAINT
 ) -> None:
-    """Show the pixels of a batch of one, with the limits as black and white."""
+    """Show the only image of a batch, with the limits as black and white."""
     low, high = float(limits[0]), float(limits[1])
     pixels = ((image[0] - low) / max(high - low, 1e-6)).clamp(0, 1).permute(1, 2, 0).squeeze(-1)
     extent = (0, len(pixels), len(pixels), 0)
@@ -192,7 +193,7 @@ def show(
 
 
 def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Marks) -> None:
-    """The image without its margin, and where patches are cut from it."""
+    """Show the image without its margin, and where patches are cut from it."""
     from eqssl.pretexts.labels.patches import middle_of
 
     show(axes, middle_of(row.image, layout.settings.margin, layout.side), "", "where it is cut")
@@ -200,7 +201,7 @@ def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Ma
 
 
 def _outline(axes: Axes, layout: Layout, shifts: Tensor, colours: Marks, numbers: Marks) -> None:
-    """Edges of all patches, some in colours of their own, some with numbers."""
+    """Draw the edges of all patches, some in other colours, some with numbers."""
     from eqssl.pretexts.labels.layouts import Grid
 
     size, side = layout.settings.patch, layout.side

@@ -1,4 +1,4 @@
-"""How the numbers came to be: versions, machine, data and settings, read from the details of the cells."""
+"""Provenance of the numbers: versions, machine, data and settings, read from the details of the cells."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from eqssl.config.settings import digest
 from eqssl.report.cells import MISSING, Cell, section
 
-# Said elsewhere in the report or different in every cell: not part of the list of settings.
+# Not in the list of settings, because it is elsewhere in the report or differs in every cell.
 _PER_CELL = {"dataset", "group", "pretext", "seed", "task", "data"}
 CELL_COLUMNS = ("settings", "weights", "device", "precision", "images / s", "final loss")
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A recorded value: one text where all cells agree, else each text with the cells that it holds for."""
+    """A recorded value: one text if all cells agree, else each text with its cells."""
 
     name: str
     values: tuple[tuple[str, str], ...]
 
 
 def facts(records: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[Fact]:
-    """Each key of the records, nested keys joined by dots, with its value or its values."""
+    """Each key of the records (nested keys are joined by dots) with its value or values."""
     table: dict[str, dict[str, list[Cell]]] = {}
     for cell, record in records:
         for key, text in _flat(record):
@@ -42,18 +42,18 @@ def facts(records: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[Fact]:
 
 
 def settings_hash(cells: Sequence[Cell]) -> str:
-    """Eight digits over the training and probe settings of every cell; their order does not count."""
+    """A hash of the training and probe settings of all cells, whatever their order."""
     jobs = sorted((cell.name, digest([cell.job, cell.details.get("probe")])) for cell in cells)
     return digest(jobs)
 
 
 def versions(cells: Sequence[Cell]) -> list[Fact]:
-    """Versions of the software and the machine that the probes ran on."""
+    """Versions of the software, and the machine on which the probes ran."""
     return facts([(cell, section(cell.details, "versions")) for cell in cells])
 
 
 def training_settings(cells: Sequence[Cell]) -> list[Fact]:
-    """The settings of the training jobs that cells share or differ in."""
+    """The settings of the training jobs."""
     return facts(
         [(cell, {k: v for k, v in cell.job.items() if k not in _PER_CELL}) for cell in cells if cell.job]
     )
@@ -74,7 +74,7 @@ def probe_settings(cells: Sequence[Cell]) -> list[Fact]:
 
 
 def data_facts(cells: Sequence[Cell]) -> list[Fact]:
-    """Digest of the shards' index, licence, origin and classes, where they were recorded."""
+    """Digest of the index of the shards, licence, origin and classes, if they were recorded."""
     records = []
     for cell in cells:
         encoder = section(cell.details, "encoder")
@@ -85,12 +85,12 @@ def data_facts(cells: Sequence[Cell]) -> list[Fact]:
 
 
 def data_digests(cells: Sequence[Cell]) -> list[str]:
-    """Each data digest among the cells."""
+    """The different data digests of the cells."""
     return sorted({str(text) for cell in cells if (text := section(cell.details, "encoder").get("data"))})
 
 
 def code_versions(cells: Sequence[Cell]) -> list[str]:
-    """Version of eqssl, git commit and digest of the code: each combination that is found among the cells."""
+    """The different combinations of eqssl version, git commit and code digest among the cells."""
     found = set()
     for cell in cells:
         made = section(cell.details, "versions")
@@ -103,13 +103,13 @@ def code_versions(cells: Sequence[Cell]) -> list[str]:
 
 
 def classes(cells: Sequence[Cell]) -> int | None:
-    """Number of classes, where it is known and the same everywhere."""
+    """The number of classes; None if it is unknown or differs between cells."""
     counts = {cell.classes for cell in cells}
     return counts.pop() if len(counts) == 1 else None
 
 
 def cell_texts(cell: Cell) -> list[str]:
-    """The texts under `CELL_COLUMNS`."""
+    """The texts of a cell for `CELL_COLUMNS`."""
     encoder, pretrain = section(cell.details, "encoder"), section(cell.details, "pretrain")
     loss = pretrain.get("final_loss")
     return [
@@ -147,6 +147,6 @@ def _text(value: object) -> str:
 
 
 def _which(cells: Sequence[Cell]) -> str:
-    """The cells in few words: the pretexts if all their cells are meant, else the count."""
+    """The cells in a few words: how many they are, and of which pretexts."""
     pretexts = sorted({cell.pretext for cell in cells})
     return f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}: {', '.join(pretexts)}"

@@ -1,4 +1,4 @@
-"""What training was like: loss curves."""
+"""Loss curves of training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eqssl.report.tables import Row
 
 
 def loss_curves(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
-    """Training loss against epochs: a panel for each pretext, a line for each group."""
+    """Training loss against epochs, with a panel for each pretext and a line for each group."""
     trained = [row for row in rows if any(cell.losses for cell in row.cells)]
     curves = {id(row): mean_curve(cell.losses for cell in row.cells) for row in trained}
     groups = list(dict.fromkeys(row.group for row in trained))

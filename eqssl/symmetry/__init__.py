@@ -1,4 +1,4 @@
-"""Groups that act on images, sets they act on, and the test that something commutes with them."""
+"""Groups that act on images, finite sets that they act on, and checks of equivariance."""
 
 from eqssl.symmetry.checks import assert_equivariant, equivariance_error
 from eqssl.symmetry.groups import Group, act_on_regular, group, group_names

@@ -1,4 +1,4 @@
-"""How far a map is from commuting with a group, as a number and as an assertion for tests."""
+"""How far a map is from being equivariant: as a number, and as an assertion for tests."""
 
 from __future__ import annotations
 
@@ -28,16 +28,24 @@ def equivariance_error(
         max over g of  |f(g x) - rho(g) f(x)| / |f(x)|     (Euclidean norm over the whole batch)
 
     Args:
-        f: the map; deterministic, and not changed by being called (put modules in eval mode, or give
-            a function that restores their state).
+        f: the map. It must be deterministic, and a call must not change it: put modules in eval mode.
         G: the group.
         images: input of `f`, moved by `G.act` unless `act` is given.
         output: how the output moves. "regular": the last axis follows `G.elements`; "invariant": not
             at all; "image": as images do; a `GSet`: the last axis holds logits over it; or a function.
-        act: how the input moves, if it is no image.
+        act: how the input moves, if it is not an image.
 
     Returns:
-        The error; 0 for a map that is constantly zero and stays so.
+        The error. If `f(images)` is all zeros: 0 if every moved image gives zeros too, else infinity.
+
+    Raises:
+        ValueError: if `output` is none of these.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> equivariance_error(torch.relu, group("C4"), torch.randn(2, 1, 8, 8), output="image")
+        0.0
     """
     move_input = act or G.act
     move_output = _output_action(G, output)
@@ -64,8 +72,15 @@ def assert_equivariant(
     """Raise unless `equivariance_error` is at most `tolerance` and `f` looks at its input.
 
     Raises:
-        AssertionError: with the error, the group and the tolerance; or if `f` gives the same output
-            for every input, since a constant would pass any such test.
+        AssertionError: with the error, the group and the tolerance. Also if `f` gives the same output for
+            `images` and for zeros, because a constant map would pass.
+        ValueError: if `output` is none of the kinds that `equivariance_error` takes.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> mean_pixel = lambda images: images.mean((2, 3))
+        >>> assert_equivariant(mean_pixel, group("D4"), torch.rand(2, 1, 8, 8), output="invariant")
     """
     with torch.no_grad():
         if torch.equal(f(images), f(torch.zeros_like(images))):

@@ -24,15 +24,16 @@ SAMPLES = 8
 class Group:
     """A group acting on images about their centre.
 
-    Rotations are counter-clockwise, as `torch.rot90`. Elements, their products and their representations
+    Rotations are counter-clockwise, as in `torch.rot90`. Elements, their products and their representations
     are escnn's: `g @ h` is the product, `~g` the inverse, elements are hashable, `elements[0]` is the
-    identity. `SO2` and `O2` are listed by the elements of C8 and D8: those at which their band-limited fields
-    are sampled, so that everything behind an encoder works with finite tables.
+    identity. `SO2` and `O2` list the elements of C8 and D8: their band-limited fields are sampled there, so
+    everything after an encoder works with finite tables.
 
     Args:
         name: one of `eqssl.symmetry.group_names()`.
         gspace: escnn's gspace of the group, which defines its filters.
-        finite: escnn's gspace of the finite group whose elements are listed; the same for a finite group.
+        finite: escnn's gspace of the group whose elements are listed: the finite subgroup that samples SO2
+            or O2, else the same group.
     """
 
     def __init__(self, name: str, gspace: Any, finite: Any) -> None:
@@ -72,18 +73,18 @@ class Group:
 
     @property
     def grid_elements(self) -> tuple[Any, ...]:
-        """The elements that map the pixel grid of a square image to itself; exact even in other groups."""
+        """The elements that map the pixel grid of a square image to itself; `act` is exact for them."""
         return tuple(g for g, move in zip(self.elements, self._moves, strict=True) if move is not None)
 
     def matrix(self, element: Any) -> np.ndarray[Any, Any]:
-        """How an element moves points (x to the right, y up) of the plane: an orthogonal 2 x 2 matrix."""
+        """The orthogonal 2 x 2 matrix by which an element moves points (x to the right, y up)."""
         return self._matrices[self.index(element)]
 
     def index(self, element: Any) -> int:
         """Position of an element in `elements`.
 
         Raises:
-            ValueError: if it is no element of this group.
+            ValueError: if it is not an element of this group.
         """
         try:
             return self._position[element]
@@ -91,11 +92,11 @@ class Group:
             raise ValueError(f"{element!r} is not an element of {self.name}") from None
 
     def continuous(self, element: Any) -> Any:
-        """Escnn's element of the continuous group that a listed element stands for."""
+        """Escnn's element of the continuous group for a listed element."""
         return self._continuous(*flip_and_degrees(self.matrix(element)))
 
     def continuous_grid(self, rotations: int) -> list[Any]:
-        """Escnn's elements of the continuous group at equally spaced angles; for O2 then the mirrored."""
+        """Elements of escnn's continuous group at equally spaced angles; O2 adds the reflected ones."""
         flips = (False, True) if self.name == "O2" else (False,)
         return [self._continuous(flip, 360 * i / rotations) for flip in flips for i in range(rotations)]
 
@@ -120,13 +121,13 @@ class Group:
     def act(
         self, images: Shaped[Tensor, "*batch height width"], element: Any
     ) -> Shaped[Tensor, "*batch height width"]:
-        """Turn (and mirror) images about their centre.
+        """Rotate and reflect images about their centre.
 
-        Exact for an element that maps the pixel grid to itself; for any other, bilinear with zeros outside.
+        This is exact if the element maps the pixel grid to itself, else bilinear with zeros outside.
 
         Args:
-            images: any tensor whose last two axes are rows (downwards) and columns; floating point where
-                pixels are interpolated.
+            images: any tensor whose last two axes are rows (downwards) and columns; floating point if pixels
+                are interpolated.
             element: an element of this group.
         """
         position = self.index(element)
@@ -144,7 +145,7 @@ class Group:
 
         Args:
             images: square images.
-            indices: for each image the position of its element in `elements`.
+            indices: for each image, the position of its element in `elements`.
 
         Raises:
             ValueError: if the images are not square, or an element does not map the pixel grid to itself.
@@ -159,7 +160,7 @@ class Group:
 
     @lru_cache(maxsize=32)  # noqa: B019 (groups live as long as the process)
     def _pixel_table(self, side: int, device: torch.device) -> Int[Tensor, "order pixels"]:
-        """For each element, the pixel that lands on each place of the moved image; made once for a device."""
+        """For each element, which pixel each pixel of the moved image comes from. Made once per device."""
         pixels = torch.arange(side * side).view(side, side)
         return torch.stack([self.act(pixels, g).flatten() for g in self.elements]).to(device)
 
@@ -184,27 +185,27 @@ class Group:
 def act_on_regular(
     G: Group, values: Shaped[Tensor, "*batch order"], element: Any
 ) -> Shaped[Tensor, "*batch order"]:
-    """The regular representation: `(rho(g) v)[g * h] = v[h]` on the last axis, which follows `G.elements`."""
+    """Apply the regular representation, `(rho(g) v)[g * h] = v[h]`, to the last axis (as `G.elements`)."""
     moved = torch.empty_like(values)
     moved[..., G.product[G.index(element)].to(values.device)] = values
     return moved
 
 
 def group_names(exact: bool = False) -> list[str]:
-    """Names that `group` takes.
+    """The names that `group` takes.
 
     Args:
-        exact: only those of groups that map the pixel grid to itself.
+        exact: leave out the groups that do not map the pixel grid to itself.
     """
     return exact_groups() if exact else list(GROUPS)
 
 
 @cache
 def group(name: str) -> Group:
-    """The group of that name.
+    """The group of a name.
 
     Raises:
-        ValueError: if there is none, naming those that are.
+        ValueError: if there is no such group; lists the names that exist.
 
     Example:
         >>> G = group("D4")
@@ -219,7 +220,7 @@ def group(name: str) -> Group:
 
 
 def _gspace(plane: PlaneGroup) -> Any:
-    """Escnn's gspace. Importing escnn takes seconds, so not before a group is asked for."""
+    """Escnn's gspace of a group. Importing escnn takes seconds, so it waits until a group is needed."""
     from eqssl.symmetry._escnn import gspaces
 
     if plane.rotations == 1:

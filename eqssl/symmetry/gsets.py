@@ -1,4 +1,4 @@
-"""Finite sets with a group action, the integer tables behind labels, slots and regular channels."""
+"""Finite sets with a group action: integer tables for labels, slots and the channels of regular fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GSet:
         action: table of shape (order of the group, size of the set), int64.
 
     Raises:
-        ValueError: if the table is no action: `e . y = y` and `(g h) . y = g . (h . y)` must hold.
+        ValueError: if the table is not an action: `e . y = y` and `(g h) . y = g . (h . y)` must hold.
     """
 
     def __init__(self, group: Group, action: Int[Tensor, "order size"]) -> None:
@@ -46,10 +46,15 @@ class GSet:
     def from_function(
         cls, group: Group, labels: Iterable[Hashable], act: Callable[[Any, Any], Hashable]
     ) -> GSet:
-        """Tabulate `act(element, label) -> label` over a set of labels.
+        """Tabulate a function `act(element, label) -> label`.
+
+        Args:
+            group: the group.
+            labels: distinct, hashable labels; label number i becomes point i.
+            act: where an element sends a label.
 
         Raises:
-            ValueError: if an image is not among the labels, or `act` is no action.
+            ValueError: if a label is given twice or sent outside the labels, or `act` is not an action.
 
         Example:
             >>> from eqssl.symmetry import group
@@ -74,15 +79,16 @@ class GSet:
 
     @classmethod
     def from_generators(cls, group: Group, images: Mapping[Any, Sequence[int]]) -> GSet:
-        """The action that is known from elements which generate the group: `(s g) . y = s . (g . y)`.
+        """Extend an action from generators to the whole group by `(s g) . y = s . (g . y)`.
 
         Args:
             group: the group.
-            images: for each generator where it sends each point.
+            images: for each generator, where it sends each point.
 
         Raises:
-            ValueError: if an entry is no permutation or of another group, two words for one element send a
-                point to different places, or some elements are no product of the generators; names them.
+            ValueError: if an entry is not a permutation or not of this group, if two products of generators
+                are the same element and move the points differently, or if the generators do not generate
+                the group; the message names the elements.
 
         Example:
             >>> from eqssl.symmetry import group
@@ -111,12 +117,12 @@ class GSet:
 
     @classmethod
     def cosets(cls, group: Group, subgroup: Group) -> GSet:
-        """The cosets G/H, `g . (x H) = (g x) H`: the one transitive set with stabiliser H.
+        """The cosets G/H with `g . (x H) = (g x) H`: the transitive set in which H fixes a point.
 
-        Points are numbered by the first element of each in `group.elements`, see `coset_representatives`.
+        Cosets are numbered by their first elements in `group.elements`, see `coset_representatives`.
 
         Raises:
-            ValueError: if the second group is no subgroup of the first.
+            ValueError: if the second group is not a subgroup of the first.
         """
         representatives = coset_representatives(group, subgroup)
         members = group.product[:, subgroup_positions(group, subgroup)]
@@ -137,10 +143,10 @@ class GSet:
 
     @classmethod
     def sum(cls, first: GSet, *others: GSet) -> GSet:
-        """The disjoint union: the points of each set in turn, each moved as in its own.
+        """The disjoint union: the points of the first set, then those of the next, each moved as before.
 
         Raises:
-            ValueError: if the sets are of different groups.
+            ValueError: if the sets belong to different groups.
         """
         sets = [first, *others]
         groups = {gset.group.name for gset in sets}
@@ -151,21 +157,21 @@ class GSet:
         return cls(first.group, torch.cat(moved, 1))
 
     def product(self, other: GSet) -> GSet:
-        """Pairs `(y, z)`, numbered `y * other.size + z`, both moved together."""
+        """The pairs `(y, z)`, numbered `y * other.size + z`, with `g . (y, z) = (g . y, g . z)`."""
         pairs = self.action[:, :, None] * other.size + other.action[:, None, :]
         return GSet(self.group, pairs.flatten(1))
 
     def restricted(self, subgroup: Group) -> GSet:
-        """The same points under a subgroup, whose elements are found by how they move the plane.
+        """The same points under a subgroup. Its elements are matched by how they move the plane.
 
         Raises:
-            ValueError: if an element of it is not in this set's group; names it.
+            ValueError: if an element of the subgroup is not in this set's group; names it.
         """
         return GSet(subgroup, self.action[subgroup_positions(self.group, subgroup)])
 
     @cached_property
     def orbit_of(self) -> Int[Tensor, " size"]:
-        """For each point the number of its orbit; orbits are numbered by their first points."""
+        """The number of each point's orbit. Orbits are numbered in the order of their first points."""
         return torch.unique(self.action.amin(0), return_inverse=True)[1]
 
     def orbits(self) -> list[list[int]]:
@@ -176,7 +182,7 @@ class GSet:
         return list(found.values())
 
     def stabiliser(self, point: int) -> list[Any]:
-        """The elements that leave a point where it is."""
+        """The elements that fix a point."""
         fixed = self.action[:, point] == point
         return [g for g, stays in zip(self.group.elements, fixed.tolist(), strict=True) if stays]
 
@@ -194,7 +200,7 @@ class GSet:
 
 
 def grid_slots(group: Group, side: int, slots: Sequence[tuple[int, int]]) -> GSet:
-    """Places of a `side` x `side` grid, given as (row, column), moved as the group moves an image."""
+    """Cells of a `side` x `side` grid, given as (row, column), which move as an image does."""
 
     def move(element: Any, slot: tuple[int, int]) -> tuple[int, int]:
         centred = torch.tensor([2 * slot[0] - (side - 1), 2 * slot[1] - (side - 1)])
@@ -205,17 +211,17 @@ def grid_slots(group: Group, side: int, slots: Sequence[tuple[int, int]]) -> GSe
 
 
 def coset_representatives(group: Group, subgroup: Group) -> list[int]:
-    """For each coset x H the position of its first element in `group.elements`, in increasing order.
+    """Position of the first element of each coset x H in `group.elements`, in increasing order.
 
     Raises:
-        ValueError: if the second group is no subgroup of the first.
+        ValueError: if the second group is not a subgroup of the first.
     """
     first = group.product[:, subgroup_positions(group, subgroup)].amin(1)
     return [int(position) for position in first.unique()]
 
 
 def subgroup_positions(group: Group, subgroup: Group) -> list[int]:
-    """Where the elements of a subgroup stand in a group: elements are equal if they move the plane alike.
+    """Positions of a subgroup's elements in a group. Elements are equal if they move the plane alike.
 
     Raises:
         ValueError: if an element is not in the group; names it.

@@ -1,10 +1,11 @@
 """Sets of permutations that are closed under a group, for puzzles whose tiles turn with the image.
 
-An element g that moves the slots by p_g turns the permutation s into its conjugate
+A permutation is an array: slot i shows tile s[i]. An element g that moves the slots by p_g sends s to its
+conjugate
 
     g . s = p_g s p_g^-1,          (g . s)[p_g[i]] = p_g[s[i]],
 
-where a permutation is held as an array: slot i shows tile s[i]. A set of labels has to hold whole orbits.
+so a set of labels must consist of whole orbits.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from eqssl.symmetry.gsets import GSet
 
 Distance = Literal["mean", "min"]
 Permutations = UInt8[np.ndarray, "permutations slots"]
-# a G-set's table as tuples, by which results are kept
+# a G-set's table as tuples, which can be the key of a cache
 Moves = tuple[tuple[int, ...], ...]
 
 
 @cache
 def all_permutations(slots: int) -> Permutations:
-    """All permutations of so many slots, in lexicographic order."""
+    """All permutations of `slots` slots, in lexicographic order."""
     found = np.array(list(itertools.permutations(range(slots))), dtype=np.uint8)
     found.flags.writeable = False
     return found
@@ -43,9 +44,9 @@ def conjugates(moves: Moves, permutations: Permutations) -> UInt8[np.ndarray, "o
 
 
 def conjugation_orbits(slots: GSet) -> Int[np.ndarray, " permutations"]:
-    """For each of all permutations, in lexicographic order, the number of its orbit.
+    """The number of each permutation's orbit, for all permutations in lexicographic order.
 
-    Orbits are numbered by their first permutations. The array is made once and cannot be written to.
+    Orbits are numbered in the order of their first permutations. The array is cached and read-only.
     """
     return _orbits(_moves(slots))
 
@@ -53,7 +54,7 @@ def conjugation_orbits(slots: GSet) -> Int[np.ndarray, " permutations"]:
 @cache
 def _orbits(moves: Moves) -> Int[np.ndarray, " permutations"]:
     everything = all_permutations(len(moves[0]))
-    # in lexicographic order the codes increase, so that a search finds each permutation's place
+    # codes increase in lexicographic order, so a binary search finds the position of a permutation
     places = np.searchsorted(_codes(everything), _codes(conjugates(moves, everything)))
     number = np.unique(places.min(0), return_inverse=True)[1]
     number.flags.writeable = False
@@ -67,22 +68,23 @@ def _moves(slots: GSet) -> Moves:
 def choose_permutations(slots: GSet, count: int, distance: Distance, seed: int) -> Permutations:
     """Choose whole orbits of permutations that are far from each other.
 
-    Greedy, as Noroozi & Favaro 2016 (arXiv 1603.09246, algorithm 1) choose permutations: after a first orbit
-    at random, always the orbit whose Hamming distances to all permutations of the set, its own included, have
-    the largest mean (or minimum); ties are broken at random. Conjugation keeps distances, so those of one
-    permutation of an orbit are those of all.
+    The choice is greedy, as in Noroozi & Favaro 2016 (arXiv 1603.09246, algorithm 1), but with orbits instead
+    of single permutations. The first orbit is random. Each further orbit is the one whose Hamming distances
+    to all permutations of the set, its own included, have the largest mean (or minimum); ties are broken at
+    random. Conjugation preserves distances, so one permutation of an orbit stands for all. An orbit is passed
+    over if the orbits left could not fill the rest of `count` exactly.
 
     Args:
         slots: the slots, moved by the group.
-        count: how many permutations; the slots' factorial for all of them.
+        count: how many permutations to choose, at most `len(slots)!`.
         distance: `mean` or `min`.
         seed: of the first orbit and of ties.
 
     Returns:
-        The permutations, orbit by orbit in the order of the choice.
+        The permutations, orbit by orbit, in the order in which they were chosen.
 
     Raises:
-        ValueError: if there are not so many.
+        ValueError: if `count` is not between 1 and `len(slots)!`.
     """
     total = math.factorial(len(slots))
     if not 1 <= count <= total:
@@ -94,7 +96,7 @@ def choose_permutations(slots: GSet, count: int, distance: Distance, seed: int) 
 def _chosen(moves: Moves, count: int, distance: Distance, seed: int) -> Permutations:
     everything, orbit_of = all_permutations(len(moves[0])), _orbits(moves)
     first, sizes = np.unique(orbit_of, return_index=True, return_counts=True)[1:]
-    # orbits in a random order: of several that are equally good the first one is taken
+    # a random order of the orbits: of several that are equally good, the first is taken
     order = np.random.Generator(np.random.Philox(key=[seed, count])).permutation(len(sizes))
     sizes = sizes[order]
     score = _Scores(moves, everything[first[order]], sizes, distance)
@@ -114,12 +116,13 @@ def _chosen(moves: Moves, count: int, distance: Distance, seed: int) -> Permutat
 
 
 def _adds_up(count: int, available: Int[np.ndarray, " sizes"], taken: int) -> bool:
-    """Whether so many orbits of each size, less one of size `taken`, can have `count` permutations together.
+    """Whether `count` is a sum of sizes of the available orbits, without one orbit of size `taken`.
 
-    The sizes are powers of 2 (indices of stabilisers in a group of order 2^k), so that taking the largest
-    first finds a way if there is one. All orbits together can make up every number up to the factorial: 2^j,
-    the size of an orbit, divides the factorial and all larger orbits, hence also what the smaller orbits hold
-    together; that is not 0 (the identity is an orbit of its own), so they fill each gap below 2^j.
+    The sizes are powers of 2 (indices of stabilisers in a group of order 2^k), so taking the largest first
+    finds a sum if there is one. With all orbits available, every number up to the factorial is such a sum.
+    The size 2^j of an orbit divides the factorial and the size of every larger orbit, hence also the total of
+    the smaller orbits. That total is not 0, since the identity is an orbit of its own, so the smaller orbits
+    fill every gap below 2^j.
     """
     for size in np.flatnonzero(available)[::-1]:
         count -= size * min(available[size] - (size == taken), max(count, 0) // size)
@@ -127,12 +130,12 @@ def _adds_up(count: int, available: Int[np.ndarray, " sizes"], taken: int) -> bo
 
 
 class _Scores:
-    """How far each orbit is from the permutations chosen so far, and its own from each other.
+    """Distances of each orbit to the permutations chosen so far, and between its own permutations.
 
     Args:
         moves: where each element moves the slots.
-        first: a permutation of each orbit.
-        sizes: permutations of each orbit.
+        first: one permutation of each orbit.
+        sizes: how many permutations each orbit has.
         distance: `mean` or `min`.
     """
 
@@ -140,15 +143,15 @@ class _Scores:
         self, moves: Moves, first: Permutations, sizes: Int[np.ndarray, " orbits"], distance: Distance
     ) -> None:
         self.sizes, self.distance, self.count = sizes, distance, 0
-        # slot by slot, which compares many times faster than permutation by permutation
+        # stored slot by slot: comparing is many times faster than permutation by permutation
         self.tiles = np.ascontiguousarray(first.T)
         own = (conjugates(moves, first) != first).sum(-1)
-        # each other permutation of the orbit is met as often as the stabiliser has elements
+        # every permutation of the orbit occurs once for each element of the stabiliser
         self.sums = own.sum(0) * sizes / len(moves)
         self.least = np.where(own == 0, len(self.tiles) + 1, own).min(0)
 
     def add(self, orbit: Permutations) -> None:
-        """Count the permutations of an orbit as chosen."""
+        """Add an orbit to the chosen permutations."""
         for permutation in orbit:
             far = np.zeros(len(self.sizes), np.uint8)
             for tiles, tile in zip(self.tiles, permutation, strict=True):
@@ -160,17 +163,18 @@ class _Scores:
         self.count += len(orbit)
 
     def values(self) -> Shaped[np.ndarray, " orbits"]:
-        """What the choice makes large, for each orbit; not for the first of all, which is random."""
+        """The mean or least distance of each orbit. Call it only after `add`: the first orbit is random."""
         if self.distance == "min":
             return self.least
         return self.sums / (self.count + self.sizes - 1)
 
 
 def permutation_labels(slots: GSet, permutations: Int[np.ndarray, "permutations slots"]) -> GSet:
-    """Permutations as labels: the G-set of conjugation on them, numbered as they are given.
+    """Permutations as labels: the G-set of conjugation on them, numbered in the given order.
 
     Raises:
-        ValueError: if the set is not closed, with an example; if one is given twice or is none.
+        ValueError: if the set is not closed under conjugation (with an example), if a permutation is given
+            twice, or if a row is not a permutation.
     """
     given = np.asarray(permutations)
     if given.ndim != 2 or not np.array_equal(
@@ -194,6 +198,6 @@ def permutation_labels(slots: GSet, permutations: Int[np.ndarray, "permutations 
 
 
 def _codes(permutations: np.ndarray) -> Int[np.ndarray, " ..."]:
-    """A number for each permutation, larger for lexicographically later ones."""
+    """An integer for each permutation, in lexicographic order."""
     slots = permutations.shape[-1]
     return permutations.astype(np.int64) @ (slots ** np.arange(slots - 1, -1, -1, dtype=np.int64))

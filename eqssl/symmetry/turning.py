@@ -1,7 +1,7 @@
-"""Turning images about their centre: exactly where the pixel grid maps to itself, else by bilinear samples.
+"""Turning images about their centre: exact if the pixel grid maps to itself, else by bilinear sampling.
 
-This is the one implementation of a turn. Groups, data sets that are stored turned, random views and the views
-of test images all end here.
+This is the only implementation of a turn. Groups, data sets that are stored turned, random views and the
+views of test images all use it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Matrix = np.ndarray[Any, Any]
 
 
 def flip_and_turns(matrix: Matrix) -> tuple[bool, int] | None:
-    """Write a matrix as `turns` quarter turns after at most one mirroring in the vertical axis.
+    """Write a matrix as a reflection in the vertical axis (or none) followed by quarter turns.
 
     Args:
         matrix: orthogonal, acting on (x to the right, y up).
 
     Returns:
-        Whether it mirrors, and the counter-clockwise quarter turns; None for any other matrix.
+        Whether it reflects, and how many counter-clockwise quarter turns follow; None for any other matrix.
     """
     exact = np.rint(matrix)
     if not np.allclose(matrix, exact, atol=1e-9):
@@ -37,7 +37,7 @@ def flip_and_turns(matrix: Matrix) -> tuple[bool, int] | None:
 
 
 def flip_and_degrees(matrix: Matrix) -> tuple[bool, float]:
-    """Write an orthogonal matrix as a turn by degrees in [0, 360) after at most one mirroring, likewise."""
+    """Write an orthogonal matrix as such a reflection (or none) and a turn by degrees in [0, 360)."""
     flip = bool(np.linalg.det(matrix) < 0)
     rotation = matrix @ np.diag([-1.0, 1.0]) if flip else matrix
     return flip, math.degrees(math.atan2(rotation[1, 0], rotation[0, 0])) % 360
@@ -58,7 +58,7 @@ def turned_and_mirrored(
     if not images.is_floating_point():
         raise ValueError(f"images to turn off the grid: given {images.dtype}, allowed: floating point")
     height, width = images.shape[-2:]
-    # the moved image at x shows what was at matrix^-1 x; pixels count downwards, so y changes its sign
+    # the moved image shows at x what was at matrix^-1 x; rows count downwards, so y changes its sign
     back = np.diag([1.0, -1.0]) @ np.asarray(matrix, np.float64).T @ np.diag([1.0, -1.0])
     # from pixels to the scale of `resample`, which reaches from -1 to 1 along each side
     scaled = back * np.array([[1.0, height / width], [width / height, 1.0]])
@@ -70,8 +70,8 @@ def turned_and_mirrored(
 def turn(images: Float[Tensor, "b c s s"], degrees: Float[Tensor, " b"]) -> Float[Tensor, "b c s s"]:
     """Turn each image counter-clockwise about its centre, bilinear, with zeros outside.
 
-    Turns by multiples of 90 degrees equal `torch.rot90` up to the rounding of places: about side / 2e7 for
-    values in [0, 1], so 1e-5 at a side of 200 pixels.
+    A turn by a multiple of 90 degrees equals `torch.rot90` up to the rounding of coordinates: about
+    side / 2e7 for values in [0, 1], so 1e-5 at a side of 200 pixels.
 
     Raises:
         ValueError: if the images are not a floating-point batch of squares.
@@ -90,11 +90,11 @@ def turn(images: Float[Tensor, "b c s s"], degrees: Float[Tensor, " b"]) -> Floa
 def sampling_matrices(
     boxes: Float[Tensor, "b 4"], degrees: Float[Tensor, " b"], mirrored: Bool[Tensor, " b"]
 ) -> Float[Tensor, "b 2 3"]:
-    """Where each pixel of a view comes from: mirrored left to right, turned, then cropped.
+    """Where each pixel of a view comes from. The image is mirrored left to right, turned, then cropped.
 
     Args:
-        boxes: centre (x to the right, y down) and width and height of the crop, on a scale where the image
-            reaches from -1 to 1 for centres, and in shares of its side for widths and heights.
+        boxes: centre (x to the right, y down), width and height of each crop. The image reaches from -1 to 1
+            for centres; widths and heights are shares of its side.
         degrees: the turns, counter-clockwise.
         mirrored: whether the image is mirrored first.
 
@@ -114,16 +114,15 @@ def resample(
 ) -> Float[Tensor, "b c new_h new_w"]:
     """Bilinear samples of each image at the places that its matrix gives, with zeros outside.
 
-    Places are (x to the right, y down), and each side reaches from -1 to 1. A sample weights the pixels about
-    its place linearly, up to a distance of one pixel along each axis: where samples lie more than two pixels
-    apart, the pixels between them are left out.
+    Places are (x to the right, y down), and each side reaches from -1 to 1. A sample depends on the pixels
+    within a distance of one pixel along each axis, so samples more than two pixels apart leave pixels out.
 
     Args:
         images: floating point.
         matrices: see `sampling_matrices`.
         size: side of the result in pixels; None for as many rows and columns as the images have.
     """
-    # The same numbers as F.affine_grid, whose batched matrix product would take half of the whole time.
+    # The same numbers as F.affine_grid, whose batched matrix product would take half of the time.
     height, width = images.shape[-2:] if size is None else (size, size)
     columns, rows = _centres(width, images), _centres(height, images)
     across, down, offset = matrices.unbind(2)

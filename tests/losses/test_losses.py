@@ -48,7 +48,7 @@ def slow_nt_xent(z1: torch.Tensor, z2: torch.Tensor, name: str, kind: str | None
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", GROUPS)
-def test_similarities_are_the_slow_ones(name: str, kind: str):
+def test_similarities_equal_those_of_a_slow_loop(name: str, kind: str):
     a, b = embeddings(3, name, 1), embeddings(4, name, 2)
     found = absorbed_similarity(a, b, group(name), kind, 0.3)
     expected = [[slow_similarity(x, y, name, kind, 0.3) for y in b] for x in a]
@@ -57,7 +57,7 @@ def test_similarities_are_the_slow_ones(name: str, kind: str):
 
 @pytest.mark.parametrize("kind", [*KINDS, None])
 @pytest.mark.parametrize("name", ["trivial", "C4", "D2", "D4"])
-def test_nt_xent_is_the_slow_one(name: str, kind: str | None):
+def test_nt_xent_equals_a_slow_loop(name: str, kind: str | None):
     z1, z2 = embeddings(4, name, 1), embeddings(4, name, 2)
     found = float(nt_xent(z1, z2, group(name), kind, 0.5))
     assert found == pytest.approx(slow_nt_xent(z1, z2, name, kind, 0.5), rel=1e-5)
@@ -81,7 +81,7 @@ def test_the_plain_loss_fails_condition_c(name: str):
     assert abs(float(turned - nt_xent(z1, z2, group(name), None))) > 1e-2
 
 
-def test_for_the_trivial_group_absorbing_changes_nothing():
+def test_for_the_trivial_group_the_absorbing_loss_is_the_plain_one():
     z1, z2 = embeddings(5, "trivial", 1), embeddings(5, "trivial", 2)
     plain = float(nt_xent(z1, z2, group("trivial"), None))
     for kind in KINDS:
@@ -126,7 +126,7 @@ def test_the_plain_similarity_is_the_cosine():
         ({"z1": torch.zeros(4, 3, 5), "z2": torch.zeros(4, 3, 5)}, r"allowed: \(batch, 3, 4\)"),
     ],
 )
-def test_bad_arguments_are_named(change: dict, reason: str):
+def test_bad_arguments_of_a_loss_are_refused_by_name(change: dict, reason: str):
     arguments = {"z1": torch.randn(4, 3, 4), "z2": torch.randn(4, 3, 4), "kind": "max", "temperature": 0.2}
     with pytest.raises(ValueError, match=reason):
         nt_xent(G=group("C4"), **{**arguments, **change})

@@ -101,7 +101,7 @@ def test_every_part_of_an_expression_counts(package: Path, old: str, new: str) -
         ("eqssl.machine.files", "machine/files.py", True),
     ],
 )
-def test_what_counts_is_what_is_imported(package: Path, module: str, name: str, counts: bool) -> None:
+def test_only_imported_modules_count(package: Path, module: str, name: str, counts: bool) -> None:
     before, now = after(package, name, lambda text: text + "extra = 1\n", module)
     assert (before != now) is counts
 
@@ -125,7 +125,7 @@ def test_the_digest_is_the_same_in_every_python(package: Path) -> None:
     assert len(digests) == 1
 
 
-def test_a_step_counts_no_pretext_and_a_pretext_its_own_module() -> None:
+def test_training_counts_the_module_of_no_pretext_and_no_encoder() -> None:
     _forget()
     program = "import sys; from eqssl.machine import code as p; p.code_digest(sys.argv[1]); "
     program += "seen = []; waiting = sys.argv[1:]\n"

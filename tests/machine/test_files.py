@@ -54,7 +54,7 @@ def test_json_has_no_nan(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_json_is_read_back(tmp_path):
+def test_json_that_was_written_is_read_back(tmp_path):
     write_json(tmp_path / "a", {"b": 1, "a": [0.1]})
     assert read_json(tmp_path / "a", ("a", "b")) == {"b": 1, "a": [0.1]}
 
@@ -68,12 +68,12 @@ def test_json_is_read_back(tmp_path):
         ('{"a": 1}', "b, c: missing"),
     ],
 )
-def test_json_that_is_no_such_table_is_refused(tmp_path, text, reason):
+def test_a_json_file_without_the_needed_table_is_refused(tmp_path, text, reason):
     (tmp_path / "file.json").write_text(text)
     with pytest.raises(ValueError, match=rf"file\.json: {reason}"):
         read_json(tmp_path / "file.json", ("a", "b", "c"))
 
 
-def test_hashes_are_of_the_bytes(tmp_path):
+def test_sha256_is_that_of_the_bytes_of_the_file(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()

@@ -31,7 +31,7 @@ def run(choice: str) -> tuple[str, int]:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_what_is_freed_is_used_again():
+def test_freed_memory_is_used_again():
     told, kept = run("keep")
     assert told == "True"
     _, returned = run("return")

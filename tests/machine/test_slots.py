@@ -41,7 +41,7 @@ def is_waiting(process):
     return select.select([process.stdout], [], [], 0.8)[0] == [] and process.poll() is None
 
 
-def test_no_more_threads_than_cores_run_and_everyone_gets_their_turn(start):
+def test_no_more_threads_than_cores_run_and_every_process_gets_its_turn(start):
     counts = [1, 3, 1, 4, 2, 1, 9, 1, 2, 3, 1, 1, 4, 2]
     program = FOUR_CORES + CORES.replace("sys.stdin.readline()", "time.sleep(0.15)")
     processes = [start(program, count) for count in counts]
@@ -84,7 +84,7 @@ def test_large_request_is_not_overtaken_for_ever(start):
     assert small.stdout.readline().startswith("in 1")
 
 
-def test_killed_while_waiting_leaves_the_gate_open(start):
+def test_a_process_killed_while_waiting_leaves_the_gate_open(start):
     holder = start(FOUR_CORES + CORES, 3)
     assert holder.stdout.readline().startswith("in 3")
     waiting = start(FOUR_CORES + CORES, 4)
@@ -133,7 +133,7 @@ def test_other_devices_take_no_gpu(device, monkeypatch, locks):
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda:0"])
-def test_slurm_has_already_given_the_gpu(device, monkeypatch, locks):
+def test_under_slurm_no_gpu_is_taken(device, monkeypatch, locks):
     monkeypatch.setenv("EQSSL_GPUS", "1")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     with slots.device_slot(device) as gpu:

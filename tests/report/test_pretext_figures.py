@@ -184,7 +184,7 @@ def test_the_same_drawing_has_the_same_bytes(kind: str, tmp_path: Path):
     assert contents[0] == contents[1]
 
 
-def test_what_cannot_be_drawn_is_refused():
+def test_tasks_and_labels_without_a_drawing_are_refused():
     task = build("eq_labels", {}, "C4")
     with pytest.raises(ValueError, match="label: given 8, allowed: 0 to 7"):
         draw_task(task, noise(task), 8, task.group.identity, 0)
@@ -217,7 +217,7 @@ def test_a_sum_shows_its_label_task_and_two_views_of_which_one_is_turned():
     assert not torch.equal(first, second)
 
 
-def test_its_heading_tells_the_sum_and_whether_the_loss_stays():
+def test_the_heading_of_a_sum_says_whether_the_loss_stays():
     for similarity, relation in (("max", "L(g v, w) = L(v, w)"), (None, "L(g v, w) ≠ L(v, w)")):
         task = sum_of({"similarity": similarity})
         figure = draw_combined(task, noise(task), 2, task.group.elements[1], 3)

@@ -72,14 +72,14 @@ def test_damaged_metrics_are_refused_by_file_and_reason(tmp_path, change, reason
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"dataset": "d"'])
-def test_what_is_no_table_of_metrics_is_refused(tmp_path, text):
+def test_a_file_without_a_table_of_metrics_is_refused(tmp_path, text):
     pair = changed(tmp_path, lambda v: None)
     pair[0].write_text(text)
     with pytest.raises(ValueError, match=r"metrics\.json: (not JSON|given list)"):
         read_cell(*pair)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_not_text_are_refused(tmp_path):
     pair = changed(tmp_path, lambda v: None)
     pair[0].write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"metrics\.json: not JSON"):

@@ -220,7 +220,7 @@ def test_colours_differ_for_colour_blind_readers_and_from_the_paper(dark):
     assert contrast(ON_DARK[INK] if dark else INK, paper) > 7
 
 
-def test_inline_svg_is_sound_and_its_ids_are_its_own(rows):
+def test_inline_svg_is_valid_and_its_ids_are_unique(rows):
     panels = accuracy_against_rotation(rows, styles_of(rows)).panels
     texts = [inline_svg(panel.figure(), f"p{i}", 'a "quoted" <text>') for i, panel in enumerate(panels)]
     ids = []

@@ -93,7 +93,7 @@ def test_equal_input_gives_equal_bytes(grid, page, tmp_path):
     assert (tmp_path / "again.html").read_bytes() != page.read_bytes()
 
 
-def test_the_page_is_sound_and_asks_for_nothing_else(page):
+def test_the_page_is_valid_html_and_loads_nothing_else(page):
     text = page.read_text()
     tags = Tags(text)
     assert tags.open == []
@@ -102,7 +102,7 @@ def test_the_page_is_sound_and_asks_for_nothing_else(page):
     assert not re.search(r"https?://(?!www\.w3\.org/)|@import|url\((?!#)", text)
 
 
-def test_the_heading_says_what_this_is(page):
+def test_the_heading_names_the_data_the_number_of_cells_and_the_code(page):
     text = page.read_text().replace("\u00a0", " ")
     for words in (
         "fashion_mnist_rot_sample",
@@ -155,7 +155,7 @@ def test_text_from_files_is_escaped(tmp_path):
     assert "<b>labels" not in text
 
 
-def test_troubles_of_the_probes_are_warnings(grid, tmp_path):
+def test_problems_of_the_probes_become_warnings(grid, tmp_path):
     write_report(grid, tmp_path / "calm.html", TWINS)
     assert 'id="warnings"' not in (tmp_path / "calm.html").read_text()
     values = json.loads(grid[3][0].read_text())

@@ -40,7 +40,7 @@ def test_columns_are_those_that_were_measured(grid):
     assert alone == {key for key in everywhere if "grid" not in key}
 
 
-def test_the_best_is_sought_among_self_supervised_rows(rows):
+def test_only_a_self_supervised_row_can_be_the_best(rows):
     columns = {column.key: column for row in rows[:1] for column in main_columns(row.cells)}
     accuracy = columns["acc_stored_100"]
     supervised = row_of(rows, "C4", "supervised").estimate("acc_stored_100").value

@@ -53,7 +53,7 @@ def test_the_error_is_the_largest_over_the_group():
     assert equivariance_error(broken, G, IMAGES) == pytest.approx(slow(broken), rel=1e-12)
 
 
-def test_a_constant_map_proves_nothing():
+def test_a_constant_map_is_refused():
     with pytest.raises(AssertionError, match="does not look at its input"):
         assert_equivariant(lambda x: torch.ones(len(x), 1, 4), group("C4"), IMAGES)
 

@@ -13,20 +13,20 @@ FINITE = [name for name in group_names() if not group(name).is_continuous]
 ORDERS = {"trivial": 1, "C2": 2, "C4": 4, "D1": 2, "D2": 4, "D4": 8, "C8": 8, "D8": 16, "SO2": 8, "O2": 16}
 
 
-def test_the_groups_are_those_of_the_method():
+def test_groups_have_the_orders_and_grid_elements_of_the_method():
     assert {name: group(name).order for name in group_names()} == ORDERS
     assert EXACT == ["trivial", "C2", "C4", "D1", "D2", "D4"]
     assert [name for name in OTHERS if group(name).is_continuous] == ["SO2", "O2"]
     assert {name: len(group(name).grid_elements) for name in OTHERS} == {"C8": 4, "D8": 8, "SO2": 4, "O2": 8}
 
 
-def test_an_unknown_group_is_named_with_those_that_are_known():
+def test_an_unknown_group_is_refused_and_the_known_ones_are_listed():
     with pytest.raises(ValueError, match=r"'C3', allowed: trivial, C2"):
         group("C3")
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_the_action_is_that_of_the_group(name: str):
+def test_acting_by_a_product_is_acting_twice(name: str):
     G, images = group(name), torch.randn(2, 3, 6, 6)
     for g in G.elements:
         for h in G.elements:
@@ -36,7 +36,7 @@ def test_the_action_is_that_of_the_group(name: str):
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_the_action_is_that_of_escnn(name: str):
+def test_the_action_equals_escnns(name: str):
     from eqssl.symmetry import _escnn
 
     G, images = group(name), torch.randn(1, 1, 5, 5, dtype=torch.float64)
@@ -55,7 +55,7 @@ def test_a_rotation_is_counter_clockwise_and_a_reflection_swaps_left_and_right()
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_each_image_can_be_moved_by_its_own_element(name: str):
+def test_act_each_moves_every_image_by_its_own_element(name: str):
     G, images = group(name), torch.randn(9, 2, 7, 7)
     indices = torch.arange(9) % G.order
     moved = G.act_each(images, indices)
@@ -63,13 +63,13 @@ def test_each_image_can_be_moved_by_its_own_element(name: str):
         assert torch.equal(moved[i], G.act(image, G.elements[int(indices[i])]))
 
 
-def test_moving_each_image_needs_squares():
+def test_act_each_refuses_images_that_are_not_square():
     with pytest.raises(ValueError, match="4 x 6"):
         group("C4").act_each(torch.zeros(1, 1, 4, 6), torch.zeros(1, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("name", group_names())
-def test_tables_agree_with_the_elements(name: str):
+def test_product_and_inverse_tables_agree_with_the_elements(name: str):
     G = group(name)
     for i, g in enumerate(G.elements):
         assert G.elements[int(G.inverse[i])] == ~g
@@ -97,7 +97,7 @@ def test_the_regular_representation_is_escnns(name: str):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_off_the_grid_a_turn_interpolates_and_on_it_none_does(name: str):
+def test_turns_off_the_grid_interpolate_and_those_on_the_grid_are_exact(name: str):
     """Smooth blobs: the moved image has them where the element's matrix says."""
     G, middle = group(name), 20
     down, right = torch.meshgrid(*[torch.arange(41.0) - middle] * 2, indexing="ij")
@@ -113,7 +113,7 @@ def test_off_the_grid_a_turn_interpolates_and_on_it_none_does(name: str):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_only_the_grid_allows_is_refused_off_the_grid(name: str):
+def test_exact_actions_refuse_elements_off_the_pixel_grid(name: str):
     G = group(name)
     off = next(g for g in G.elements if g not in G.grid_elements)
     with pytest.raises(ValueError, match="does not map the pixel grid to itself"):
@@ -125,7 +125,7 @@ def test_what_only_the_grid_allows_is_refused_off_the_grid(name: str):
 
 
 @pytest.mark.parametrize("name", ["SO2", "O2"])
-def test_a_listed_element_stands_for_one_of_the_continuous_group(name: str):
+def test_a_listed_element_is_one_of_the_continuous_group(name: str):
     G = group(name)
     for g in G.elements:
         matrix = np.asarray(G.gspace.basespace_action(G.continuous(g)))

@@ -46,7 +46,7 @@ def test_slots_move_as_an_image_of_them_does(name: str):
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_logits_follow_their_points(name: str):
+def test_logits_move_with_their_points(name: str):
     G = group(name)
     gset, logits = grid_slots(G, 3, OUTER), torch.randn(2, 8)
     for g in G.elements:
@@ -78,7 +78,7 @@ def test_a_table_that_is_no_action_is_refused(table: list[list[int]], reason: st
         GSet(group("C2"), torch.tensor(table))
 
 
-def test_labels_that_the_group_leads_out_of_are_refused():
+def test_labels_that_are_not_closed_under_the_group_are_refused():
     G = group("C4")
     with pytest.raises(ValueError, match="not closed under C4"):
         GSet.from_function(G, range(3), lambda g, y: (y + G.index(g)) % 4)
@@ -135,7 +135,7 @@ def reached(G, generators: list) -> set:
         found = more
 
 
-def test_bad_generators_are_named():
+def test_bad_generators_are_refused_by_name():
     C4, D4 = group("C4"), group("D4")
     quarter, half = C4.elements[1:3]
     with pytest.raises(ValueError, match="two words"):
@@ -176,7 +176,7 @@ def test_cosets_are_one_orbit_with_the_subgroup_as_stabiliser(large: str, small:
         assert int(quotient.permutation(G.elements[position])[0]) == point
 
 
-def test_what_is_no_subgroup_is_refused():
+def test_a_group_that_is_not_a_subgroup_is_refused():
     assert ("D4", "D2") in SUBGROUPS
     assert ("D4", "C8") not in SUBGROUPS
     for make in (GSet.cosets, coset_representatives, lambda G, H: GSet.regular(G).restricted(H)):

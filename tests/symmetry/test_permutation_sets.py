@@ -45,7 +45,7 @@ def test_orbits_of_conjugation_have_the_known_number(name: str, side: int, orbit
 
 @pytest.mark.parametrize("side", [2, 3])
 @pytest.mark.parametrize("name", EXACT)
-def test_burnside_counts_as_many(name: str, side: int):
+def test_burnsides_lemma_gives_the_same_number_of_orbits(name: str, side: int):
     """By Burnside the mean over g of the permutations that commute with p_g: a product over its cycles."""
     X, total = slots(name, side), 0
     for g in X.group.elements:
@@ -61,7 +61,7 @@ def test_burnside_counts_as_many(name: str, side: int):
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_orbits_of_small_puzzles_are_those_of_a_slow_loop(name: str):
+def test_orbits_of_small_puzzles_equal_those_of_a_slow_loop(name: str):
     X, everything = slots(name, 2), list(itertools.permutations(range(4)))
     assert [tuple(row) for row in all_permutations(4).tolist()] == everything
     found = conjugation_orbits(X)
@@ -73,7 +73,7 @@ def test_orbits_of_small_puzzles_are_those_of_a_slow_loop(name: str):
 @pytest.mark.parametrize("distance", ["mean", "min"])
 @pytest.mark.parametrize(("side", "count"), [(2, 1), (2, 7), (2, 24), (3, 20), (3, 100)])
 @pytest.mark.parametrize("name", ["trivial", "C4", "D4"])
-def test_chosen_sets_are_closed_of_the_asked_size_and_the_same_again(
+def test_chosen_sets_are_closed_reproducible_and_of_the_right_size(
     name: str, side: int, count: int, distance: str
 ):
     X = slots(name, side)
@@ -100,7 +100,7 @@ def fills(count: int, orbits: list[list]) -> bool:
 
 @pytest.mark.parametrize("distance", ["mean", "min"])
 @pytest.mark.parametrize("name", ["trivial", "C4", "D4"])
-def test_the_choice_is_greedy(name: str, distance: str):
+def test_each_chosen_orbit_is_the_farthest_of_those_that_fit(name: str, distance: str):
     """Each orbit that was taken was as far as any that fitted, by a slow loop over all pairs."""
     X, everything = slots(name, 2), list(itertools.permutations(range(4)))
     number = conjugation_orbits(X)
@@ -165,19 +165,19 @@ def test_a_set_chosen_permutation_by_permutation_is_not_closed(name: str):
 @pytest.mark.parametrize(
     ("count", "reason"), [(0, "given 0, allowed: 1 to 24"), (25, "given 25, allowed: 1 to 24")]
 )
-def test_impossible_sizes_are_refused(count: int, reason: str):
+def test_impossible_sizes_of_a_set_of_permutations_are_refused(count: int, reason: str):
     with pytest.raises(ValueError, match=reason):
         choose_permutations(slots("C4", 2), count, "mean", 0)
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_whole_orbits_make_every_size(name: str):
+def test_whole_orbits_add_up_to_every_size(name: str):
     """The greedy choice never uses up the small orbits that an odd rest needs."""
     for count in range(1, 25):
         assert len(choose_permutations(slots(name, 2), count, "min", 5)) == count
 
 
 @pytest.mark.parametrize("bad", [[[0, 1, 2, 2]], [[0, 1, 2]], [[0, 1, 2, 3], [0, 1, 2, 3]]])
-def test_what_is_no_permutation_or_given_twice_is_refused(bad: list):
+def test_invalid_and_repeated_permutations_are_refused(bad: list):
     with pytest.raises(ValueError, match="permutations: "):
         permutation_labels(slots("trivial", 2), np.array(bad))

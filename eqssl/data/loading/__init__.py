@@ -1,1 +1,1 @@
-"""From shards to batches on the device: decoded once, read in an order that can be resumed."""
+"""From shards to batches on the device: decoded once, then read in an order that can be resumed."""

@@ -1,4 +1,4 @@
-"""Images in memory and batches of them on a device, in an order that depends on seed and epoch alone."""
+"""Images mapped into memory, and batches of them on a device in an order that seed and epoch decide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from eqssl.data.loading.decoding import decoded
 from eqssl.data.shards.index import SPLITS, ShardIndex, SplitName
 
-# up to this size a split lives on an accelerator as a whole
+# a split up to this size is kept on the accelerator
 _RESIDENT_BYTES = 2 * 2**30
 
 
@@ -28,7 +28,7 @@ class Split:
         images: a read-only memory map.
         labels: indices into `index.classes`.
         keys: names of the images.
-        index: of the shards that the split came from.
+        index: the index of the shards that the split came from.
     """
 
     name: SplitName
@@ -42,10 +42,11 @@ class Split:
 
 
 def load_split(folder: str | Path, split: SplitName) -> Split:
-    """Load a split of a folder of shards; decoded at the first call, mapped from the scratch folder later.
+    """Load a split from a folder of shards. The first call decodes it; later calls map the decoded file.
 
     Raises:
-        ValueError: index.json is wrong, or a tar or an image is damaged; names file, key and reason.
+        ValueError: there is no such split, index.json is wrong, or a tar or an image is damaged; names the
+            file, the key and the reason.
         OSError: a file cannot be read or written.
     """
     if split not in SPLITS:
@@ -60,20 +61,19 @@ class Batches:
     """Shuffled batches of a split.
 
     The order of an epoch is the Philox permutation of (seed, epoch). With several ranks, rank r takes every
-    world-th image from the r-th on; each rank has as many images and steps as any other, so up to
-    `world - 1` images of an epoch are left out. Any step of any epoch can be reached at once: nothing is kept
-    between them.
+    world-th image, starting from image r. All ranks have equally many images and steps, so up to `world - 1`
+    images of an epoch are left out. There is no state between steps: any step of any epoch can come next.
 
     Args:
         split: the images.
         batch_size: images per step and rank.
         seed: of the order, 0 <= seed < 2^63.
-        device: where batches are wanted. A split of up to 2 GiB lives there as a whole.
-        drop_last: leave out a last batch with fewer images.
-        rank, world: number of this process among `world` processes.
+        device: the device of the batches. A split of up to 2 GiB is kept on an accelerator.
+        drop_last: leave out the last batch if it is smaller than the others.
+        rank, world: this process is number `rank` of `world` processes.
 
     Raises:
-        ValueError: there is no full batch in an epoch, or rank and world do not fit.
+        ValueError: an epoch has no full batch, or `rank` is not between 0 and `world - 1`.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Batches:
             )
         self._total, self._rank, self._world = len(split), rank, world
         self._batch_size, self._seed, self._drop_last = batch_size, seed, drop_last
-        # with its number: `cuda` alone equals no tensor's device
+        # with its number: the device "cuda" does not equal "cuda:0", the device of a tensor
         self._device = torch.empty(0, device=device).device
         resident = self._device.type != "cpu" and split.images.nbytes <= _RESIDENT_BYTES
         store = self._device if resident else torch.device("cpu")
@@ -110,10 +110,13 @@ class Batches:
     def epoch(
         self, epoch: int, start: int = 0
     ) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]]:
-        """The batches of an epoch from step `start` on.
+        """The batches of an epoch, from step `start` on.
 
         Yields:
             Images (uint8) and labels (int64), both on the device.
+
+        Raises:
+            ValueError: the epoch has fewer than `start` steps.
         """
         if not 0 <= start <= len(self):
             raise ValueError(f"start: given {start}, allowed: 0 to {len(self)}")
@@ -134,7 +137,7 @@ class Batches:
 
 
 def _shared(images: UInt8[np.ndarray, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """A tensor on the memory of a read-only array. It must never be written to."""
+    """A tensor that shares the memory of a read-only array. Never write to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(images)

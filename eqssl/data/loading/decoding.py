@@ -1,4 +1,4 @@
-"""Decode a split of a folder of shards once, check it on the way, and keep it as one array on disk."""
+"""Decode a split of a data set once, check it while reading, and keep it as one array on disk."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 def decoded(index: ShardIndex, split: SplitName) -> UInt8[np.memmap, "n c h w"]:
-    """The images of a split as a read-only memory map, decoded at the first call for these bytes.
+    """The images of a split as a read-only memory map. The first call for these shards decodes them.
 
-    The file lies in the scratch folder under the digest of index.json, so that other shards never share it.
-    Several processes may ask at once: one decodes, the others wait for it.
+    The file is in the scratch folder, named by the digest of index.json, so different shards never share it.
+    Several processes may call at once: one decodes and the others wait.
 
     Raises:
         ValueError: a tar is truncated, has another checksum than index.json states, or holds an image that
@@ -52,7 +52,7 @@ def decoded(index: ShardIndex, split: SplitName) -> UInt8[np.memmap, "n c h w"]:
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
-    """The array of an earlier call; None if there is none or it is not whole."""
+    """The array that an earlier call wrote; None if it is missing or not whole."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, FileNotFoundError):
@@ -63,7 +63,7 @@ def _opened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time in. Only time is at stake, so a file system without locks is no error."""
+    """Let in one process at a time. A file system without locks is no error: the work is then done twice."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         with suppress(OSError):
@@ -72,7 +72,7 @@ def _only_one(path: Path) -> Iterator[None]:
 
 
 def _write(index: ShardIndex, split: SplitName, shape: tuple[int, ...], path: Path) -> None:
-    # written in order, not through a memory map: a full disk is then an error, not a signal that kills
+    # not through a memory map: there a full disk would kill the process (SIGBUS) instead of raising an error
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -102,7 +102,7 @@ def _decoded_chunks(index: ShardIndex, split: SplitName) -> Iterator[UInt8[np.nd
 
 @contextmanager
 def _checked(path: Path, tar: Tar) -> Iterator[mmap]:
-    """The bytes of a tar, after its size and checksum were found right."""
+    """The bytes of a tar, once its size and its checksum are found to be right."""
     size = path.stat().st_size
     if size != tar.bytes:
         state = "is truncated" if size < tar.bytes else "is too long"

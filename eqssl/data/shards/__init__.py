@@ -1,1 +1,1 @@
-"""How images lie on disk: WebDataset tars, and the index that names what is in them."""
+"""How images are stored on disk: WebDataset tars, and an index of their contents."""

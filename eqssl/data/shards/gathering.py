@@ -1,4 +1,4 @@
-"""One pass over a source: every image checked, brought to its stored form and kept aside as PNG."""
+"""One pass over a source: check every image, bring it to its stored form and keep it as PNG."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from eqssl.data.views.disc import disc
 from eqssl.machine.live.progress import track
 
 _KEY = re.compile(r"[0-9a-z_-]+")
-# a longer name does not fit into a plain tar header
+# a longer key does not fit into a plain tar header
 _LONGEST_KEY = 96
 
 
 class Gathered:
-    """The stored images of a data set: PNG files in one unnamed temporary file, the rest in memory.
+    """The stored images of a data set: PNG data in one unnamed temporary file, the rest in memory.
 
     Attributes:
         keys, labels, splits: one entry per image, in the source's order.
@@ -49,7 +49,7 @@ class Gathered:
         """Check an image, bring it to its stored form and keep it.
 
         Raises:
-            ValueError: the key, the label or the shape is wrong; the message names the data set and the key.
+            ValueError: the key, the label or the shape is wrong; names the data set and the key.
         """
         self._check(sample)
         image = stored_form(sample, self._job.data)
@@ -74,7 +74,7 @@ class Gathered:
         self._squares.append((values**2).sum(0).tolist())
 
     def png(self, i: int) -> bytes:
-        """The PNG file of image number i."""
+        """The PNG data of image number i."""
         offset, size = self._places[i]
         self._spool.seek(offset)
         return self._spool.read(size)
@@ -82,10 +82,10 @@ class Gathered:
     def mean_std(self, chosen: Int[np.ndarray, " n"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel of the chosen images, inside the disc, scaled to [0, 1].
 
-        The sums are of integers, so that the order of the images does not matter.
+        Sums are sums of integers, so the order of the images does not matter.
 
         Raises:
-            ValueError: a channel has one value throughout.
+            ValueError: all pixels of a channel have the same value.
         """
         pixels = len(chosen) * int(disc(self.shape[1]).sum())
         sums, squares = (np.array(values)[chosen].sum(0) for values in (self._sums, self._squares))
@@ -117,7 +117,7 @@ class Gathered:
 
 @contextmanager
 def gather(source: Source, job: ShardJob, folder: Path) -> Iterator[Gathered]:
-    """Read the whole source; the images' bytes wait in a file in `folder` that vanishes by itself."""
+    """Read the whole source. PNG data is kept in an unnamed file in `folder`, which vanishes at the end."""
     with naming(folder), tempfile.TemporaryFile(dir=folder) as spool:
         images = Gathered(job, len(source.classes), spool)
         splits: tuple[SourceSplit, ...] = ("train", "test")
@@ -130,7 +130,7 @@ def gather(source: Source, job: ShardJob, folder: Path) -> Iterator[Gathered]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an error of the disk that names no file (a full disk, for instance) name this one."""
+    """Add this path to an `OSError` that names no file, such as that of a full disk."""
     try:
         yield
     except OSError as error:

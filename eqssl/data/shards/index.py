@@ -1,4 +1,4 @@
-"""index.json: what a folder of shards holds, and where each image lies."""
+"""index.json: the contents of a folder of shards, and the position of every image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INDEX_FILE = "index.json"
 
 
 class Tar(Settings):
-    """One tar: its file name, its split, the SHA-256 of its bytes, how many images it has, its size."""
+    """One tar: file name, split, SHA-256, number of images, size in bytes."""
 
     name: str
     split: SplitName
@@ -37,7 +37,7 @@ class Columns(Settings):
         keys: names.
         labels: indices into the classes.
         tar: index into the list of tars.
-        offset, size: where the PNG file lies in the tar, in bytes.
+        offset, size: position and length of the PNG file in the tar, in bytes.
     """
 
     keys: tuple[str, ...]
@@ -51,19 +51,19 @@ class Columns(Settings):
 
 
 class ShardIndex(Settings):
-    """The content of index.json.
+    """The contents of index.json.
 
     Attributes:
-        schema_version: of this file's layout.
+        schema_version: version of the layout of this file.
         dataset: name of the data set in params.yaml.
         origin, licence: of the images, in words.
         classes: names, in the order of the labels.
         image_shape: (channels, height, width) of every image.
-        mean, std: per channel, of the training images' pixels inside the inscribed disc, scaled to [0, 1].
-        version: of the eqssl that wrote the shards.
+        mean, std: per channel, over pixels of the training images inside the disc, scaled to [0, 1].
+        version: version of eqssl that wrote the shards.
         job: the `ShardJob` that made them, as plain values.
-        tars: every tar, in the order that `Columns.tar` counts.
-        splits: "train", "val", "test" and their images.
+        tars: all tars; `Columns.tar` is an index into them.
+        splits: the images of "train", "val" and "test".
     """
 
     schema_version: Literal[1] = 1
@@ -83,12 +83,12 @@ class ShardIndex(Settings):
 
     @property
     def folder(self) -> Path:
-        """The folder that the index was loaded from; the tars lie beside it."""
+        """The folder that the index was loaded from, which also holds the tars."""
         return self._folder
 
     @property
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of index.json, which holds those of the tars: it names the data set's bytes."""
+        """Hexadecimal SHA-256 of index.json, which holds those of the tars, so it identifies all bytes."""
         return self._digest
 
     @model_validator(mode="after")
@@ -117,7 +117,7 @@ class ShardIndex(Settings):
         """Read an index.json, or the one in a folder.
 
         Raises:
-            ValueError: the file is not an index of this version; the message names it.
+            ValueError: the file is not an index of this version; names the file.
             OSError: it cannot be read.
         """
         path = Path(path)
@@ -133,7 +133,7 @@ class ShardIndex(Settings):
         return index
 
     def write(self, folder: str | Path) -> None:
-        """Write index.json into a folder, one line for each entry: a column has one number per image."""
+        """Write index.json into a folder, with one line per entry, since columns are long."""
         entries = sorted(self.plain().items())
         lines = [f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in entries]
         write_text(Path(folder) / INDEX_FILE, "{\n" + ",\n".join(lines) + "\n}\n")

@@ -1,4 +1,4 @@
-"""The form in which every image is stored: square, resized, turned where asked, cut to the inscribed disc."""
+"""The form in which images are stored: square, resized, turned if asked, cut to the inscribed disc."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eqssl.data.views.disc import disc
 
 
 def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndarray, "s s c"]:
-    """Cut the largest centred square, then resize it to `size` pixels, with antialiasing, when given."""
+    """Cut out the largest centred square and, if `size` is given, resize it with antialiasing."""
     height, width, channels = image.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -25,7 +25,7 @@ def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndar
 
 
 def stored_form(sample: Sample, settings: SourceSettings) -> UInt8[np.ndarray, "s s c"]:
-    """The image as it is stored: square, resized, turned by its own angle if asked, cut to the disc."""
+    """The stored form of an image: square, resized, turned by its own angle if asked, cut to the disc."""
     image = square(sample.image, settings.size)
     if settings.turned:
         image = turned(image, stored_angle(sample.split, sample.index))

@@ -7,21 +7,21 @@ from jaxtyping import UInt8
 
 from eqssl.data.sources.base import SourceSplit
 
-# One stream of random numbers for each split, so that training and test image 7 are turned differently.
+# Each split has its own random numbers, so that training image 7 and test image 7 have different angles.
 _SALT: dict[SourceSplit, int] = {"train": 20260101, "test": 20260102}
 
 
 def stored_angle(split: SourceSplit, index: int) -> float:
-    """The angle in degrees, uniform in [0, 360), of the image with this number in its split.
+    """The angle of an image in degrees, uniform in [0, 360), from its split and its number there.
 
-    It depends on nothing else: not on the other images, their number or their order.
+    It does not depend on the other images, their number or their order.
     """
     return 360.0 * float(np.random.Generator(np.random.Philox(key=[_SALT[split], index])).random())
 
 
 def turned(image: UInt8[np.ndarray, "s s c"], degrees: float) -> UInt8[np.ndarray, "s s c"]:
-    """Turn a square image counter-clockwise about its centre; bilinear, zeros outside, rounded."""
-    # loading it takes a second, and whoever only reads shards turns nothing
+    """Turn a square image counter-clockwise about its centre: bilinear, zeros outside, rounded."""
+    # torch takes a second to load, and reading shards does not need it
     import torch
 
     from eqssl.symmetry.turning import turn

@@ -1,4 +1,4 @@
-"""Where the members of a plain tar begin, read from its headers without extracting anything."""
+"""Where the members of a plain tar begin, read from its headers without extraction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLOCK = 512
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name, where its bytes begin, how many they are."""
+    """A file in a tar: its name, the offset of its bytes, and their number."""
 
     name: str
     offset: int
@@ -22,7 +22,7 @@ def members(path: str | Path) -> Iterator[Member]:
     """The members of an uncompressed USTAR file, in order.
 
     Raises:
-        ValueError: the file is cut off, or has entries other than plain files with short names.
+        ValueError: the file is truncated, or has entries other than plain files with short names.
     """
     path = Path(path)
     if path.stat().st_size < _BLOCK:

@@ -25,21 +25,21 @@ Order = Int[np.ndarray, " n"]
 
 
 def write_shards(job: ShardJob, out: str | Path) -> None:
-    """Write the data set of a job as `{split}-{number:05d}.tar` and index.json into a folder.
+    """Write the data set of a job into a folder, as `{split}-{number:05d}.tar` and index.json.
 
-    Every image is stored square, resized and turned as `job.data` says, cut to the inscribed disc, as
-    `KEY.png` beside its label `KEY.cls`. Equal jobs on equal sources give equal bytes. index.json is written
-    last; when anything fails, nothing that this call wrote stays.
+    Every image is cut to a square, resized and turned as `job.data` says, cut to the inscribed disc and
+    stored as `KEY.png` beside its label `KEY.cls`. Equal jobs on equal sources give equal bytes. index.json
+    is written last. If anything fails, everything that this call wrote is removed.
 
     Raises:
-        ValueError: names the file or data set, the key and the reason.
+        ValueError: an image, a label or a setting is wrong; names the data set, the key and the reason.
         OSError: a file cannot be read or written.
     """
     write_source(open_source(job.data), job, out)
 
 
 def write_source(source: Source, job: ShardJob, out: str | Path) -> None:
-    """`write_shards` for a source that is already open."""
+    """Like `write_shards`, for a source that is already open."""
     out = Path(out)
     created = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -57,15 +57,15 @@ def write_source(source: Source, job: ShardJob, out: str | Path) -> None:
         for path in written:
             path.unlink(missing_ok=True)
         if created:
-            with suppress(OSError):  # another process may have put something there meanwhile
+            with suppress(OSError):  # another process may have written into it
                 out.rmdir()
         raise
 
 
 def validation_part(keys: Sequence[str], labels: Sequence[int], share: float) -> set[int]:
-    """Choose the validation images among training images: stratified, and by nothing but keys.
+    """Choose the validation images among the training images, class by class, by their keys alone.
 
-    Of the n images of each class, the round(share * n) whose keys have the smallest SHA-256.
+    Of the n images of a class, those with the round(share * n) smallest SHA-256 hashes of their keys.
 
     Returns:
         Positions in `keys`.
@@ -89,7 +89,7 @@ def _check_classes(images: Gathered, classes: Sequence[str], dataset: str) -> No
 
 
 def _plan(images: Gathered, job: ShardJob) -> Iterator[tuple[str, tuple[SplitName, Order]]]:
-    """Which images go into which tar: shuffled once, parts of equal size."""
+    """Which images go into which tar: each split is shuffled once and divided into equal parts."""
     train = [i for i, split in enumerate(images.splits) if split == "train"]
     keys, labels = [images.keys[i] for i in train], [images.labels[i] for i in train]
     validation = validation_part(keys, labels, job.shards.validation)
@@ -120,7 +120,7 @@ def _write_tar(path: Path, images: Gathered, order: Order) -> None:
         naming(path),
         atomic(path) as temporary,
         temporary.open("wb") as file,
-        # an integer mtime: None makes every run differ, and a float doubles the tar with PAX headers
+        # an integer mtime: with None every run differs, with a float PAX headers double the size of the tar
         TarWriter(file, encoder=False, mtime=0) as tar,
     ):
         for i in order:

@@ -1,4 +1,4 @@
-"""Sources of labelled images. A new one is a file in this folder and a class in `eqssl/config/sources.py`."""
+"""Sources of labelled images. A new source is a file here and a class in `eqssl/config/sources.py`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def open_source(settings: SourceSettings) -> Source:
     """Open the source that an entry of the table `datasets` describes.
 
     Raises:
-        ValueError: its files are not right.
-        OSError: a file cannot be found or read.
+        ValueError: a file is missing, damaged or of the wrong form; names it.
+        OSError: a file cannot be read.
     """
     source: Source = settings.imported()(settings)
     return source

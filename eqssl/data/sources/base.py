@@ -1,4 +1,4 @@
-"""What a source of images gives."""
+"""What a source of images provides."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Sample:
     """One labelled image.
 
     Attributes:
-        key: its name, unique in the data set; digits, lower-case letters, `_` and `-`. A dot would split
-            the name in a WebDataset tar.
-        image: gray (one channel) or RGB (three).
+        key: its name, unique in the data set: digits, lower-case letters, `_` and `-`. (In a WebDataset tar,
+            a dot would end the name.)
+        image: gray (one channel) or RGB (three channels).
         label: index into the source's classes.
-        split: the source's own split.
-        index: number of the image in its split at the source. It alone decides by which angle a turned data
-            set turns the image, so a part of a data set keeps the angles of the whole.
+        split: the split at the source.
+        index: number of the image in its split at the source. The split and this number decide the angle in a
+            turned data set, so a subset of a data set has the same angles as the whole.
     """
 
     key: str
@@ -34,12 +34,12 @@ class Sample:
 
 
 class Source(Protocol):
-    """A data set as its publisher gives it, with a training and a test split.
+    """A data set as published, with a training and a test split.
 
     Attributes:
         classes: names of the classes, in the order of the labels.
         licence: the licence of the images, in words.
-        origin: where the images came from, in words.
+        origin: where the images come from, in words.
     """
 
     classes: tuple[str, ...]
@@ -47,7 +47,7 @@ class Source(Protocol):
     origin: str
 
     def count(self, split: SourceSplit) -> int:
-        """Number of images of a split."""
+        """Number of images in a split."""
         ...
 
     def samples(self, split: SourceSplit) -> Iterator[Sample]:

@@ -34,7 +34,7 @@ _FILES: dict[SourceSplit, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# number of each embedded training image in the whole training split
+# the position of each embedded training image in the whole training split
 NUMBERS = "train-numbers-idx1-int"
 
 # SHA-256 of the uncompressed IDX files
@@ -53,7 +53,7 @@ EMBEDDED_SHA256 = {
 
 
 class _Arrays:
-    """Images and labels of both splits in memory; the whole set takes 55 MB."""
+    """Images and labels of both splits, in memory; the whole data set takes 55 MB."""
 
     classes = CLASSES
     licence = LICENCE
@@ -66,7 +66,7 @@ class _Arrays:
         ] = {}
 
     def count(self, split: SourceSplit) -> int:
-        """Number of images of a split."""
+        """Number of images in a split."""
         return len(self._splits[split][1])
 
     def samples(self, split: SourceSplit) -> Iterator[Sample]:
@@ -76,10 +76,10 @@ class _Arrays:
 
 
 class FashionMnist(_Arrays):
-    """All 60,000 training and 10,000 test images, from `settings.path` or else from Debian's package.
+    """All 60,000 training and 10,000 test images, from `settings.path` or from Debian's package.
 
     Raises:
-        ValueError: a file is missing from both places, or is not the one that its publisher gave out.
+        ValueError: a file is in neither place, or is not the published one.
     """
 
     origin = "Fashion-MNIST, all 60,000 training and 10,000 test images"
@@ -107,10 +107,9 @@ class FashionMnist(_Arrays):
 
 
 class FashionMnistSample(_Arrays):
-    """The part that comes with eqssl: 1,000 training images of each class, and all 10,000 test images.
+    """The sample that comes with eqssl: the first 1,000 training images of each class, and all test images.
 
-    The training images are the first 1,000 of each class. They keep the keys of the whole set.
-    `tools/embed_fashion_mnist.py` made the files.
+    The images have the same keys as in the whole data set. `tools/embed_fashion_mnist.py` wrote the files.
 
     Raises:
         ValueError: a file is damaged.

@@ -1,4 +1,4 @@
-"""Reader of IDX, the format of MNIST and its relatives (LeCun, Cortes, Burges: the MNIST database)."""
+"""Reader of IDX files, the format of MNIST (LeCun, Cortes, Burges: the MNIST database)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
 
     Args:
         path: the file.
-        sha256: hexadecimal SHA-256 of the *uncompressed* bytes, since distributions compress them anew.
+        sha256: hexadecimal SHA-256 of the *uncompressed* bytes, because distributions recompress the files.
 
     Returns:
-        The array, in the machine's byte order, with the dimensions that the header states.
+        The array, in native byte order, with the dimensions given in the header.
 
     Raises:
-        ValueError: the file is damaged, is not IDX, or has another checksum; the message names it.
+        ValueError: the file is damaged, is not an IDX file, or has another checksum; names the file.
         OSError: the file cannot be read.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""A folder of Parquet files with an image column, as the Hugging Face hub lays data sets out."""
+"""A folder of Parquet files with an image column, the layout of data sets on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ROWS = 64  # read at a time: images can be large
 class ParquetFolder:
     """Files `train*.parquet` and `test*.parquet` in the folder `settings.path`, read a few rows at a time.
 
-    `settings.image_column` holds encoded images: binary, or struct<bytes, path> whose bytes are set.
-    `settings.label_column` holds integers from 0. The names of the classes come from the Hugging Face
-    metadata of the schema; without it, the classes are called by their numbers. Keys are `train-00000017`:
-    the split and the row, counted through the files in the order of their names.
+    `settings.image_column` holds encoded images: binary, or struct<bytes, path> with bytes in every row.
+    `settings.label_column` holds integers from 0. Class names come from the Hugging Face metadata of the
+    schema; without it, classes are named by their numbers. A key, such as `train-00000017`, is the split and
+    the row, counted across the files in the order of their names.
 
     Raises:
         ValueError: a file or a column is missing, or a column is of another type.
@@ -43,14 +43,14 @@ class ParquetFolder:
         self.classes = self._named_classes() or self._numbered_classes()
 
     def count(self, split: SourceSplit) -> int:
-        """Number of rows of a split."""
+        """Number of rows in a split."""
         return self._rows[split]
 
     def samples(self, split: SourceSplit) -> Iterator[Sample]:
-        """The images of a split in the order of the files' names and rows.
+        """The images of a split, in the order of file names and rows.
 
         Raises:
-            ValueError: names the file, the row, the key and the reason.
+            ValueError: a row has no label, no image or a damaged one; names the file, row, key and reason.
         """
         index = 0
         for file in self._files[split]:
@@ -76,7 +76,7 @@ class ParquetFolder:
         return files
 
     def _checked(self, file: Path) -> int:
-        """Number of rows of a file that has the two columns, with the right types."""
+        """Number of rows of a file, once both columns are found and have the right types."""
         with _reading(file), pq.ParquetFile(file) as parquet:
             schema, rows = parquet.schema_arrow, int(parquet.metadata.num_rows)
         for column in (self._image, self._label):
@@ -98,7 +98,7 @@ class ParquetFolder:
         for batch in self._batches(file, [self._image, self._label]):
             images = batch.column(self._image)
             if pa.types.is_struct(images.type):
-                images = pc.struct_field(images, "bytes")  # unlike .field, it heeds a null struct
+                images = pc.struct_field(images, "bytes")  # null where the struct is null, unlike .field
             yield from zip(images.to_pylist(), batch.column(self._label).to_pylist(), strict=True)
 
     @staticmethod
@@ -129,7 +129,7 @@ class ParquetFolder:
             for file in files:
                 for batch in self._batches(file, [self._label], 65536):
                     largest = max(largest, pc.max(batch.column(0)).as_py() or 0)
-        # more classes than images: some class is empty, and its number is no index
+        # with more classes than images, some class is empty: the label is not a class number
         if largest >= sum(self._rows.values()):
             raise ValueError(
                 f"{self._files['train'][0].parent}: label {largest} is larger than the number of rows"
@@ -139,7 +139,7 @@ class ParquetFolder:
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Turn pyarrow's errors into one line that names the file."""
+    """Raise pyarrow's errors as one line that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

@@ -1,4 +1,4 @@
-"""Views of images: random ones for training, and the form in which every encoder takes them."""
+"""Random views of images for training, and the normalisation that every encoder expects."""
 
 from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.data.views.random_view import random_view

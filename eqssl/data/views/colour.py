@@ -1,9 +1,8 @@
-"""Changes of brightness and colour, each image by its own amounts, and Gaussian blur.
+"""Changes of brightness and colour, by different amounts for each image, and Gaussian blur.
 
-Brightness, contrast, saturation, hue and the loss of colour are all linear in the channels, so that one
-3 x 3 matrix and one offset for each image do all of them. Hue and saturation act in YIQ (NTSC, 1953), where
-they are a rotation and a scaling of the plane (I, Q) and brightness Y is left alone; torchvision and kornia
-go through HSV instead, which gives slightly other colours.
+Brightness, contrast, saturation, hue and grayscale are all linear in the channels, so one 3 x 3 matrix and
+one offset per image do all of them. Saturation and hue act in YIQ (NTSC, 1953), where they scale and rotate
+the plane (I, Q) and leave the luma Y alone. torchvision and kornia use HSV, with slightly different colours.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ class ColourChange(NamedTuple):
     """How the colours of each image of a batch change.
 
     Attributes:
-        brightness: factor on all values; 1 leaves them.
-        contrast: factor on the difference from the mean luma of the brightened image; 1 leaves them.
-        saturation: factor on the colour of images with 3 channels; 1 leaves it, 0 is gray.
-        hue: share of a full circle by which the colour of images with 3 channels turns; 0 leaves it.
+        brightness: factor on all values; 1 changes nothing.
+        contrast: factor on the difference from the mean luma of the brightened image; 1 changes nothing.
+        saturation: factor on the colour of images with 3 channels; 1 changes nothing, 0 gives gray.
+        hue: rotation of the colour of images with 3 channels, as a share of a full circle.
     """
 
     brightness: Float[Tensor, " b"]
@@ -40,9 +39,9 @@ class ColourChange(NamedTuple):
 def change_colours(images: Float[Tensor, "b c h w"], change: ColourChange) -> Float[Tensor, "b c h w"]:
     """Change brightness, then contrast, then saturation and hue; clip to [0, 1] once, at the end.
 
-    With x the image, m its mean luma (the mean over the channels unless there are 3) and T the matrix of
-    saturation and hue: `clip(contrast * brightness * T x + (1 - contrast) * brightness * m)`. T leaves gray
-    alone, so that the order of contrast and T does not matter.
+    The result is `clip(contrast * brightness * T x + (1 - contrast) * brightness * m)`, where x is the image,
+    m its mean luma (the mean over all channels unless there are 3) and T the matrix of saturation and hue. T
+    does not change gray, so the order of contrast and T does not matter.
     """
     gain = change.brightness * change.contrast
     if images.shape[1] == 3:
@@ -62,13 +61,13 @@ def change_colours(images: Float[Tensor, "b c h w"], change: ColourChange) -> Fl
 def blur(
     images: Float[Tensor, "b c h w"], sigma: Float[Tensor, " b"], radius: int, on: Bool[Tensor, " b"]
 ) -> Float[Tensor, "b c h w"]:
-    """Blur the images where `on` by a Gaussian of `2 radius + 1` taps each way, reflected at the border.
+    """Blur some images by a Gaussian of `2 radius + 1` taps along each axis, reflecting at the border.
 
     Args:
-        images: any channels.
+        images: with any number of channels.
         sigma: standard deviation for each image, in pixels, above 0.
-        radius: of the kernel in pixels, below the side of the image.
-        on: which images; the others come back as they are.
+        radius: of the kernel in pixels, less than the side of the image.
+        on: which images to blur; the others are returned as they are.
     """
     taps = torch.arange(radius + 1, device=images.device)
     weights = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
@@ -81,15 +80,15 @@ def blur(
 
 
 def blur_radius(side: int) -> int:
-    """Radius of the blur of SimCLR: the kernel is about a tenth of the image wide, at least 3 pixels."""
+    """Radius of SimCLR's blur: the kernel is about a tenth of the image wide, and at least 3 pixels."""
     return max(1, side // 20)
 
 
 def _convolve_symmetric(
     padded: Float[Tensor, "b c h w"], weights: Float[Tensor, "b taps"], axis: int
 ) -> Tensor:
-    """Convolve along `axis` by a symmetric kernel whose half, centre first, is `weights`."""
-    # Shifted sums, not a grouped convolution: one group for each image and channel is slow on every device.
+    """Convolve along `axis` with a symmetric kernel; `weights` is its half from the centre outwards."""
+    # Sums of shifted images: a convolution with a group for each image and channel is slow on every device.
     radius = weights.shape[1] - 1
     length = padded.shape[axis] - 2 * radius
     half = weights[:, :, None, None, None]
@@ -109,11 +108,11 @@ def _colour_matrix(saturation: Float[Tensor, " b"], hue: Float[Tensor, " b"]) ->
 
 @lru_cache(maxsize=16)
 def _colour_constants(device: torch.device) -> Float[Tensor, "3 3 3"]:
-    """Three matrices on RGB: keep the luma alone, keep the colour alone, turn the colour by 90 degrees."""
+    """Three matrices on RGB: the luma alone, the colour alone, the colour turned by 90 degrees."""
     back = np.linalg.inv(YIQ)
     luma = np.tile(YIQ[0], (3, 1))
     turned = back @ np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ YIQ
-    # Outside inference mode, or the cached tensor could never take part in a gradient.
+    # Outside inference mode: a cached inference tensor could not be used where gradients are computed.
     with torch.inference_mode(False):
         constants = np.stack([luma, np.eye(3) - luma, turned])
         return torch.tensor(constants, dtype=torch.float32, device=device)

@@ -1,4 +1,4 @@
-"""The disc inscribed in a square image: the part that no turn about the centre moves out of the image."""
+"""The disc inscribed in a square image: the part that stays in the image when it is turned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 @lru_cache(maxsize=32)
 def disc(size: int) -> Bool[np.ndarray, "size size"]:
-    """Mask of the pixels that are kept: (r - m)^2 + (c - m)^2 <= (size / 2)^2 with m = (size - 1) / 2.
+    """Mask of the pixels inside: (r - m)^2 + (c - m)^2 <= (size / 2)^2 with m = (size - 1) / 2.
 
     The array is shared and read-only.
     """

@@ -1,4 +1,4 @@
-"""What every image goes through before an encoder sees it: the inscribed disc, then mean and deviation."""
+"""What is done to every image before an encoder sees it: cut to the disc, then normalise each channel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from eqssl.data.views.disc import disc
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Float[Tensor, "b c h w"]:
-    """Subtract each channel's mean and divide by its deviation: what every encoder takes.
+    """Subtract each channel's mean and divide by its standard deviation: the input of every encoder.
 
     Args:
         images: (b, c, h, w), uint8, or floating point in [0, 1].
-        mean: of each channel, on the scale [0, 1].
+        mean: mean of each channel, on the scale [0, 1].
         std: standard deviation of each channel, on the scale [0, 1].
 
     Raises:
-        ValueError: if the channels do not match.
+        ValueError: if `images`, `mean` and `std` differ in the number of channels.
     """
     if images.ndim != 4 or not images.shape[1] == len(mean) == len(std):
         raise ValueError(
@@ -47,8 +47,8 @@ def cut_disc(images: Tensor) -> Tensor:
     return images * _inside(images.shape[-1], images.device).to(images.dtype)
 
 
-# The caches keep constants on the device, because making them copies from the host on every call. They are
-# made outside inference mode, or they could never take part in a gradient.
+# The constants are cached on the device, because making them copies from the host on every call. They are
+# made outside inference mode: inference tensors could not be used where gradients are computed.
 
 
 @lru_cache(maxsize=64)
@@ -61,7 +61,7 @@ def _inside(side: int, device: torch.device) -> Bool[Tensor, "s s"]:
 def _normalisation(
     mean: tuple[float, ...], std: tuple[float, ...], top: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Factor and summand of each channel, for images whose largest value is `top`."""
+    """Factor and offset of each channel, for images whose largest value is `top`."""
     with torch.inference_mode(False):
         centre, deviation = torch.tensor([mean, std], dtype=torch.float64).view(2, 1, -1, 1, 1)
         scale, shift = 1 / (top * deviation), -centre / deviation

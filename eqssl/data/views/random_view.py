@@ -1,32 +1,33 @@
-r"""Random views of a batch of images, on the images' own device, each image by its own random numbers.
+r"""Random views of a batch of images, drawn on the images' own device, independently for each image.
 
-The distribution of `random_view`, in this order:
+`random_view` does the following, in this order:
 
-1. *Turn.* `angle`: a mirroring with probability 1/2, then a turn by an angle uniform in [0, 360) degrees;
-   that is a uniform element of O(2). `grid`: a uniform element of D4, the eight symmetries of a square.
-   `none`: neither a mirroring nor a turn.
-2. *Crop.* The share `a` of the turned image's square is uniform in `crop_scale`; the ratio of width to height
-   is uniform in its logarithm over the part of `crop_ratio` for which the box fits into the square, which is
-   [a, 1/a]; the place of the box is uniform. No box is drawn again or cut off, so that the shares are exactly
-   uniform (torchvision draws until a box fits, which favours small ones). If no ratio of `crop_ratio` fits,
-   the box has the nearest ratio that does. Turn and crop are one bilinear resampling, with zeros outside, to
-   the size of the image or to another one. To the size of the image it never shrinks, so that nothing needs
-   smoothing. To a smaller one it may: bilinear samples leave no pixel out as long as they lie at most two
-   pixels apart. Where the largest box of `crop_scale` and `crop_ratio` would put them further apart, a view
-   is sampled k times as finely, with k the smallest number that brings them within one pixel, and each of
-   its pixels is the mean of k x k samples.
-3. *Colours*, with probability `jitter`: a factor on the brightness, uniform in 1 - brightness to
-   1 + brightness; the same for the contrast about the mean luma of the image and, with 3 channels, for the
-   saturation; and a turn of the hue, uniform in [-hue, hue] of a full circle (`eqssl.data.views.colour`).
-   With 3 channels the colour is dropped with probability `grayscale`, whether or not the colours changed.
-   Values are clipped to [0, 1].
-4. *Blur*, with probability `blur`: a Gaussian of deviation uniform in [0.1, 2] pixels, its kernel a tenth of
-   the view wide (Chen et al. 2020, appendix A).
+1. *Turn.* `angle`: a uniform element of O(2), that is a reflection with probability 1/2, then a turn by an
+   angle uniform in [0, 360) degrees. `grid`: a uniform element of D4, the eight symmetries of a square.
+   `none`: neither.
+2. *Crop.* The area `a` of the crop, as a share of the turned image's square, is uniform in `crop_scale`. A
+   box of that area fits into the square if its ratio of width to height is in [a, 1/a]. The logarithm of
+   the ratio is uniform over the part of `crop_ratio` that fits, and the position of the box is uniform over
+   the square. No box is drawn again or cut off, so the areas are exactly uniform (torchvision redraws until
+   a box fits, which favours small boxes). If no ratio of `crop_ratio` fits, the box has the nearest ratio
+   that does. Turn and crop are one bilinear resampling, with zeros outside, to the size of the image or to
+   another size. A view as large as the image never shrinks the box, so nothing needs smoothing. A smaller
+   view may. Bilinear samples leave out no pixel as long as they are at most two pixels apart. If the
+   largest box that the settings allow would put them further apart, a view is sampled k times as finely,
+   where k is the smallest number that brings samples within one pixel, and each pixel of the view is the
+   mean of k x k samples.
+3. *Colours*, with probability `jitter`: the brightness is multiplied by a factor uniform in [1 -
+   brightness, 1 + brightness], and so are the contrast about the mean luma and, with 3 channels, the
+   saturation. With 3 channels the hue is rotated by a share of a full circle, uniform in [-hue, hue]
+   (`eqssl.data.views.colour`). Independently, images with 3 channels become gray with probability
+   `grayscale`. Values are clipped to [0, 1].
+4. *Blur*, with probability `blur`: a Gaussian with a standard deviation uniform in [0.1, 2] pixels and a
+   kernel a tenth of the view wide (Chen et al. 2020, appendix A).
 5. Everything outside the inscribed disc is set to 0.
 
-Since the turn comes first, views under `grid` and `angle` of an image and of that image turned by an element
-of D4 have the same distribution. Each image takes the same count of random numbers whatever the settings, so
-that switching the blur off, say, leaves the crops as they were.
+Because the turn comes first, an image and the same image turned by an element of D4 have views of the same
+distribution under `grid` and `angle`. Every image uses equally many random numbers whatever the settings,
+so switching off the blur, for example, does not change the crops.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ BLUR_SIGMA = (0.1, 2.0)
 
 
 class _Draws(NamedTuple):
-    """Uniform random numbers in [0, 1), one of each for every image."""
+    """Uniform random numbers in [0, 1), one of each kind per image."""
 
     area: Tensor
     ratio: Tensor
@@ -74,7 +75,7 @@ def random_view(
     generator: torch.Generator,
     size: int | None = None,
 ) -> Float[Tensor, "b c size size"]:
-    """Draw one view of each image; the module describes the distribution.
+    """Draw one view of each image. The docstring of the module describes the distribution.
 
     Args:
         images: square, uint8 (or floating point in [0, 1]).
@@ -93,7 +94,7 @@ def random_view(
     side = images.shape[-1] if size is None else size
     if side < 1:
         raise ValueError(f"size of a view: given {size}, allowed: at least 1")
-    # Under autocast the small matrices would be rounded to bfloat16, and a pixel would land beside its place.
+    # Autocast would round the small matrices to bfloat16, and pixels would land in the wrong places.
     with torch.autocast(images.device.type, enabled=False):
         numbers = torch.rand((len(images), len(_Draws._fields)), generator=generator, device=images.device)
         draws = _Draws(*numbers.unbind(1))
@@ -113,15 +114,15 @@ def random_view(
 
 
 def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
-    """How many samples along each axis a pixel of a view is the mean of.
+    """How many samples along each axis are averaged for a pixel of a view.
 
-    One, if samples of the largest box lie at most two pixels of the image apart; else so many that they lie
-    at most one apart.
+    One, if the samples of the largest box are at most two pixels of the image apart; else as many as bring
+    them within one pixel.
 
     Args:
-        side: of the image.
-        size: of the view.
-        settings: its distribution.
+        side: side of the image in pixels.
+        size: side of the view in pixels.
+        settings: the distribution of the view.
     """
     area, (narrow, wide) = settings.crop_scale[1], settings.crop_ratio
     longest = min(1.0, math.sqrt(area * max(wide, 1 / narrow)))  # in shares of the image's side
@@ -130,7 +131,7 @@ def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
 
 
 def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
-    """Turns in degrees, and which images are mirrored."""
+    """The turns in degrees, and which images are mirrored first."""
     if settings.turn == "none":
         return torch.zeros_like(draws.turn), torch.zeros_like(draws.mirror, dtype=torch.bool)
     degrees = 90 * torch.floor(4 * draws.turn) if settings.turn == "grid" else 360 * draws.turn
@@ -138,7 +139,7 @@ def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
 
 
 def _draw_boxes(settings: ViewSettings, draws: _Draws) -> Float[Tensor, "b 4"]:
-    """Boxes as `sampling_matrices` takes them."""
+    """The crops, as `sampling_matrices` takes them."""
     low, high = settings.crop_scale
     area = low + (high - low) * draws.area
     narrow, wide = (math.log(ratio) for ratio in settings.crop_ratio)

@@ -1,1 +1,1 @@
-"""What a person sees of a run: how far each job is, and how far all of them are."""
+"""The display of a run: the progress of each job and of all jobs together."""

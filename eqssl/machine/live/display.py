@@ -1,4 +1,4 @@
-"""A run as a person sees it: one display on a terminal, plain lines elsewhere."""
+"""Two displays of a run: a live one on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from eqssl.machine.live.progress import duration
 from eqssl.machine.live.state import Job, Run
 
 REFRESHES = 2
-"""How often in a second the display is drawn anew."""
+"""How many times per second the display is redrawn."""
 LINE_SECONDS = 30.0
-"""Time between two plain lines that say how far the running jobs are."""
+"""Time between two reports of the running jobs in plain lines."""
 
 
 def header(run: Run) -> str:
-    """Jobs and cells done, time spent and time left, in one line."""
+    """One line with jobs done, cells done, time spent and time left."""
     done, cells = run.cells
     left = run.seconds_left()
     parts = [
@@ -35,7 +35,7 @@ def header(run: Run) -> str:
 
 
 def failure(job: Job) -> str:
-    """A failed job in one line: what, why, and where its log is."""
+    """One line about a failed job: which job, why, and the path of its log."""
     return f"{job.title} failed: {job.last_words()}" + (f" ({job.log})" if job.log else "")
 
 
@@ -57,11 +57,11 @@ def render(run: Run) -> RenderableType:
 
 
 class TerminalDisplay:
-    """One live display; messages appear above it, and it leaves nothing behind.
+    """A live display. Messages appear above it, and it vanishes at the end.
 
     Args:
-        run: what it shows.
-        console: of standard error.
+        run: the run to show.
+        console: the console of standard error.
     """
 
     def __init__(self, run: Run, console: Console) -> None:
@@ -69,7 +69,7 @@ class TerminalDisplay:
         self._live: Live | None = None
 
     def begin(self) -> None:
-        """Show it from now on."""
+        """Start to show it."""
         if self._live is None:
             picture: Callable[[], RenderableType] = lambda: render(self._run)  # noqa: E731 (it is typed)
             self._live = Live(
@@ -83,17 +83,17 @@ class TerminalDisplay:
             self._live.start()
 
     def say(self, text: str, style: str | None = None) -> None:
-        """A message above the display."""
+        """Print a message above the display."""
         self._console.print(Text(text, style=style or ""), soft_wrap=True)
 
     def started(self, job: Job) -> None:
-        """The display shows running jobs by itself."""
+        """Do nothing: the display shows running jobs anyway."""
 
     def finished(self, job: Job) -> None:
-        """The header counts it."""
+        """Do nothing: the header counts finished jobs."""
 
     def end(self) -> None:
-        """Take it away."""
+        """Remove it."""
         if self._live is not None:
             live, self._live = self._live, None
             live.stop()
@@ -103,8 +103,8 @@ class PlainLines:
     """One line for each finished job, and every half minute one for each running job.
 
     Args:
-        run: what they tell.
-        console: of standard error.
+        run: the run to show.
+        console: the console of standard error.
     """
 
     def __init__(self, run: Run, console: Console) -> None:
@@ -112,23 +112,23 @@ class PlainLines:
         self._last = time.monotonic()
 
     def begin(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def say(self, text: str, style: str | None = None) -> None:
-        """A message."""
+        """Print a message."""
         self._console.print(Text(text), soft_wrap=True)
 
     def started(self, job: Job) -> None:
-        """Jobs are told when they end."""
+        """Do nothing: a job has its line when it ends."""
 
     def finished(self, job: Job) -> None:
-        """Tell what ended and how long it took."""
+        """Print which job ended and how long it took."""
         if job.ended is not None:
             took = duration(job.ended - job.started)
             self.say(f"[{self._run.done()} of {self._run.total}] {job.title}, {took}")
 
     def tick(self) -> None:
-        """Tell how far running jobs are, if it is time."""
+        """Print the progress of running jobs, if the last time was half a minute ago."""
         if time.monotonic() - self._last >= LINE_SECONDS and self._run.running:
             self._last = time.monotonic()
             self.say(header(self._run))
@@ -138,4 +138,4 @@ class PlainLines:
                     self.say(f"  {job.title}: {position.text}")
 
     def end(self) -> None:
-        """Nothing to take away."""
+        """Do nothing."""

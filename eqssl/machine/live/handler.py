@@ -1,7 +1,7 @@
-"""Snakemake's messages into the display of a run: a logger plugin, by the interface that Snakemake gives.
+"""A logger plugin of Snakemake that turns Snakemake's messages into the display of a run.
 
-`profiles/default` names it, so that a plain `snakemake` has it too. Snakemake's own text still goes to
-`.snakemake/log`. Dry runs, `--quiet` and other modes that run nothing show Snakemake's own text as it is.
+`profiles/default` names it, so a plain `snakemake` has the display too. Snakemake's own text still goes to
+`.snakemake/log`. Dry runs and `--verbose` show Snakemake's own text unchanged.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from eqssl.machine.live.display import PlainLines, TerminalDisplay, failure
 from eqssl.machine.live.state import HEAVY, Run
 
 _SHOWN = ("Nothing to be done",)
-"""How messages of Snakemake begin that are shown though nothing is wrong."""
+"""Beginnings of messages that are shown although they are no warnings."""
 
 
 class LogHandler(LogHandlerBase):
-    """Shows a run of Snakemake."""
+    """Shows a run of Snakemake; see `LogHandlerBase` for the interface."""
 
     def __post_init__(self) -> None:
         """Choose the display."""
         self.run = Run()
-        # Snakemake closes a handler when its work is done, and the interpreter once more.
+        # Snakemake closes a handler at the end of its work, and the interpreter closes it again.
         self._finished = threading.Event()
         console = Console(stderr=True, highlight=False)
         self._plain = not sys.stderr.isatty()
@@ -38,49 +38,49 @@ class LogHandler(LogHandlerBase):
 
     @property
     def shows_text(self) -> bool:
-        """Whether Snakemake's own text is shown as it is."""
+        """Whether Snakemake's own text is shown unchanged."""
         return bool(self.common_settings.dryrun or self.common_settings.verbose)
 
     @property
     def writes_to_stream(self) -> bool:
-        """It takes the place of Snakemake's own output."""
+        """Yes: it replaces Snakemake's own output."""
         return True
 
     @property
     def writes_to_file(self) -> bool:
-        """It does not."""
+        """No."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """Snakemake's own filter serves its own text alone."""
+        """Yes, unless Snakemake's own text is shown: then Snakemake filters it."""
         return not self.shows_text
 
     @property
     def has_formatter(self) -> bool:
-        """Snakemake's formatter is used for what is shown as it is."""
+        """No: Snakemake's formatter is used for its own text."""
         return False
 
     @property
     def needs_rulegraph(self) -> bool:
-        """It does not."""
+        """No."""
         return False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one of Snakemake's messages."""
+        """Handle a message of Snakemake."""
         try:
             if self.shows_text:
                 self._write(record)
             else:
                 self._take(record)
         except Exception:
-            # a display that fails must not stop the run, and must not hide what happens either
+            # if the display fails, the run must go on, and later messages must still be visible
             self._display.end()
             self._display = PlainLines(self.run, Console(stderr=True, highlight=False))
             self.handleError(record)
 
     def close(self) -> None:
-        """Take the display away."""
+        """Remove the display."""
         self._finished.set()
         self._display.end()
         super().close()
@@ -124,13 +124,13 @@ class LogHandler(LogHandlerBase):
             self._display.say(failure(job), "bold red")
 
     def _tell(self, record: logging.LogRecord) -> None:
-        """Pass on warnings, errors, and what a person waits for."""
+        """Show warnings, errors and the messages in `_SHOWN`."""
         text = record.getMessage() if record.msg else ""
         if record.levelno >= logging.WARNING or text.startswith(_SHOWN):
             self._write(record)
 
     def _write(self, record: logging.LogRecord) -> None:
-        """Snakemake's own words."""
+        """Show a message in Snakemake's own words."""
         text = self.format(record)
         if text and text != "None":
             self._display.say(text)

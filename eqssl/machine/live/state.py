@@ -1,6 +1,6 @@
-"""What is known of a run of Snakemake: its jobs, what they say in their logs, and the time left.
+"""The state of a run of Snakemake: its jobs, their progress according to their logs, and the time left.
 
-Nothing here knows Snakemake's classes or a terminal: events come in as plain values.
+This module uses neither Snakemake's classes nor a terminal; events are plain values.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from eqssl.machine.live.progress import Position, read_position
 
 CELL_STEP = "probe"
-"""The last step of a cell: as many cells are done as there are finished jobs of it."""
+"""The last step of a cell: the number of its finished jobs is the number of finished cells."""
 HEAVY = ("shard", "pretrain", "features", "probe")
-"""Steps that compute; the others take no time worth counting."""
-_TAIL = 4096  # bytes of a log that are looked at
+"""Steps that compute; the time of the others is negligible."""
+_TAIL = 4096  # how many bytes at the end of a log are read
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Job:
 
     Attributes:
         rule: the step.
-        name: what it works on: the cell, or the data set.
-        log: file that it writes to; None where it has none.
+        name: its cell or data set.
+        log: its log file; None if it has none.
         started, ended: times; `ended` is None while it runs.
         failed: whether it ended with an error.
     """
@@ -45,12 +45,12 @@ class Job:
         return f"{self.rule} {self.name}".strip()
 
     def position(self) -> Position | None:
-        """How far it is, by the last line of its log that says so."""
+        """Its progress, from the last line of its log that reports it."""
         lines = reversed(_last_lines(self.log))
         return next(filter(None, map(read_position, lines)), None)
 
     def last_words(self) -> str:
-        """The line of its log that says most of why it failed: eqssl's own error, else the last one."""
+        """Why it failed: the last error of eqssl in its log, else the last line."""
         lines = [line.strip() for line in _last_lines(self.log) if line.strip()]
         errors = [line for line in lines if line.startswith("eqssl: error: ")]
         return (errors or lines or ["no message in its log"])[-1]
@@ -62,9 +62,9 @@ class Run:
 
     Attributes:
         counts: how many jobs of each step are planned.
-        jobs: those that have started, by Snakemake's numbers.
+        jobs: the jobs that have started, by Snakemake's numbers.
         started: when the run began.
-        cores: how many jobs may run at once, as far as it is known.
+        cores: how many cores the run may use, if known.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -73,21 +73,21 @@ class Run:
     cores: int = 1
 
     def plan(self, counts: Mapping[str, int]) -> None:
-        """Take how many jobs of each step there are; steps that compute nothing are left out."""
+        """Set how many jobs each step has; steps outside `HEAVY` are left out."""
         self.counts = {rule: count for rule, count in counts.items() if rule in HEAVY}
 
     def start(self, number: int, rule: str, wildcards: Mapping[str, str], logs: Sequence[str]) -> Job:
-        """A job starts."""
+        """Add a job that starts."""
         log = Path(logs[0]) if logs else None
         self.jobs[number] = Job(rule, name_of(wildcards), log, time.monotonic())
         return self.jobs[number]
 
     def finish(self, number: int) -> Job | None:
-        """A job ended well; it is given back unless it is known to have ended."""
+        """Mark a job as finished. Returns it, or None if it had already ended."""
         return self._end(number, failed=False)
 
     def fail(self, number: int) -> Job | None:
-        """A job failed; likewise."""
+        """Mark a job as failed. Returns it, or None if it had already ended."""
         return self._end(number, failed=True)
 
     def _end(self, number: int, failed: bool) -> Job | None:
@@ -99,30 +99,30 @@ class Run:
 
     @property
     def running(self) -> list[Job]:
-        """Jobs that run now, those that compute first come first."""
+        """The jobs in `HEAVY` that run now, in the order in which they started."""
         return [job for job in self.jobs.values() if job.ended is None and job.rule in HEAVY]
 
     @property
     def total(self) -> int:
-        """Jobs that compute, in all."""
+        """How many jobs compute, in total."""
         return sum(self.counts.values())
 
     @property
     def cells(self) -> tuple[int, int]:
-        """Cells that are done, and cells in all, of those that this run works on."""
+        """How many cells of this run are finished, and how many it has in total."""
         return self.done(CELL_STEP), self.counts.get(CELL_STEP, 0)
 
     def done(self, rule: str | None = None) -> int:
-        """Jobs that ended well, of one step or of all that compute."""
+        """How many jobs are finished, of one step or of all that compute."""
         rules = HEAVY if rule is None else (rule,)
         return sum(
             job.rule in rules and job.ended is not None and not job.failed for job in self.jobs.values()
         )
 
     def seconds_left(self) -> float | None:
-        """The time left: for each step its mean so far times the jobs to come, shared among the cores.
+        """The time left: for each step, its mean time so far times the jobs to come, divided by the cores.
 
-        None as long as a step with jobs to come has no job that ended or tells how far it is.
+        None as long as a step with jobs to come has no finished job and no job that reports its progress.
         """
         work = 0.0
         for rule, count in self.counts.items():
@@ -145,7 +145,7 @@ class Run:
 
 
 def name_of(wildcards: Mapping[str, str]) -> str:
-    """A cell or a data set in words, from the wildcards of its job."""
+    """The name of a cell or a data set, from the wildcards of its job."""
     if "group" in wildcards:
         return "{dataset}/{group}/{pretext}/s{seed}".format(**wildcards)
     return wildcards.get("dataset", "")
@@ -156,7 +156,7 @@ def _age(job: Job) -> float:
 
 
 def _last_lines(path: Path | None) -> list[str]:
-    """The last lines of a file, of which the first may be cut; none where it cannot be read."""
+    """The last lines of a file, the first of which may be cut off; none if the file cannot be read."""
     if path is None:
         return []
     try:

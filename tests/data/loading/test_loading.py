@@ -70,7 +70,7 @@ def test_later_loads_decode_nothing(folder, tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda c: c[:-1], lambda c: b"", lambda c: c[:50], lambda c: b"x" + c[1:]]
 )
-def test_damaged_cache_is_made_anew(folder, tmp_path, damage):
+def test_a_damaged_cache_is_decoded_again(folder, tmp_path, damage):
     truth = np.array(load_split(folder, "test").images)
     (path,) = cached(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
@@ -85,7 +85,7 @@ def test_other_shards_never_share_the_cache(folder, tmp_path):
     assert len(cached(tmp_path)) == 2
 
 
-def test_scratch_folder(monkeypatch):
+def test_the_scratch_folder_follows_the_environment(monkeypatch):
     monkeypatch.setenv("DVC_ROOT", "/dvc")
     monkeypatch.setenv("EQSSL_SCRATCH", "/own")
     assert scratch() == Path("/own")
@@ -119,7 +119,7 @@ def refused(folder, tmp_path, reason, split="val"):
     assert not [path for path in (tmp_path / "scratch").rglob("*") if path.suffix in {".npy", ".tmp"}]
 
 
-def test_truncated_tar(folder, tmp_path):
+def test_a_truncated_tar_is_an_error(folder, tmp_path):
     tar = folder / "val-00001.tar"
     tar.write_bytes(tar.read_bytes()[:-512])
     refused(folder, tmp_path, r"val-00001.tar: is truncated: \d+ bytes, index.json states \d+")
@@ -128,7 +128,7 @@ def test_truncated_tar(folder, tmp_path):
     load_split(folder, "test")  # the other splits are whole
 
 
-def test_flipped_bit_in_a_tar(folder, tmp_path):
+def test_a_flipped_bit_in_a_tar_is_an_error(folder, tmp_path):
     tar = folder / "val-00001.tar"
     content = bytearray(tar.read_bytes())
     content[len(content) // 2] ^= 1
@@ -149,7 +149,7 @@ def rewritten(folder, tar, key, png):
     (folder / "index.json").write_text(json.dumps(index))
 
 
-def test_image_that_cannot_be_decoded_or_has_another_shape(folder, tmp_path):
+def test_an_image_that_cannot_be_decoded_or_has_another_shape_is_an_error(folder, tmp_path):
     index = ShardIndex.load(folder)
     columns = index.splits["val"]
     key, tar = columns.keys[7], index.tars[columns.tar[7]].name

@@ -98,7 +98,7 @@ def test_wrong_index_is_an_error_that_names_file_and_entry(folder, change, reaso
         ShardIndex.load(folder)
 
 
-def test_index_that_is_no_json_or_missing(folder):
+def test_an_index_that_is_missing_or_not_json_is_an_error(folder):
     (folder / "index.json").write_text("{")
     with pytest.raises(ValueError, match=r"index.json: "):
         ShardIndex.load(folder)
@@ -107,6 +107,6 @@ def test_index_that_is_no_json_or_missing(folder):
         ShardIndex.load(folder)
 
 
-def test_written_again_it_is_the_same_file(folder, tmp_path):
+def test_an_index_that_is_loaded_and_written_has_the_same_bytes(folder, tmp_path):
     ShardIndex.load(folder).write(tmp_path)
     assert (tmp_path / index_module.INDEX_FILE).read_bytes() == (folder / "index.json").read_bytes()

@@ -134,7 +134,7 @@ def test_validation_does_not_depend_on_the_order_of_images():
 # --- what is stored
 
 
-def test_disc_pixel_by_pixel():
+def test_the_disc_equals_its_definition_pixel_by_pixel():
     for size in (1, 2, 7, 10, 28):
         np.testing.assert_array_equal(disc(size), kept(size))
     assert not disc(28).all()
@@ -213,7 +213,7 @@ def test_angles_depend_neither_on_the_order_nor_on_the_number_of_images(tmp_path
         np.testing.assert_array_equal(image, whole[key])
 
 
-def test_square_and_size(tmp_path):
+def test_images_are_cut_to_a_square_and_resized(tmp_path):
     image = np.arange(8 * 13 * 3, dtype=np.uint8).reshape(8, 13, 3)
     np.testing.assert_array_equal(square(image, None), image[:, 2:10])
     np.testing.assert_array_equal(square(image.transpose(1, 0, 2), 8), image.transpose(1, 0, 2)[2:10])
@@ -361,7 +361,7 @@ def test_log_has_lines_and_no_bar(tmp_path, capfd, monkeypatch):
 
 
 @pytest.mark.slow
-def test_embedded_sample_as_shards(tmp_path):
+def test_the_embedded_sample_becomes_shards_of_the_right_sizes(tmp_path):
     whole = ShardJob(
         dataset="fashion_mnist_rot_sample",
         data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": True}),

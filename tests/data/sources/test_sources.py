@@ -28,7 +28,7 @@ def settings(source, **more):
     return SourceSettings.read({"source": source, "turned": False, **more})
 
 
-def test_an_unknown_source_is_named_with_those_that_there_are():
+def test_an_unknown_source_is_refused_and_the_known_ones_are_listed():
     assert list(SourceSettings.kinds()) == ["fashion_mnist", "fashion_mnist_sample", "parquet"]
     with pytest.raises(ValueError, match=r"source: given 'mnist', allowed: .*fashion_mnist"):
         settings("mnist")
@@ -167,7 +167,7 @@ def parquet(folder, **more):
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_parquet_with_named_classes(tmp_path, binary):
+def test_parquet_gives_images_labels_and_class_names_in_the_order_of_the_rows(tmp_path, binary):
     pictures = [picture(i) for i in range(5)]
     content = [encoded(one) for one in pictures]
     names = ["cat", "dog"]
@@ -197,7 +197,7 @@ def test_parquet_without_metadata_numbers_its_classes(tmp_path):
         parquet(tmp_path, image_column="img", label_column="fine")
 
 
-def test_colour_modes(tmp_path):
+def test_every_colour_mode_becomes_gray_or_rgb(tmp_path):
     modes = {"L": 1, "1": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3}
     write(tmp_path, "train.parquet", [encoded(picture(1, mode)) for mode in modes], [0] * len(modes))
     write(tmp_path, "test.parquet", [encoded(picture(1), "JPEG"), encoded(picture(1, "I;16"))], [0, 0])

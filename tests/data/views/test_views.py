@@ -124,7 +124,7 @@ def test_grid_views_are_the_eight_symmetries_each_as_often():
     assert chi_squared < 24.3  # 0.1 % of chi-squared with 7 degrees of freedom
 
 
-def test_no_turn_gives_the_image():
+def test_a_view_without_any_change_is_the_image():
     images = stored(8, 3, 12, 12)
     close(random_view(images, settings(), generator()), cut_disc(images / 255))
 
