@@ -2,9 +2,9 @@
 
     python bench/dry_run.py [--rounds N] [--json FILE]
 
-The settings are those of params.yaml with another grid: 5 groups, 10 pretexts and 20 seeds. It runs in a copy of
-the files that git tracks, in which nothing has been made, so that each job is new. Beside it stands the same with
-a single cell: what starting Snakemake takes.
+The settings are those of params.yaml with another grid: 5 groups, 10 pretexts and 20 seeds. It runs in a copy
+of the files that git tracks, in which nothing has been made, so that each job is new. Beside it stands the same
+with a single cell: what starting Snakemake takes.
 """
 
 from __future__ import annotations
