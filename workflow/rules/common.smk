@@ -1,4 +1,5 @@
 # Settings, paths and code digests for the other files of rules.
+import gc
 import json
 import sys
 from functools import cache
@@ -6,6 +7,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
+
+# Snakemake makes objects by the million for a thousand cells and keeps them: looking for garbage among them
+# more often takes an eighth of the time of a dry run.
+gc.set_threshold(200_000)
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
