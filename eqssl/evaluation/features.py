@@ -27,7 +27,7 @@ from eqssl.training.device import choose_device, reproducible
 if TYPE_CHECKING:
     from eqssl.encoders import Encoder
 
-BATCH = 128
+BATCH = 512
 
 
 class _Task(NamedTuple):

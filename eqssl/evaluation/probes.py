@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import minimize
-
-from eqssl.evaluation.linear_probe import LinearProbe
-from eqssl.evaluation.softmax import softmax_loss
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 PATIENCE = 2
 """Weaker penalties in a row that may bring no gain on validation data before a path ends."""
@@ -24,7 +26,7 @@ class PathPoint:
     Attributes:
         strength: lambda = 1 / (C n).
         iterations: of L-BFGS.
-        converged: False where L-BFGS stopped before it reached the tolerance.
+        converged: False where scikit-learn warned that L-BFGS had stopped too early.
         cold: whether the fit started from zero, because from the point before it would not move.
         accuracy, log_loss: on validation data.
     """
@@ -35,16 +37,6 @@ class PathPoint:
     cold: bool
     accuracy: float
     log_loss: float
-
-
-@dataclass(frozen=True)
-class FittedProbe:
-    """A probe, and how L-BFGS found it; `cold` where it started from zero although there was a start."""
-
-    probe: LinearProbe
-    iterations: int
-    converged: bool
-    cold: bool
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class ProbePath:
     chosen: int
     edge: bool
     ended: str | None
-    probe: LinearProbe
+    probe: LogisticRegression
 
     @property
     def strength(self) -> float:
@@ -108,23 +100,22 @@ def logistic_path(
         tolerance: largest entry of the gradient at which L-BFGS stops.
         iterations: most iterations of L-BFGS.
     """
-    inputs, held = _with_ones(features), _with_ones(validation[0])
     points: list[PathPoint] = []
-    probes: list[LinearProbe] = []
+    probes: list[LogisticRegression] = []
     best, without_gain, ended = 0, 0, None
-    start = None
+    # the probe that has no weights yet starts from zero
+    probe = LogisticRegression(tol=tolerance, max_iter=iterations, solver="lbfgs", warm_start=True)
     for strength in strengths:
-        fitted = _fit(start, strength, inputs, labels, tolerance, iterations)
-        start = fitted.probe
-        accuracy = float((start.predict(validation[0]) == validation[1]).mean())
-        loss, _ = softmax_loss(_flat(start), held, validation[1], 0.0)
-        points.append(PathPoint(strength, fitted.iterations, fitted.converged, fitted.cold, accuracy, loss))
-        probes.append(start)
+        probe, converged, cold = fit(probe, strength, features, labels)
+        accuracy = float(probe.score(*validation))
+        loss = float(log_loss(validation[1], probe.predict_proba(validation[0]), labels=probe.classes_))
+        points.append(PathPoint(strength, int(probe.n_iter_[0]), converged, cold, accuracy, loss))
+        probes.append(probe)
         better = accuracy > points[best].accuracy
         best = len(points) - 1 if better else best
         lower = loss <= min(point.log_loss for point in points)
         without_gain = 0 if lower or better else without_gain + 1
-        if fitted.cold and not better:
+        if cold and not better:
             ended = "the penalty is too small to matter"
         elif without_gain == PATIENCE:
             ended = f"overfitting: {PATIENCE} strengths without a lower log-loss or a better accuracy"
@@ -135,67 +126,38 @@ def logistic_path(
 
 
 def fit(
-    start: LinearProbe | None,
+    start: LogisticRegression,
     strength: float,
     features: Float[np.ndarray, "rows width"],
     labels: Int[np.ndarray, " rows"],
-    tolerance: float,
-    iterations: int,
-) -> FittedProbe:
+) -> tuple[LogisticRegression, bool, bool]:
     """Fit with another penalty from a start, or from zero if L-BFGS makes no step from there.
 
-    The minimum is that of scikit-learn's `LogisticRegression(C=1 / (strength * n))`, and so are the settings
-    of L-BFGS. Of two classes scikit-learn penalises the difference of their weights alone; here that is twice
-    the strength on both.
-
     Args:
-        start: first weights; None for zero.
+        start: settings and, if it was fitted, first weights. It is not changed.
         strength: lambda = 1 / (C n).
         features: standardised.
         labels: each class occurs.
-        tolerance: largest entry of the gradient at which L-BFGS stops.
-        iterations: most iterations of L-BFGS.
+
+    Returns:
+        The fitted probe, whether it converged, and whether it was fitted from zero in place of the start.
     """
-    return _fit(start, strength, _with_ones(features), labels, tolerance, iterations)
+    probe = copy(start).set_params(C=1 / (strength * len(labels)))
+    converged = _fit(probe, features, labels)
+    if probe.n_iter_[0] > 0:
+        return probe, converged, False
+    probe = clone(probe)
+    return probe, _fit(probe, features, labels), True
 
 
 def _fit(
-    start: LinearProbe | None,
-    strength: float,
-    inputs: Float[np.ndarray, "rows columns"],
-    labels: Int[np.ndarray, " rows"],
-    tolerance: float,
-    iterations: int,
-) -> FittedProbe:
-    classes = int(labels.max()) + 1
-    penalty = 2 * strength if classes == 2 else strength
-    zero = np.zeros(classes * inputs.shape[1])
-    options = {
-        "maxiter": iterations,
-        "maxcor": 20,
-        "maxls": 50,
-        "gtol": tolerance,
-        "ftol": 64 * np.finfo(float).eps,
-    }
-
-    def solved(first: Float[np.ndarray, " numbers"], cold: bool) -> FittedProbe:
-        found = minimize(
-            softmax_loss, first, (inputs, labels, penalty), method="L-BFGS-B", jac=True, options=options
-        )
-        weights = found.x.reshape(classes, -1).T.astype(inputs.dtype)
-        return FittedProbe(LinearProbe(weights[:-1], weights[-1]), int(found.nit), bool(found.success), cold)
-
-    if start is None:
-        return solved(zero, cold=False)
-    warm = solved(_flat(start), cold=False)
-    return warm if warm.iterations else solved(zero, cold=True)
-
-
-def _flat(probe: LinearProbe) -> Float[np.ndarray, " numbers"]:
-    """Weights and biases class by class, as `softmax_loss` takes them."""
-    flat: np.ndarray = np.vstack([probe.weights, probe.bias]).T.astype(np.float64).ravel()
-    return flat
-
-
-def _with_ones(features: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows columns"]:
-    return np.hstack([features, np.ones((len(features), 1), features.dtype)])
+    probe: LogisticRegression, features: Float[np.ndarray, "rows width"], labels: Int[np.ndarray, " rows"]
+) -> bool:
+    """Fit in place. Whether it converged, which scikit-learn tells by a warning alone."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        probe.fit(features, labels)
+    others = [warning for warning in caught if not issubclass(warning.category, ConvergenceWarning)]
+    for warning in others:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return len(caught) == len(others)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from eqssl.config.evaluation import ProbeSettings
@@ -18,7 +19,6 @@ from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
-from eqssl.evaluation.linear_probe import LinearProbe
 from eqssl.evaluation.parquet import FeatureTable
 from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.ridge import ridge_accuracies
@@ -46,7 +46,7 @@ class FittedProbes:
     """
 
     standardiser: Standardiser
-    probes: dict[int, list[LinearProbe]]
+    probes: dict[int, list[LogisticRegression]]
     record: dict[str, Any]
 
     def predict(self, table: FeatureTable, column: str, share: int) -> Int[np.ndarray, "draws images"]:
@@ -141,7 +141,7 @@ def fit_probes(data: CellFeatures, column: str, settings: ProbeSettings) -> Fitt
         raise ValueError(f"{train.path}: column label: {error}") from None
     tasks = [(share, rows) for share in small for rows in draws[share]]
     tasks.append((100, np.arange(len(x))))
-    probes: dict[int, list[LinearProbe]] = {}
+    probes: dict[int, list[LogisticRegression]] = {}
     record: dict[str, Any] = {}
     limits = (settings.tolerance, settings.iterations)
     for share, rows in track(tasks, len(tasks), f"probes on {column} features"):
@@ -149,9 +149,8 @@ def fit_probes(data: CellFeatures, column: str, settings: ProbeSettings) -> Fitt
         entry, probe = path.record(), path.probe
         if share == 100:
             both = np.concatenate([x, held[0]]), np.concatenate([train.labels, held[1]])
-            refitted = fit(probe, path.strength, *both, *limits)
-            probe = refitted.probe
-            entry["refit"] = {"iterations": refitted.iterations, "converged": refitted.converged}
+            probe, converged, _ = fit(probe, path.strength, *both)
+            entry["refit"] = {"iterations": int(probe.n_iter_[0]), "converged": converged}
         probes.setdefault(share, []).append(probe)
         record.setdefault(str(share), []).append(entry)
     return FittedProbes(standardiser, probes, record)

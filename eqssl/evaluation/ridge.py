@@ -11,9 +11,26 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eqssl.data.shards.index import SplitName
-from eqssl.evaluation.linear_probe import LinearProbe
 from eqssl.evaluation.parquet import iterate_features, read_info
 from eqssl.evaluation.standardise import Standardiser
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Scores of the classes, linear in standardised features."""
+
+    weights: Float[np.ndarray, "width classes"]
+    bias: Float[np.ndarray, " classes"]
+
+    def scores(self, features: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows classes"]:
+        """Estimates of the +-1 targets."""
+        scores: np.ndarray = features @ self.weights + self.bias
+        return scores
+
+    def predict(self, features: Float[np.ndarray, "rows width"]) -> Int[np.ndarray, " rows"]:
+        """Class of the highest score; the first one on a tie."""
+        best: np.ndarray = self.scores(features).argmax(axis=1)
+        return best
 
 
 @dataclass(frozen=True)

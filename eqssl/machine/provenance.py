@@ -12,7 +12,7 @@ from typing import Any
 
 from eqssl.machine.code import PACKAGE, all_modules, code_digest
 
-LIBRARIES = ("eqssl", "torch", "escnn", "numpy", "scipy", "pyarrow", "webdataset")
+LIBRARIES = ("eqssl", "torch", "escnn", "numpy", "scipy", "scikit-learn", "pyarrow", "webdataset")
 
 
 def record() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +30,10 @@ def split(seed=0, **settings):
     return (x[:240], y[:240]), (x[240:], y[240:])
 
 
+def unfitted(tolerance=1e-4, iterations=1000):
+    return LogisticRegression(tol=tolerance, max_iter=iterations, warm_start=True)
+
+
 def exact(x, y, strength):
     """By another solver."""
     return LogisticRegression(C=1 / (strength * len(x)), tol=1e-9, solver="newton-cg", max_iter=5000).fit(
@@ -39,44 +45,55 @@ def exact(x, y, strength):
 @pytest.mark.parametrize("strength", [1.0, 1e-2, 1e-4])
 def test_strength_is_the_penalty_on_the_mean_loss(strength, classes):
     x, y = data(classes=classes, collinear=False)
-    fitted = fit(None, strength, x, y, 1e-8, 5000)
+    probe, converged, cold = fit(unfitted(1e-8, 5000), strength, x, y)
     reference = exact(x, y, strength)
-    assert (fitted.converged, fitted.cold) == (True, False)
-    weights, bias = fitted.probe.weights.T, fitted.probe.bias
-    if classes == 2:  # scikit-learn has one row, for the difference of the classes
-        weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
-    assert np.allclose(weights, reference.coef_, rtol=1e-3, atol=1e-3)
-    if classes == 2:  # else a number that is added to every bias changes nothing
-        assert np.allclose(bias, reference.intercept_, atol=1e-3)
-    assert np.array_equal(fitted.probe.predict(x), reference.predict(x))
+    assert (converged, cold) == (True, False)
+    assert np.allclose(probe.coef_, reference.coef_, rtol=1e-3, atol=1e-3)
+    assert np.array_equal(probe.predict(x), reference.predict(x))
 
 
-def test_too_few_iterations_are_recorded():
+def test_too_few_iterations_are_recorded_and_not_printed():
     x, y = data()
-    fitted = fit(None, 1e-4, x, y, 1e-6, 3)
-    path = logistic_path(x, y, (x, y), strengths(), 1e-6, 3)
-    assert (fitted.iterations, fitted.converged) == (3, False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probe, converged, _ = fit(unfitted(1e-6, 3), 1e-4, x, y)
+        path = logistic_path(x, y, (x, y), strengths(), 1e-6, 3)
+    assert (probe.n_iter_[0], converged) == (3, False)
     assert not path.points[-1].converged
+
+
+class Talkative(LogisticRegression):
+    def fit(self, x, y):
+        warnings.warn("about something else", UserWarning, stacklevel=1)
+        return super().fit(x, y)
+
+
+def test_other_warnings_are_handed_on():
+    x, y = data()
+    with pytest.warns(UserWarning, match="something else"):
+        _, converged, _ = fit(Talkative(max_iter=1000), 1e-2, x, y)
+    assert converged
 
 
 def test_a_start_saves_iterations_and_stays_as_it_is():
     x, y = data()
-    start = fit(None, 1e-2, x, y, 1e-4, 1000).probe
-    before = start.weights.copy()
-    warm = fit(start, 5e-3, x, y, 1e-4, 1000)
-    assert not warm.cold
-    assert 0 < warm.iterations < fit(None, 5e-3, x, y, 1e-4, 1000).iterations
-    assert np.array_equal(start.weights, before)
+    start, _, _ = fit(unfitted(), 1e-2, x, y)
+    before = start.coef_.copy()
+    warm, _, cold = fit(start, 5e-3, x, y)
+    assert not cold
+    assert 0 < warm.n_iter_[0] < fit(unfitted(), 5e-3, x, y)[0].n_iter_[0]
+    assert np.array_equal(start.coef_, before)
+    assert start.C == 1 / (1e-2 * 200)
 
 
 def test_a_fit_from_its_own_solution_is_done_again_from_zero():
     (x, y), _ = split()
-    solution = fit(None, 0.1, x, y, 1e-7, 5000).probe
-    again = fit(solution, 0.1, x, y, 1e-4, 1000)
-    assert (again.converged, again.cold) == (True, True)
-    assert again.iterations > 0
-    assert np.allclose(again.probe.weights, solution.weights, atol=1e-2)
-    assert not np.array_equal(again.probe.weights, solution.weights)
+    solution, _, _ = fit(unfitted(1e-7, 5000), 0.1, x, y)
+    again, converged, cold = fit(solution.set_params(tol=1e-4), 0.1, x, y)
+    assert (converged, cold) == (True, True)
+    assert again.n_iter_[0] > 0
+    assert np.allclose(again.coef_, solution.coef_, atol=1e-2)
+    assert not np.array_equal(again.coef_, solution.coef_)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -98,7 +115,7 @@ def test_the_log_loss_is_the_mean_over_validation_images():
     path = logistic_path(x, y, held, strengths(), 1e-4, 1000)
     total = 0.0
     for row, label in zip(*held, strict=True):
-        scores = [float(row @ path.probe.weights[:, k] + path.probe.bias[k]) for k in range(4)]
+        scores = [float(row @ path.probe.coef_[k] + path.probe.intercept_[k]) for k in range(4)]
         total += np.log(sum(np.exp(s - scores[label]) for s in scores))
     assert path.points[path.chosen].log_loss == pytest.approx(total / len(held[1]))
 

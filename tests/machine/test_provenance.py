@@ -10,7 +10,7 @@ from eqssl.machine import provenance
 def test_record_is_plain_and_names_what_matters() -> None:
     record = provenance.record()
     assert record == json.loads(json.dumps(record))
-    for key in ("eqssl", "python", "torch", "escnn", "numpy", "scipy", "pyarrow"):
+    for key in ("eqssl", "python", "torch", "escnn", "numpy", "scikit-learn", "pyarrow"):
         assert key in record
     assert record["torch"]
     assert record["processor"]
