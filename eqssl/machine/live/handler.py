@@ -18,8 +18,23 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from eqssl.machine.live.display import PlainLines, TerminalDisplay, failure
 from eqssl.machine.live.state import HEAVY, Run
 
-_SHOWN = ("Nothing to be done",)
-"""Beginnings of messages that are shown although they are no warnings."""
+_CHATTER = (
+    "Assuming ",
+    "Building DAG",
+    "Complete log",
+    "Config file ",
+    "Execute ",
+    "Job rate limit",
+    "Provided ",
+    "Rules claiming ",
+    "Select jobs ",
+    "Singularity containers",
+    "Storing output",
+    "Touching ",
+    "Using shell",
+    "host: ",
+)
+"""How those of Snakemake's messages begin that tell nothing which the display does not show."""
 
 
 class LogHandler(LogHandlerBase):
@@ -124,9 +139,10 @@ class LogHandler(LogHandlerBase):
             self._display.say(failure(job), "bold red")
 
     def _tell(self, record: logging.LogRecord) -> None:
-        """Show warnings, errors and the messages in `_SHOWN`."""
+        """Show warnings, errors, and messages that are no chatter."""
         text = record.getMessage() if record.msg else ""
-        if record.levelno >= logging.WARNING or text.startswith(_SHOWN):
+        chatter = getattr(record, "event", None) is not None or text.startswith(_CHATTER)
+        if record.levelno >= logging.WARNING or (record.levelno == logging.INFO and not chatter):
             self._write(record)
 
     def _write(self, record: logging.LogRecord) -> None:
