@@ -60,11 +60,13 @@ class GroupConv2d(ModuleWithConstants):
         flat = flat_index(basis.index, out_fields)
         self.register_constant("flat", flat.to(torch.int32))
         self.register_constant("inverse", inverse_index(flat).to(torch.int32))
-        coefficients = torch.randn(out_fields, rows.shape[0], in_fields, generator=generator)
+        # in float64: torch's way to normal numbers of float32 depends on the processor's instructions
+        shape = (out_fields, rows.shape[0], in_fields)
+        coefficients = torch.randn(shape, dtype=torch.float64, generator=generator)
         # the sum of a filter's squares over one output is in_fields * |row|^2 * variance; it shall be 2
         outputs = rows.shape[1] / self.index.shape[1]
         scale = (2.0 * outputs / (in_fields * float(basis.rows.square().sum()))) ** 0.5
-        self.weight = nn.Parameter(coefficients * scale)
+        self.weight = nn.Parameter((coefficients * scale).to(torch.get_default_dtype()))
         self._kept: tuple[Tensor, Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
