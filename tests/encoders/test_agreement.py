@@ -108,7 +108,9 @@ def their_gradient(theirs: TheirResNet) -> torch.Tensor:
     ("name", "size", "training", "same_basis"),
     one_in(4, ["C2", "C4", "D1", "D4", "C8", "D8"], [28, 33], [True, False], [True, False]),
 )
-def test_outputs_are_escnns_and_gradients_too_in_the_same_basis(name: str, size: int, training: bool, same_basis: bool):
+def test_outputs_are_escnns_and_gradients_too_in_the_same_basis(
+    name: str, size: int, training: bool, same_basis: bool
+):
     # escnn samples its basis in float32
     tolerance = 1e-10 if same_basis else 1e-6
     encoder = new(name, name="resnet18", size=size).double()
