@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from escnn_bases import coordinates, escnns_filters, whole_filters
 from small_encoders import new, relative
+from wide_products import one_in
 
 from eqssl.encoders.base import Encoder
 from eqssl.nn.convolution import GroupConv2d
@@ -103,13 +104,15 @@ def their_gradient(theirs: TheirResNet) -> torch.Tensor:
     return torch.cat([*parts, *(p.grad for layer in norms for p in (layer.weight, layer.bias))])
 
 
-@pytest.mark.parametrize(("same_basis", "tolerance"), [(False, 1e-6), (True, 1e-10)])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [28, 33])
-@pytest.mark.parametrize("name", ["C2", "C4", "D1", "D4", "C8", "D8"])
+@pytest.mark.parametrize(
+    ("name", "size", "training", "same_basis"),
+    one_in(4, ["C2", "C4", "D1", "D4", "C8", "D8"], [28, 33], [True, False], [True, False]),
+)
 def test_outputs_are_escnns_and_gradients_too_in_the_same_basis(
-    name: str, size: int, training: bool, same_basis: bool, tolerance: float
+    name: str, size: int, training: bool, same_basis: bool
 ):
+    # escnn samples its basis in float32
+    tolerance = 1e-10 if same_basis else 1e-6
     encoder = new(name, name="resnet18", size=size).double()
     theirs = with_our_weights(encoder, name, same_basis)
     images = torch.randn(3, 1, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

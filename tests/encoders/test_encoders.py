@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 from small_encoders import new, relative, settings, trained_statistics
+from wide_products import one_in
 
 from eqssl.encoders import build_encoder, load_encoder, names, network, save_encoder
 from eqssl.encoders.base import flop_count, parameter_count
@@ -17,11 +18,12 @@ from eqssl.symmetry.fourier import field_representation, field_size
 GROUPS = group_names()
 SIZES = [28, 32, 33, 64, 96, 224]
 WIDE = list(product(GROUPS, names(), SIZES, ["pool", "boxed"]))
-# every pair of group and encoder, every size, both ways of halving; the whole product is slow
+# every group, every encoder, every size, both ways of halving; the whole product is slow
 QUICK = [
-    (g, e, SIZES[(i + k) % 3], ["pool", "boxed"][(i + k) % 2])
+    (g, e, SIZES[k % 3], ["pool", "boxed"][i % 2])
     for i, g in enumerate(GROUPS)
     for k, e in enumerate(names())
+    if (i + k) % 3 == 0
 ]
 QUICK += [("D4", "resnet18", 64, "boxed"), ("C4", "resnet50", 96, "boxed"), ("D2", "resnet18", 224, "pool")]
 
@@ -52,7 +54,9 @@ def test_every_stage_is_exactly_equivariant(group_name: str, encoder_name: str, 
 @pytest.mark.parametrize(
     ("group_name", "encoder_name", "size", "downsampling"), sorted(set(WIDE) - set(QUICK))
 )
-def test_and_so_for_every_combination(group_name: str, encoder_name: str, size: int, downsampling: str):
+def test_every_stage_of_every_combination_is_exactly_equivariant(
+    group_name: str, encoder_name: str, size: int, downsampling: str
+):
     check_every_stage(group_name, encoder_name, size, downsampling)
 
 
@@ -63,8 +67,9 @@ def test_the_assertion_that_users_have_holds_for_exact_groups(name: str, size: i
     assert_equivariant(encoder, group(name), torch.randn(2, 1, size, size))
 
 
-@pytest.mark.parametrize("encoder_name", names())
-@pytest.mark.parametrize("name", [name for name in GROUPS if name != "trivial"])
+@pytest.mark.parametrize(
+    ("name", "encoder_name"), one_in(3, [name for name in GROUPS if name != "trivial"], names())
+)
 def test_training_mode_is_equivariant_when_only_part_of_a_batch_turns(name: str, encoder_name: str):
     G, encoder = group(name), new(name, name=encoder_name).double()
     images = torch.randn(4, 1, 28, 28, dtype=torch.float64)

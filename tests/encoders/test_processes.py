@@ -1,6 +1,7 @@
 """Encoders trained by several processes, and as CUDA graphs."""
 
 import copy
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,11 @@ def shard_gradients(group_name: str, rank: int) -> list[Tensor]:
 @pytest.mark.parametrize("group_name", GROUPS)
 def test_two_processes_train_one_encoder_and_send_no_filters(group_name: str, tmp_path):
     commands = [[sys.executable, "-c", TRAIN, str(rank), str(tmp_path), group_name] for rank in (0, 1)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent / "support")}
     started = [
-        subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, cwd=HERE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for command in commands
     ]
     try:

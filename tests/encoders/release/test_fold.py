@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_encoders import new, trained_statistics
 from torch import nn
+from wide_products import one_in
 
 from eqssl.encoders import load_encoder, save_encoder
 from eqssl.encoders.base import Encoder, parameter_count
@@ -42,10 +43,10 @@ def error(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     return max(float((f - e).norm() / e.norm()) for f, e in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("fold", [True, False])
-@pytest.mark.parametrize("downsampling", ["pool", "boxed"])
-@pytest.mark.parametrize("encoder_name", ENCODERS)
-@pytest.mark.parametrize("group_name", GROUPS)
+@pytest.mark.parametrize(
+    ("group_name", "encoder_name", "downsampling", "fold"),
+    one_in(4, GROUPS, ENCODERS, ["pool", "boxed"], [True, False]),
+)
 def test_a_released_network_computes_what_the_trained_encoder_does(
     group_name: str, encoder_name: str, downsampling: str, fold: bool
 ):
