@@ -1,7 +1,7 @@
 """What each command is told: the settings that decide its result, and no others.
 
-A job's digest is part of the path of what it makes, so that a path is never filled twice with different
-content: earlier results stay, and going back to an earlier setting costs nothing.
+A job's digest is part of the path of what it makes. Results of other settings stay where they are, and going
+back to an earlier setting costs nothing. (New code, or new raw data, replaces the files of a path.)
 """
 
 from __future__ import annotations

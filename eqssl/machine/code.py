@@ -107,8 +107,17 @@ def _dump(node: object) -> str:
 def _without_docstring(
     node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
 ) -> list[ast.stmt]:
-    """The body of a module, class or function less its docstring."""
-    return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+    """The body of a module, class or function less its docstring and those of constants and attributes."""
+    return [statement for statement in node.body if not _is_text(statement)]
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is nothing but a string."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def _imports(node: ast.AST, package: str, with_types: bool) -> Iterator[str]:

@@ -68,6 +68,7 @@ def after(package: Path, name: str, change: Callable[[str], str], module: str) -
         lambda text: text.replace("Doc.", "Another text."),
         lambda text: text.replace("    return", "\n\n    return"),
         lambda text: text.replace("f(x)", "f( x )"),
+        lambda text: text + '"""What the lines above are for."""\n',
     ],
 )
 def test_comments_docstrings_and_spaces_do_not_count(package: Path, change: Callable[[str], str]) -> None:

@@ -276,8 +276,6 @@ def kernel(code: str, core_type: str | None, *arguments: str) -> str:
     return done.stdout
 
 
-# building anew under another kernel may give other filters, which is why the bases are saved; nothing here
-# asks that it does
 @pytest.mark.parametrize(
     ("group_name", "written", "read"),
     [
