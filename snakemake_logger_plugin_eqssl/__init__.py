@@ -1,5 +1,5 @@
 """The plugin's place, where Snakemake finds it by its name (`logger: eqssl` in a profile)."""
 
-from eqssl.machine.live.handler import LogHandler
+from eqssl.machine.live.handler import LogHandler, LogHandlerSettings
 
-__all__ = ["LogHandler"]
+__all__ = ["LogHandler", "LogHandlerSettings"]

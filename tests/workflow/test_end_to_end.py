@@ -259,4 +259,5 @@ def test_bad_data_are_one_message_and_leave_nothing(copy: Project) -> None:
     assert tar.name in message
     assert "(logs/pretrain/" in message
     assert "Traceback" not in text
+    assert "CalledProcessError" not in text
     assert not [path for path in copy.folder.glob("results/**/s5-*/*") if path.is_file()]

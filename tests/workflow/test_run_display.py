@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import re
+import subprocess
+import sys
 
 import pytest
 from project_copy import Project
@@ -51,7 +53,29 @@ def test_without_a_terminal_each_finished_job_is_a_line(one_cell: Project) -> No
     assert "Nothing to be done" in one_cell.run("snakemake", "--cores", "2", "all")
 
 
-def test_a_dry_run_is_snakemakes_own_text(one_cell: Project) -> None:
-    text = one_cell.run("snakemake", "-n", "all")
+def test_a_dry_run_is_snakemakes_own_text_on_standard_output(one_cell: Project) -> None:
+    with one_cell.start("snakemake", "-n", "all", stderr=subprocess.DEVNULL) as process:
+        text, _ = process.communicate(timeout=120)
     assert "rule pretrain" in text
     assert "Job stats" in text
+
+
+WITHOUT_PLUGIN = """
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+del LoggerPluginRegistry().plugins["eqssl"]
+from snakemake.cli import main
+main(["-n", "all"])
+"""
+
+
+def test_a_snakemake_without_the_plugin_runs_with_its_own_text(one_cell: Project) -> None:
+    text = one_cell.run(sys.executable, "-c", WITHOUT_PLUGIN)
+    assert "rule pretrain" in text
+
+
+def test_the_display_can_be_switched_off(one_cell: Project) -> None:
+    one_cell.change(pretext="random", grid={"pretext": ["random"]})
+    text = one_cell.run(
+        "snakemake", "--logger-eqssl-display", "snakemake", "--cores", "2", "--until", "shard"
+    )
+    assert "rule shard" in text

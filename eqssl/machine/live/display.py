@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -71,9 +70,8 @@ class TerminalDisplay:
     def begin(self) -> None:
         """Start to show it."""
         if self._live is None:
-            picture: Callable[[], RenderableType] = lambda: render(self._run)  # noqa: E731 (it is typed)
             self._live = Live(
-                get_renderable=picture,
+                get_renderable=self._picture,
                 console=self._console,
                 refresh_per_second=REFRESHES,
                 transient=True,
@@ -81,6 +79,13 @@ class TerminalDisplay:
                 redirect_stderr=False,
             )
             self._live.start()
+            self._console.show_cursor()  # a killed run would leave the terminal without one
+
+    def _picture(self) -> RenderableType:
+        try:
+            return render(self._run)
+        except Exception as error:  # in rich's thread: the run and the thread go on
+            return Text(f"the display failed ({type(error).__name__}: {error})")
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a message above the display."""

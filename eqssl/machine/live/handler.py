@@ -1,7 +1,8 @@
 """A logger plugin of Snakemake that turns Snakemake's messages into the display of a run.
 
 `profiles/default` names it, so a plain `snakemake` has the display too. Snakemake's own text still goes to
-`.snakemake/log`. Dry runs and `--verbose` show Snakemake's own text unchanged.
+`.snakemake/log`. It is shown unchanged in dry runs, with `--logger-eqssl-display snakemake`, and with
+options that ask for more or less of it (`--verbose`, `--printshellcmds`, `--debug-dag`, `--quiet`).
 """
 
 from __future__ import annotations
@@ -9,32 +10,29 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 from eqssl.machine.live.display import PlainLines, TerminalDisplay, failure
+from eqssl.machine.live.messages import is_chatter, shortened
 from eqssl.machine.live.state import HEAVY, Run
 
-_CHATTER = (
-    "Assuming ",
-    "Building DAG",
-    "Complete log",
-    "Config file ",
-    "Execute ",
-    "Job rate limit",
-    "Provided ",
-    "Rules claiming ",
-    "Select jobs ",
-    "Singularity containers",
-    "Storing output",
-    "Touching ",
-    "Using shell",
-    "host: ",
-)
-"""How those of Snakemake's messages begin that tell nothing which the display does not show."""
+_HELP = "How to show a run: as a display of cells, losses and time left (cells), or in Snakemake's own words."
+
+
+@dataclass
+class LogHandlerSettings(LogHandlerSettingsBase):
+    """What the command line may set: `--logger-eqssl-display`."""
+
+    display: str = field(
+        default="cells", metadata={"help": _HELP, "type": str, "choices": ["cells", "snakemake"]}
+    )
 
 
 class LogHandler(LogHandlerBase):
@@ -42,10 +40,17 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         """Choose the display."""
+        from snakemake.logging import ColorizingTextHandler, DefaultFormatter
+
+        common = self.common_settings
+        stream = sys.stdout if common.stdout else sys.stderr
+        self._own_text = ColorizingTextHandler(nocolor=common.nocolor, stream=stream)
+        self._own_text.setFormatter(DefaultFormatter(common.quiet, common.show_failed_logs))
+        self._broken = False
         self.run = Run()
         # Snakemake closes a handler at the end of its work, and the interpreter closes it again.
         self._finished = threading.Event()
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, no_color=common.nocolor or None)
         self._plain = not sys.stderr.isatty()
         self._display = PlainLines(self.run, console) if self._plain else TerminalDisplay(self.run, console)
         if self._plain and not self.shows_text:
@@ -54,7 +59,9 @@ class LogHandler(LogHandlerBase):
     @property
     def shows_text(self) -> bool:
         """Whether Snakemake's own text is shown unchanged."""
-        return bool(self.common_settings.dryrun or self.common_settings.verbose)
+        common = self.common_settings
+        asked = common.dryrun or common.verbose or common.printshellcmds or common.debug_dag or common.quiet
+        return bool(asked or getattr(self.settings, "display", None) == "snakemake" or self._broken)
 
     @property
     def writes_to_stream(self) -> bool:
@@ -68,8 +75,8 @@ class LogHandler(LogHandlerBase):
 
     @property
     def has_filter(self) -> bool:
-        """Yes, unless Snakemake's own text is shown: then Snakemake filters it."""
-        return not self.shows_text
+        """No: Snakemake's filter is used, which heeds `--quiet`."""
+        return False
 
     @property
     def has_formatter(self) -> bool:
@@ -83,22 +90,32 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Handle a message of Snakemake."""
-        try:
-            if self.shows_text:
-                self._write(record)
-            else:
+        if not self.shows_text:
+            try:
                 self._take(record)
-        except Exception:
-            # if the display fails, the run must go on, and later messages must still be visible
-            self._display.end()
-            self._display = PlainLines(self.run, Console(stderr=True, highlight=False))
-            self.handleError(record)
+            except Exception as error:
+                self._give_up(error)
+            else:
+                return
+        with suppress(BrokenPipeError):  # whoever read it may have gone, as `head` does
+            self._own_text.emit(record)
 
     def close(self) -> None:
         """Remove the display."""
         self._finished.set()
-        self._display.end()
+        with suppress(OSError):  # the terminal may have gone
+            self._display.end()
         super().close()
+
+    def _give_up(self, error: Exception) -> None:
+        """After a fault of the display: the run goes on, in Snakemake's own text."""
+        self._broken = True
+        self._finished.set()
+        with suppress(Exception):  # the terminal itself may be what failed
+            self._display.end()
+        told = f"eqssl: the display failed ({type(error).__name__}: {error}); Snakemake's own text follows"
+        with suppress(OSError):
+            print(told, file=sys.stderr, flush=True)
 
     def _take(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
@@ -121,7 +138,7 @@ class LogHandler(LogHandlerBase):
     def _plan(self, record: logging.LogRecord) -> None:
         self.run.plan(getattr(record, "stats", {}))
         if self._plain:
-            self._write(record)
+            self._say(self.format(record))
         self._display.begin()
 
     def _start(self, record: logging.LogRecord) -> None:
@@ -140,21 +157,24 @@ class LogHandler(LogHandlerBase):
 
     def _tell(self, record: logging.LogRecord) -> None:
         """Show warnings, errors, and messages that are no chatter."""
-        text = record.getMessage() if record.msg else ""
-        chatter = getattr(record, "event", None) is not None or text.startswith(_CHATTER)
-        if record.levelno >= logging.WARNING or (record.levelno == logging.INFO and not chatter):
-            self._write(record)
-
-    def _write(self, record: logging.LogRecord) -> None:
-        """Show a message in Snakemake's own words."""
         text = self.format(record)
+        if record.levelno >= logging.ERROR:
+            self._say(shortened(text))
+        elif record.levelno >= logging.WARNING:
+            self._say(text)
+        elif record.levelno == logging.INFO and getattr(record, "event", None) is None:
+            self._say("" if is_chatter(text) else text)
+
+    def _say(self, text: str) -> None:
         if text and text != "None":
             self._display.say(text)
 
     def _tick(self) -> None:
-        while not self._finished.wait(1.0):
-            if isinstance(self._display, PlainLines):
+        while isinstance(self._display, PlainLines) and not self._finished.wait(1.0):
+            try:
                 self._display.tick()
+            except Exception as error:
+                self._give_up(error)
 
 
 def _number(record: logging.LogRecord, key: str) -> int:

@@ -98,9 +98,14 @@ class Run:
         return job
 
     @property
+    def _started(self) -> list[Job]:
+        """A copy: a thread draws while another one adds jobs."""
+        return list(self.jobs.values())
+
+    @property
     def running(self) -> list[Job]:
         """The jobs in `HEAVY` that run now, in the order in which they started."""
-        return [job for job in self.jobs.values() if job.ended is None and job.rule in HEAVY]
+        return [job for job in self._started if job.ended is None and job.rule in HEAVY]
 
     @property
     def total(self) -> int:
@@ -115,9 +120,7 @@ class Run:
     def done(self, rule: str | None = None) -> int:
         """How many jobs are finished, of one step or of all that compute."""
         rules = HEAVY if rule is None else (rule,)
-        return sum(
-            job.rule in rules and job.ended is not None and not job.failed for job in self.jobs.values()
-        )
+        return sum(job.rule in rules and job.ended is not None and not job.failed for job in self._started)
 
     def seconds_left(self) -> float | None:
         """The time left: for each step, its mean time so far times the jobs to come, divided by the cores.
@@ -126,7 +129,7 @@ class Run:
         """
         work = 0.0
         for rule, count in self.counts.items():
-            of_rule = [job for job in self.jobs.values() if job.rule == rule and not job.failed]
+            of_rule = [job for job in self._started if job.rule == rule and not job.failed]
             running = [(job, self._left_of(job)) for job in of_rule if job.ended is None]
             to_come = count - len(of_rule)
             means = [job.ended - job.started for job in of_rule if job.ended is not None]

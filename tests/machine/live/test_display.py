@@ -64,6 +64,16 @@ def test_messages_stand_above_the_display_and_it_is_taken_away(tmp_path: Path) -
     assert "\x1b[?25h" in text  # the cursor is back
 
 
+def test_a_run_killed_while_it_is_shown_leaves_the_cursor(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    screen = TerminalDisplay(running(tmp_path), console)
+    screen.begin()
+    time.sleep(1.0)
+    text = console.file.getvalue()
+    screen.end()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
 def test_plain_lines_tell_finished_jobs_and_now_and_then_the_running_ones(tmp_path: Path) -> None:
     run = running(tmp_path)
     console = Console(file=io.StringIO(), width=100)

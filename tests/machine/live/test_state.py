@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,24 @@ def test_the_last_words_of_a_failed_job_are_its_error(tmp_path: Path, text: str,
     log = tmp_path / "log"
     log.write_text(text)
     assert Run().start(1, "pretrain", CELL, [str(log)]).last_words() == words
+
+
+def test_a_run_can_be_drawn_while_jobs_start(tmp_path: Path) -> None:
+    """Snakemake's thread starts jobs while another one draws."""
+    run = Run()
+    run.plan({"pretrain": 20_000})
+    faults = []
+
+    def draw() -> None:
+        while len(run.jobs) < 20_000:
+            try:
+                assert run.done() == 0
+            except RuntimeError as error:
+                faults.append(error)
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    for number in range(20_000):
+        run.start(number, "pretrain", CELL, [])
+    drawing.join()
+    assert faults == []

@@ -1,0 +1,45 @@
+"""Which of Snakemake's messages a person needs beside the display."""
+
+from __future__ import annotations
+
+import re
+
+_CHATTER = (
+    "Assuming ",
+    "Building DAG",
+    "Complete log",
+    "Config file ",
+    "Execute ",
+    "Job rate limit",
+    "Provided ",
+    "Rules claiming ",
+    "Select jobs ",
+    "Singularity containers",
+    "Storing output",
+    "Touching ",
+    "Using shell",
+    "host: ",
+)
+"""How those of Snakemake's messages begin that tell nothing which the display does not show."""
+_TOLD_BY_THE_JOB = re.compile(r"(RuleException:\n)?CalledProcessError in file .*", re.DOTALL)
+_AFTER_FAILURES = (
+    "Exiting because a job execution failed",
+    "WorkflowError:\nAt least one job did not complete successfully",
+)
+_REPEATED_PLACE = re.compile(r'(\n+  File "[^"\n]*", line \d+, in .*)+$')
+
+
+def is_chatter(text: str) -> bool:
+    """Whether a message tells nothing that the display does not show."""
+    return text.startswith(_CHATTER)
+
+
+def shortened(error: str) -> str:
+    """An error without what is told elsewhere; empty if that is all of it.
+
+    A job that failed has its own line, with the reason and its log, so that its command is not shown again.
+    The place of an error in the Snakefile is in its first line, so that it is not shown again at the end.
+    """
+    if _TOLD_BY_THE_JOB.fullmatch(error) or error.startswith(_AFTER_FAILURES):
+        return ""
+    return _REPEATED_PLACE.sub("", error)
