@@ -16,7 +16,7 @@ class Estimate:
     Attributes:
         value: the number itself, or its mean over seeds.
         lo, hi: ends of the interval; None where none is known.
-        seeds: how many seeds stand behind it.
+        seeds: number of seeds.
     """
 
     value: float

@@ -150,13 +150,13 @@ def group_styles(groups: Sequence[str], colour: str) -> dict[str, LineStyle]:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in the report's style, whatever matplotlibrc says; the settings before come back afterwards."""
+    """Draw in the report's style whatever matplotlibrc says, and restore its settings afterwards."""
     with matplotlib.style.context(["default", HOUSE]):
         yield
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Save a figure, in the format that the path's ending names, the same bytes each time.
+    """Save a figure, in the format that the path's ending names, always with the same bytes.
 
     Raises:
         ValueError: the ending is neither .png, .svg nor .pdf.

@@ -82,7 +82,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row minus the row that it is held against.
+    """A row minus the row it is compared with.
 
     Attributes:
         kind: "twin" (the same task without the symmetry), "random" (untrained) or "trivial" (no symmetry).
@@ -112,7 +112,7 @@ def shares_of(cells: Sequence[Cell]) -> list[int]:
 
 
 def views_of(cells: Sequence[Cell]) -> list[str]:
-    """The views of the test images: stored, grid and angle, as far as they were measured."""
+    """The views of the test images: those of stored, grid and angle that were measured."""
     found = {re.fullmatch(r"(?:acc|knn)_([a-z]+)(?:_\d+)?", key) for cell in cells for key in cell.numbers}
     present = {match[1] for match in found if match}
     return [view for view in VIEWS if view in present] + sorted(present - set(VIEWS))
