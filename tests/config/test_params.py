@@ -177,7 +177,7 @@ def test_a_pretext_that_refuses_a_group_says_why():
         Params.check(changed("group", "C8"))
 
 
-def test_the_file_is_named(tmp_path):
+def test_a_missing_or_broken_settings_file_is_named(tmp_path):
     with pytest.raises(OSError, match=r"absent\.yaml"):
         Params.load(tmp_path / "absent.yaml")
     broken = tmp_path / "broken.yaml"

@@ -164,7 +164,7 @@ def test_groups_have_equal_parameters(name: str):
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_or_equal_channels(name: str):
+def test_groups_have_equal_channels_where_that_is_asked_for(name: str):
     encoder = new(name, match="channels", width=[28, 56])
     channels = [fields * encoder.shape.size for fields in encoder.shape.fields]
     assert channels == pytest.approx([28, 56], abs=field_size(group(name)) / 2)

@@ -43,7 +43,7 @@ def test_an_encoder_computes_there_what_it_computes_on_a_cpu(name: str, encoder_
 
 @pytest.mark.parametrize("encoder_name", ENCODERS)
 @pytest.mark.parametrize("name", [name for name in group_names() if name != "trivial"])
-def test_an_encoder_is_exact_there(name: str, encoder_name: str, full_float32):
+def test_an_encoder_on_cuda_is_exact(name: str, encoder_name: str, full_float32):
     G, encoder = group(name), trained_statistics(new(name, name=encoder_name)).cuda()
     for dtype, tolerance in [(torch.float32, 1e-5), (torch.float64, 1e-6 if G.is_continuous else 1e-10)]:
         encoder.to(dtype)

@@ -241,7 +241,7 @@ def test_an_average_computes_with_the_weights_it_has_now(update, group_name: str
     ],
 )
 @pytest.mark.parametrize("group_name", GROUPS)
-def test_and_so_for_torchs_averaged_model(options: dict, group_name: str):
+def test_torchs_averaged_model_computes_with_the_weights_it_has_now(options: dict, group_name: str):
     encoder, images = trained_statistics(new(group_name)).train(), torch.randn(4, 1, 28, 28)
     average = AveragedModel(encoder, **options).eval()
     for step in range(3):
@@ -255,7 +255,7 @@ def test_and_so_for_torchs_averaged_model(options: dict, group_name: str):
         encoder.train()
 
 
-def test_in_inference_mode_too():
+def test_an_average_in_inference_mode_computes_with_the_weights_it_has_now():
     encoder, images = trained_statistics(new("D4")), torch.randn(4, 1, 28, 28)
     average = copy.deepcopy(encoder)
     with torch.inference_mode():

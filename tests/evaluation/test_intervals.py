@@ -51,7 +51,7 @@ def test_the_width_is_that_of_the_binomial():
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / 4000), rel=0.06)
 
 
-def test_metrics_are_paired():
+def test_intervals_of_all_metrics_share_their_resamples():
     values = correct(1, 500, 0.6)
     first, same, opposite = accuracy_intervals([values, values, ~values], 500, 0)
     assert first.tolist() == same.tolist()
@@ -66,7 +66,7 @@ def test_draws_that_differ_widen_the_interval():
     assert alike.tolist() == pytest.approx(accuracy_intervals([rows[2][None]], 1000, 0)[0].tolist())
 
 
-def test_seeds_decide():
+def test_intervals_depend_on_their_seed_alone():
     values = [correct(2, 300, 0.6)]
     assert np.array_equal(accuracy_intervals(values, 200, 1), accuracy_intervals(values, 200, 1))
     assert not np.array_equal(accuracy_intervals(values, 200, 1), accuracy_intervals(values, 200, 2))

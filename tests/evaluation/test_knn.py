@@ -19,7 +19,7 @@ def data(seed=0, gallery=700, queries=90, width=10):
 
 @pytest.mark.parametrize(("k", "temperature"), [(20, 0.07), (5, 0.5), (1, 0.07), (700, 0.2)])
 @pytest.mark.parametrize("block", [2_000_000, 700, 5_000])
-def test_it_is_scikit_learns_classifier_with_those_weights(monkeypatch, k, temperature, block):
+def test_nearest_neighbours_are_scikit_learns_classifier(monkeypatch, k, temperature, block):
     monkeypatch.setattr(knn, "BLOCK_NUMBERS", block)
     q, g, y = data()
     reference = KNeighborsClassifier(
@@ -28,7 +28,7 @@ def test_it_is_scikit_learns_classifier_with_those_weights(monkeypatch, k, tempe
     assert np.array_equal(knn_predict(q, g, y, 4, k, temperature), reference.predict(q.astype(np.float64)))
 
 
-def test_the_weights_matter():
+def test_the_weights_of_neighbours_can_outvote_their_number():
     # one image at the query, two of another class further away
     gallery = np.array([[1, 0.01], [1, 1], [1, 1.1]], np.float32)
     query = np.array([[1.0, 0.0]], np.float32)

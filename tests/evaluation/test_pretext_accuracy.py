@@ -159,7 +159,7 @@ def test_the_same_seed_gives_the_same_numbers_and_training_mode_is_put_back(para
     assert all(torch.equal(value, before[name]) for name, value in pretext.state_dict().items())
 
 
-def test_other_pretexts_have_none_and_sums_have_those_of_their_parts(params, shards):
+def test_a_sum_has_the_numbers_of_its_label_tasks_and_other_pretexts_have_none(params, shards):
     assert measured(build("supervised", params, image_shape=(1, 12, 12)), shards) == ({}, {})
     contrast = params.pretexts["inv_contrastive"].alone().plain()
     parts = {"where": {"weight": 1.0, "pretext": GRID}, "contrast": {"weight": 1.0, "pretext": contrast}}
@@ -194,7 +194,7 @@ def test_each_patch_is_turned_by_its_own_quarter_turns():
     assert not torch.equal(first, second)
 
 
-def test_a_pretraining_writes_them(job, shards, tmp_path):
+def test_pretraining_writes_what_was_measured_of_label_tasks(job, shards, tmp_path):
     pretrain(job(task=GRID), shards, tmp_path / "out", "cpu", measure=measure_pretext)
     written = json.loads((tmp_path / "out" / "pretrain.json").read_text())
     found = written["diagnostics"]["labels"]

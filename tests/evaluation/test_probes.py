@@ -68,7 +68,7 @@ class Talkative(LogisticRegression):
         return super().fit(x, y)
 
 
-def test_other_warnings_are_handed_on():
+def test_warnings_other_than_of_convergence_are_handed_on():
     x, y = data()
     with pytest.warns(UserWarning, match="something else"):
         _, converged, _ = fit(Talkative(max_iter=1000), 1e-2, x, y)

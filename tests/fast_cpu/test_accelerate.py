@@ -171,7 +171,7 @@ def test_autocast_is_that_of_the_plain_layer(form: str, precision: torch.dtype):
 
 
 @torch.no_grad()
-def test_other_precisions_are_those_of_the_plain_layer(form: str):
+def test_float64_computes_as_the_plain_layer_does(form: str):
     plain = convolution().double()
     assert same_bits(FastConv2d(copy.deepcopy(plain)), plain, image().double())
 

@@ -82,7 +82,7 @@ def test_one_that_is_missing_or_does_not_fit_is_named(strict: bool):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])  # noqa: S301
-def test_copies_have_their_own(copied):
+def test_a_copy_of_a_layer_has_constants_of_its_own(copied):
     layer = Layer()
     other = copied(layer)
     other.table.zero_()
@@ -90,7 +90,7 @@ def test_copies_have_their_own(copied):
     assert other.scale.tolist() == layer.scale.tolist()
 
 
-def test_a_file_of_torchs_own_holds_them():
+def test_a_file_that_torch_writes_holds_constants():
     file = io.BytesIO()
     torch.save(Layer().state_dict(), file)
     file.seek(0)

@@ -19,7 +19,7 @@ def test_operations_that_run_one_after_the_other():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_programs_made_of_operations():
+def test_compiled_traced_and_transformed_programs_are_not_eager():
     x = torch.zeros(2)
     torch._dynamo.reset()
     assert torch.equal(torch.compile(marked, backend="eager", fullgraph=True)(x), x - 1)

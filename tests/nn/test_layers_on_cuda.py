@@ -49,7 +49,9 @@ def check_same(layer: nn.Module, x: Tensor, tolerance: float) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("name", group_names())
-def test_a_layer_is_the_same_there(name: str, kind: str, layout: torch.memory_format, training: bool):
+def test_a_layer_on_cuda_computes_as_on_the_cpu(
+    name: str, kind: str, layout: torch.memory_format, training: bool
+):
     G = group(name)
     if kind == "halving by maximum" and G.is_continuous:
         pytest.skip("Fourier coefficients have no maximum")

@@ -62,7 +62,7 @@ def slot_representations(G):
 
 
 @pytest.mark.parametrize("name", ["C2", "C4", "D1", "D2", "D4"])
-def test_so_is_that_of_maps_between_any_two_sets(name: str):
+def test_the_dimension_of_maps_between_any_two_sets_is_that_of_escnns_basis(name: str):
     G, X = group(name), sets(name)
     types = {"regular": [G.gspace.regular_repr], "slots": slot_representations(G)}
     for source, a in types.items():

@@ -40,7 +40,7 @@ def test_outputs_gradients_and_statistics_are_right(fields: int, order: int, lay
 
 
 @pytest.mark.parametrize("name", [name for name in GROUPS if not group(name).is_continuous])
-def test_it_is_escnns_inner_batch_norm(name: str):
+def test_field_batch_norm_is_escnns_inner_batch_norm(name: str):
     G = group(name)
     theirs = _escnn.nn.InnerBatchNorm(_escnn.nn.FieldType(G.gspace, 3 * [G.gspace.regular_repr])).double()
     ours = FieldBatchNorm(3, G.order).double()
@@ -106,7 +106,7 @@ def sample(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("fourier", [False, True])
-def test_in_eval_mode_it_is_a_factor_and_a_summand_for_each_channel(fourier: bool):
+def test_batch_norm_in_eval_mode_is_a_factor_and_a_summand_for_each_channel(fourier: bool):
     norm = FieldBatchNorm(3, 4, fourier).double()
     with torch.no_grad():
         norm.weight.normal_(), norm.bias.normal_()

@@ -30,7 +30,7 @@ def test_the_form_for_cuda_devices_has_the_same_values_and_gradients(side: int, 
 
 
 @pytest.mark.parametrize("side", [5, 6])
-def test_the_wrong_parity_is_not(side: int):
+def test_halving_with_the_wrong_parity_is_not_exact(side: int):
     kernel, padding = (3, 1) if side % 2 == 0 else (2, 0)
     images = torch.randn(2, 3, side, side)
     assert equivariance_error(lambda x: F.avg_pool2d(x, kernel, 2, padding), D4, images, output="image") > 0.1

@@ -41,7 +41,7 @@ def test_rows_need_not_lie_next_to_each_other():
         torch.testing.assert_close(transformed(wide[::2, 3:11], matrix.t()), wide[::2, 3:11] @ matrix)
 
 
-def test_it_has_gradients_where_they_are_wanted():
+def test_a_product_has_gradients_where_they_are_wanted():
     x, matrix = drawn(4, 3).double().requires_grad_(), drawn(2, 3, seed=1).double().requires_grad_()
     assert torch.autograd.gradcheck(transformed, (x, matrix))
     x, matrix = drawn(4, 3).requires_grad_(), drawn(2, 3, seed=1)

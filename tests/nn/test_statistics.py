@@ -36,7 +36,7 @@ def test_constant_fields_and_the_transpose(fourier: bool):
 
 
 @pytest.mark.parametrize(("fourier", "count"), [(False, 5 * 6 * 6 * SIZE), (True, 5 * 6 * 6)])
-def test_the_numbers_behind_a_fields_mean(fourier: bool, count: int):
+def test_the_count_of_a_field_is_how_many_numbers_its_mean_is_taken_over(fourier: bool, count: int):
     assert count_of_field(torch.zeros(5, SIZE * FIELDS, 6, 6), FIELDS, fourier) == count
 
 

@@ -73,7 +73,7 @@ def test_momentum_queue_and_temperature_go_on_after_any_step_with_the_same_bytes
 
 
 @pytest.mark.parametrize("lost", ["model/queue", "model/place", "model/temperature", "teacher"])
-def test_every_part_of_that_state_matters(start_training, tmp_path, lost):
+def test_a_checkpoint_without_a_part_of_the_pretexts_state_ends_otherwise(start_training, tmp_path, lost):
     expected = bytes_of(run(start_training(), tmp_path))
     first = start_training()
     stop_after(first, 5)

@@ -140,7 +140,7 @@ def test_outputs_that_differ_are_refused():
         checked_difference(encoder, release(other))
 
 
-def test_and_nothing_is_written_where_numbers_overflow(tmp_path):
+def test_export_writes_nothing_where_numbers_overflow(tmp_path):
     encoder = trained_statistics(new("D4"))
     with torch.no_grad():
         encoder.blocks[0][0][1].running_var.fill_(float("nan"))

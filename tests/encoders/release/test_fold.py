@@ -62,13 +62,13 @@ def test_a_released_network_computes_what_the_trained_encoder_does(
 
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("group_name", ["D4", "D8", "SO2"])
-def test_and_so_for_colour_images_and_the_maximum_over_the_group(group_name: str, fold: bool):
+def test_a_released_network_with_maximum_pooling_computes_the_same(group_name: str, fold: bool):
     encoder = with_history(new(group_name, channels=3, group_pooling="max"))
     images = torch.randn(2, 3, 28, 28)
     assert error(outputs(release(encoder, fold), images), outputs(encoder, images)) < TOLERANCE
 
 
-def test_and_so_where_the_first_layers_reduce_large_images():
+def test_a_released_network_of_large_images_computes_the_same():
     encoder = with_history(new("O2", channels=3, size=96, name="resnet18"))
     images = torch.randn(1, 3, 96, 96)
     assert error(outputs(release(encoder), images), outputs(encoder, images)) < TOLERANCE

@@ -63,7 +63,7 @@ def test_more_permutations_than_there_are_are_refused():
         build("jigsaw of 4", "D4", permutations=25)
 
 
-def test_permuted_gathers():
+def test_permuted_tiles_stand_where_the_permutation_says():
     tiles = torch.arange(6).view(2, 3, 1)
     order = torch.tensor([[2, 0, 1], [0, 1, 2]])
     assert permuted(tiles, order).flatten(1).tolist() == [[2, 0, 1], [3, 4, 5]]

@@ -53,7 +53,7 @@ def test_a_label_that_stays_behind_breaks_condition_a(task: str, name: str):
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if "orientation" not in task])
-def test_so_do_shifts_that_stay_behind(task: str):
+def test_shifts_that_stay_behind_break_condition_a(task: str):
     pretext = build(task, "D4")
     images, labels, draw = drawn(pretext)
     for g in pretext.group.elements[1:]:
@@ -162,7 +162,7 @@ def test_the_ring_is_exact_at_the_elements_of_the_grid(name: str):
 
 
 @pytest.mark.parametrize("name", ["C8", "D8"])
-def test_and_near_elsewhere(name: str):
+def test_the_ring_is_nearly_exact_at_other_elements(name: str):
     """On smooth images the patches of a turned image are the turned patches, up to interpolation."""
     pretext = build("ring", name, size=64, jitter=0)
     rows, columns = torch.meshgrid(*[torch.linspace(-3, 3, 64, dtype=torch.float64)] * 2, indexing="ij")

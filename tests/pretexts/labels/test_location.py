@@ -76,7 +76,7 @@ def test_scores_of_a_continuous_angle_hold_no_fourth_frequency(name: str):
     assert float(spectrum[:, 1:4].min()) > 0
 
 
-def test_other_frequencies_are_kept():
+def test_scores_of_an_angle_keep_frequencies_up_to_three():
     angles = torch.arange(8, dtype=torch.float64) * torch.pi / 4
     kept = torch.stack([torch.ones(8, dtype=torch.float64), angles.cos(), (3 * angles).sin()])
     torch.testing.assert_close(band_limited(kept), kept)

@@ -64,7 +64,7 @@ def test_each_patch_is_standardised_by_itself():
     assert standardised(torch.full((1, 1, 4, 4), 0.3)).abs().max() < 1e-4
 
 
-def test_so_is_the_inside_of_a_disc():
+def test_the_inside_of_a_disc_is_standardised_by_itself():
     patches, inside = torch.rand(4, 3, 5, 5) + 2, torch.ones(5, 5, dtype=torch.bool)
     inside[0, 0] = inside[4, 4] = False
     out = standardised(patches, inside)
