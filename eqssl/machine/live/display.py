@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from eqssl.machine.live.progress import duration
-from eqssl.machine.live.state import Job, Run
+from eqssl.machine.live.state import WHOLE, Job, Run
 
 REFRESHES = 2
 """How many times per second the display is redrawn."""
 LINE_SECONDS = 30.0
 """Time between two reports of the running jobs in plain lines."""
+_BAR = 10
+_WIDE = 140
 
 
 def header(run: Run) -> str:
@@ -38,21 +40,42 @@ def failure(job: Job) -> str:
     return f"{job.title} failed: {job.last_words()}" + (f" ({job.log})" if job.log else "")
 
 
-def render(run: Run) -> RenderableType:
-    """The display: the header, and a line with a bar for each running job."""
+def standing(job: Job) -> str:
+    """How far a job is: its newest numbers, or the part of its work that it is at, or how long it runs."""
+    position = job.position()
+    if position is None:
+        return f"{duration(job.age)} so far"
+    return (
+        position.text if position.unit == WHOLE else f"{position.title}, {position.done} of {position.total}"
+    )
+
+
+def render(run: Run, width: int) -> RenderableType:
+    """The display: the header, and a line with a bar for each running job.
+
+    Args:
+        run: the run.
+        width: columns of the terminal; in a narrow one each job has its numbers on a second line.
+    """
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(width=20)
-    table.add_column(ratio=1)
+    table.add_column(width=_BAR)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for job in run.running:
-        position = job.position()
-        if position is None:
-            since = duration(time.monotonic() - job.started)
-            table.add_row(escape(job.title), ProgressBar(total=None, width=20, pulse=True), since)
+        name, numbers = escape(job.title), escape(standing(job))
+        if width >= _WIDE:
+            table.add_row(_bar(job), name, numbers)
         else:
-            bar = ProgressBar(total=max(position.total, 1), completed=position.done, width=20)
-            table.add_row(escape(job.title), bar, escape(position.text))
+            table.add_row(_bar(job), name)
+            table.add_row("", numbers)
     return Group(Text(header(run), style="bold"), table)
+
+
+def _bar(job: Job) -> ProgressBar:
+    position = job.position()
+    if position is None:
+        return ProgressBar(total=None, width=_BAR, pulse=True)
+    return ProgressBar(total=max(position.total, 1), completed=position.done, width=_BAR)
 
 
 class TerminalDisplay:
@@ -83,7 +106,7 @@ class TerminalDisplay:
 
     def _picture(self) -> RenderableType:
         try:
-            return render(self._run)
+            return render(self._run, self._console.width)
         except Exception as error:  # in rich's thread: the run and the thread go on
             return Text(f"the display failed ({type(error).__name__}: {error})")
 
@@ -138,9 +161,7 @@ class PlainLines:
             self._last = time.monotonic()
             self.say(header(self._run))
             for job in self._run.running:
-                position = job.position()
-                if position is not None:
-                    self.say(f"  {job.title}: {position.text}")
+                self.say(f"  {job.title}: {standing(job)}")
 
     def end(self) -> None:
         """Do nothing."""

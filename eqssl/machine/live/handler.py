@@ -122,8 +122,6 @@ class LogHandler(LogHandlerBase):
         match event:
             case LogEvent.RUN_INFO:
                 self._plan(record)
-            case LogEvent.RESOURCES_INFO:
-                self.run.cores = int(getattr(record, "cores", None) or self.run.cores)
             case LogEvent.JOB_INFO:
                 self._start(record)
             case LogEvent.JOB_FINISHED:

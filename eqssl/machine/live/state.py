@@ -17,6 +17,8 @@ CELL_STEP = "probe"
 """The last step of a cell: the number of its finished jobs is the number of finished cells."""
 HEAVY = ("shard", "pretrain", "features", "probe")
 """Steps that compute; the time of the others is negligible."""
+WHOLE = "steps"
+"""What the loop counts that is all of a job's work, training; other loops are a part of theirs."""
 _TAIL = 4096  # how many bytes at the end of a log are read
 
 
@@ -49,11 +51,22 @@ class Job:
         lines = reversed(_last_lines(self.log))
         return next(filter(None, map(read_position, lines)), None)
 
+    @property
+    def age(self) -> float:
+        """Seconds since it started."""
+        return time.monotonic() - self.started
+
+    def seconds_left(self) -> float | None:
+        """By its own word; None unless it is in the loop that is all of its work."""
+        position = self.position()
+        return position.seconds_left if position is not None and position.unit == WHOLE else None
+
     def last_words(self) -> str:
-        """Why it failed: the last error of eqssl in its log, else the last line."""
+        """Why it failed: the last error of eqssl in its log, else the last line that tells no progress."""
         lines = [line.strip() for line in _last_lines(self.log) if line.strip()]
         errors = [line for line in lines if line.startswith("eqssl: error: ")]
-        return (errors or lines or ["no message in its log"])[-1]
+        others = [line for line in lines if read_position(line) is None]
+        return (errors or others or ["no message in its log"])[-1]
 
 
 @dataclass
@@ -64,13 +77,11 @@ class Run:
         counts: how many jobs of each step are planned.
         jobs: the jobs that have started, by Snakemake's numbers.
         started: when the run began.
-        cores: how many cores the run may use, if known.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    cores: int = 1
 
     def plan(self, counts: Mapping[str, int]) -> None:
         """Set how many jobs each step has; steps outside `HEAVY` are left out."""
@@ -123,28 +134,30 @@ class Run:
         return sum(job.rule in rules and job.ended is not None and not job.failed for job in self._started)
 
     def seconds_left(self) -> float | None:
-        """The time left: for each step, its mean time so far times the jobs to come, divided by the cores.
+        """The time left: for each step, its mean time so far times the jobs to come, over the jobs at once.
 
-        None as long as a step with jobs to come has no finished job and no job that reports its progress.
+        None as long as a step with jobs to come has no finished job and no job that tells its time left.
         """
         work = 0.0
         for rule, count in self.counts.items():
-            of_rule = [job for job in self._started if job.rule == rule and not job.failed]
-            running = [(job, self._left_of(job)) for job in of_rule if job.ended is None]
+            of_rule = [job for job in self._started if job.rule == rule]
+            running = [(job, job.seconds_left()) for job in of_rule if job.ended is None]
             to_come = count - len(of_rule)
-            means = [job.ended - job.started for job in of_rule if job.ended is not None]
-            guesses = means or [_age(job) + left for job, left in running if left is not None]
+            means = [job.ended - job.started for job in of_rule if job.ended is not None and not job.failed]
+            guesses = means or [job.age + left for job, left in running if left is not None]
             if to_come + len(running) > 0 and not guesses:
                 return None
             mean = sum(guesses) / len(guesses) if guesses else 0.0
             work += to_come * mean
-            work += sum(max(mean - _age(job), 0.0) if left is None else left for job, left in running)
-        return work / max(1, min(self.cores, os.cpu_count() or 1))
+            work += sum(max(mean - job.age, 0.0) if left is None else left for job, left in running)
+        return work / self._at_once()
 
-    @staticmethod
-    def _left_of(job: Job) -> float | None:
-        position = job.position()
-        return None if position is None else position.seconds_left
+    def _at_once(self) -> float:
+        """The mean number of jobs that ran at the same time, at least 1: cores, GPUs and queues decide it."""
+        now = time.monotonic()
+        jobs = [job for job in self._started if job.rule in HEAVY]
+        busy = sum((now if job.ended is None else job.ended) - job.started for job in jobs)
+        return max(1.0, busy / max(now - self.started, 1e-9)) if jobs else 1.0
 
 
 def name_of(wildcards: Mapping[str, str]) -> str:
@@ -152,10 +165,6 @@ def name_of(wildcards: Mapping[str, str]) -> str:
     if "group" in wildcards:
         return "{dataset}/{group}/{pretext}/s{seed}".format(**wildcards)
     return wildcards.get("dataset", "")
-
-
-def _age(job: Job) -> float:
-    return time.monotonic() - job.started
 
 
 def _last_lines(path: Path | None) -> list[str]:

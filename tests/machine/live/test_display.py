@@ -25,18 +25,34 @@ def running(folder: Path) -> Run:
     return run
 
 
-def shown(run: Run) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    console.print(render(run))
+def shown(run: Run, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(render(run, width))
     return console.file.getvalue()
 
 
 def test_the_display_says_how_far_each_running_job_and_the_run_are(tmp_path: Path) -> None:
-    text = shown(running(tmp_path))
+    text = shown(running(tmp_path), 160)
     assert "0 of 6 jobs, 0 of 3 cells" in text
     first = next(line for line in text.splitlines() if "pretrain tissue/D4/labels/s3" in line)
     assert "20 of 80 steps, epoch 1/4, loss 1.2500, 99 images/s, 0:01:00 left" in first
     assert "probe tissue/D4/labels/s3" in text
+
+
+def test_a_narrow_terminal_shows_the_numbers_of_a_job_below_its_name(tmp_path: Path) -> None:
+    lines = shown(running(tmp_path), 84).splitlines()
+    name = next(number for number, line in enumerate(lines) if "pretrain tissue/D4/labels/s3" in line)
+    assert STEP.text in lines[name + 1]
+
+
+def test_a_part_of_a_job_is_named_and_tells_no_time_left_of_the_job(tmp_path: Path) -> None:
+    run = running(tmp_path)
+    part = Position("decoding tissue train", 3, 4, seconds_left=0.0)
+    (tmp_path / "log").write_text(part.line + "\n")
+    line = next(line for line in shown(run, 160).splitlines() if "pretrain" in line)
+    assert "decoding tissue train, 3 of 4" in line
+    assert "left" not in line
+    assert run.running[0].seconds_left() is None
 
 
 def test_a_failure_is_one_line_with_the_path_of_the_log(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ CELL = {"dataset": "tissue", "group": "D4", "pretext": "labels", "seed": "3", "c
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
     monkeypatch.setattr(state.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(state.os, "cpu_count", lambda: 4)
     return now
 
 
-def planned(cores: int = 1) -> Run:
-    run = Run(started=1000.0, cores=cores)
+def planned() -> Run:
+    run = Run(started=1000.0)
     run.plan({"pretrain": 4, "probe": 4, "all": 1, "total": 9})
     return run
 
@@ -56,16 +55,38 @@ def test_a_job_ends_once(clock: list[float]) -> None:
 
 
 def test_the_time_left_is_the_mean_of_each_step_times_what_is_to_come(clock: list[float]) -> None:
-    run = planned(cores=2)
+    run = planned()
     assert run.seconds_left() is None
     for number, rule, seconds in [(1, "pretrain", 100.0), (2, "probe", 10.0)]:
         run.start(number, rule, CELL, [])
         clock[0] += seconds
         run.finish(number)
-    assert run.seconds_left() == pytest.approx((3 * 100 + 3 * 10) / 2)
+    assert run.seconds_left() == pytest.approx(3 * 100 + 3 * 10)
     run.start(3, "pretrain", CELL, [])
     clock[0] += 40
-    assert run.seconds_left() == pytest.approx((2 * 100 + 60 + 3 * 10) / 2)
+    assert run.seconds_left() == pytest.approx(2 * 100 + 60 + 3 * 10)
+
+
+def test_the_time_left_is_shared_by_as_many_jobs_as_ran_at_once(clock: list[float]) -> None:
+    run = Run(started=1000.0)
+    run.plan({"pretrain": 6})
+    for number in range(2):
+        run.start(number, "pretrain", CELL, [])
+    clock[0] += 100
+    for number in range(2):
+        run.finish(number)
+    assert run.seconds_left() == pytest.approx(4 * 100 / 2)
+
+
+def test_a_failed_job_is_not_to_come(clock: list[float]) -> None:
+    run = Run(started=1000.0)
+    run.plan({"pretrain": 3})
+    for number in range(2):
+        run.start(number, "pretrain", CELL, [])
+        clock[0] += 100
+    run.finish(1)
+    run.fail(0)
+    assert run.seconds_left() == pytest.approx(100 / 1.5)
 
 
 def test_a_running_job_tells_the_time_left_before_any_has_ended(clock: list[float], tmp_path: Path) -> None:
@@ -93,6 +114,8 @@ def test_a_position_is_the_last_one_that_the_log_tells(tmp_path: Path) -> None:
     [
         ("x: 1 of 2\neqssl: error: a.tar: is truncated\nbye\n", "eqssl: error: a.tar: is truncated"),
         ("Traceback\n  File\nKeyError: 'x'\n\n", "KeyError: 'x'"),
+        ("a warning\nx: 3 of 5 steps, loss 0.1\n", "a warning"),
+        ("x: 3 of 5\n", "no message in its log"),
         ("", "no message in its log"),
     ],
 )
