@@ -6,9 +6,9 @@ import time
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from eqssl.machine.live.progress import duration
@@ -57,18 +57,20 @@ def render(run: Run, width: int) -> RenderableType:
         run: the run.
         width: columns of the terminal; in a narrow one each job has its numbers on a second line.
     """
-    table = Table.grid(padding=(0, 2))
-    table.add_column(width=_BAR)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for job in run.running:
-        name, numbers = escape(job.title), escape(standing(job))
-        if width >= _WIDE:
-            table.add_row(_bar(job), name, numbers)
-        else:
-            table.add_row(_bar(job), name)
-            table.add_row("", numbers)
-    return Group(Text(header(run), style="bold"), table)
+    names = max((len(job.title) for job in run.running), default=0)
+    return Group(Text(header(run), style="bold"), *(_row(job, width, names) for job in run.running))
+
+
+def _row(job: Job, width: int, names: int) -> RenderableType:
+    name = Text(job.title, no_wrap=True, overflow="ellipsis")
+    numbers = Text(standing(job), no_wrap=True, overflow="ellipsis")
+    if width < _WIDE:
+        row = Table.grid(Column(width=_BAR), Column(), padding=(0, 2))
+        row.add_row(_bar(job), name)
+        return Group(row, Padding(numbers, (0, 0, 0, 2)))
+    row = Table.grid(Column(width=_BAR), Column(width=names), Column(), padding=(0, 2))
+    row.add_row(_bar(job), name, numbers)
+    return row
 
 
 def _bar(job: Job) -> ProgressBar:

@@ -20,7 +20,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 from eqssl.machine.live.display import PlainLines, TerminalDisplay, failure
-from eqssl.machine.live.messages import is_chatter, shortened
+from eqssl.machine.live.messages import is_chatter, is_stop, shortened
 from eqssl.machine.live.state import HEAVY, Run
 
 _HELP = "How to show a run: as a display of cells, losses and time left (cells), or in Snakemake's own words."
@@ -46,7 +46,7 @@ class LogHandler(LogHandlerBase):
         stream = sys.stdout if common.stdout else sys.stderr
         self._own_text = ColorizingTextHandler(nocolor=common.nocolor, stream=stream)
         self._own_text.setFormatter(DefaultFormatter(common.quiet, common.show_failed_logs))
-        self._broken = False
+        self._broken = self._stopping = False
         self.run = Run()
         # Snakemake closes a handler at the end of its work, and the interpreter closes it again.
         self._finished = threading.Event()
@@ -150,12 +150,15 @@ class LogHandler(LogHandlerBase):
         if number not in self.run.jobs:
             self._start(record)
         job = self.run.fail(number)
-        if job is not None:
+        if job is not None and self._stopping:
+            self._display.say(f"{job.title} stopped")
+        elif job is not None:
             self._display.say(failure(job), "bold red")
 
     def _tell(self, record: logging.LogRecord) -> None:
         """Show warnings, errors, and messages that are no chatter."""
         text = self.format(record)
+        self._stopping = self._stopping or is_stop(text)
         if record.levelno >= logging.ERROR:
             self._say(shortened(text))
         elif record.levelno >= logging.WARNING:

@@ -34,6 +34,11 @@ def is_chatter(text: str) -> bool:
     return text.startswith(_CHATTER)
 
 
+def is_stop(text: str) -> bool:
+    """Whether a message says that the user stops the run, which ends its jobs."""
+    return text.startswith("Terminating processes on user request")
+
+
 def shortened(error: str) -> str:
     """An error without what is told elsewhere; empty if that is all of it.
 

@@ -61,6 +61,21 @@ def test_a_failed_job_is_told_by_its_own_line_alone(capsys: pytest.CaptureFixtur
     assert text == "shard small failed: no message in its log (none.log)"
 
 
+def test_jobs_that_the_user_stops_have_not_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = handler()
+    shown.emit(plan())
+    told = {"jobid": 1, "rule_name": "shard", "wildcards": {"dataset": "small"}, "log": []}
+    shown.emit(record("", event=LogEvent.JOB_INFO, **told))
+    shown.emit(record("Terminating processes on user request, this might take some time."))
+    shown.emit(record("Error in rule", logging.ERROR, event=LogEvent.JOB_ERROR, **told))
+    shown.close()
+    lines = capsys.readouterr().err.removeprefix(PLAN).strip().splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "Terminating processes on user request",
+        "shard small stopped",
+    ]
+
+
 def test_an_error_of_the_settings_is_one_block(capsys: pytest.CaptureFixture[str]) -> None:
     block = 'WorkflowError in file "a.smk", line 25:\nseed: given x\nallowed: a number'
     handler().emit(record(f'{block}\n  File "a.smk", line 25, in <module>', logging.ERROR))
