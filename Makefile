@@ -31,7 +31,7 @@ schema: $(STAMP) ## the JSON schema of params.yaml, after a change of eqssl/conf
 	$(BIN)/python -m eqssl schema --out workflow/schemas/params.schema.json
 
 clean: ## logs, caches and the report; never results, data or .venv
-	rm -rf logs benchmarks report .scratch .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf logs benchmarks report .scratch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 	find eqssl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
