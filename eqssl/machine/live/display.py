@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from eqssl.machine.live.progress import duration
+from eqssl.machine.live.progress import Position, duration
 from eqssl.machine.live.state import WHOLE, Job, Run
 
 REFRESHES = 2
@@ -40,9 +40,8 @@ def failure(job: Job) -> str:
     return f"{job.title} failed: {job.last_words()}" + (f" ({job.log})" if job.log else "")
 
 
-def standing(job: Job) -> str:
+def standing(job: Job, position: Position | None) -> str:
     """How far a job is: its newest numbers, or the part of its work that it is at, or how long it runs."""
-    position = job.position()
     if position is None:
         return f"{duration(job.age)} so far"
     return (
@@ -62,19 +61,19 @@ def render(run: Run, width: int) -> RenderableType:
 
 
 def _row(job: Job, width: int, names: int) -> RenderableType:
+    position = job.position()
     name = Text(job.title, no_wrap=True, overflow="ellipsis")
-    numbers = Text(standing(job), no_wrap=True, overflow="ellipsis")
+    numbers = Text(standing(job, position), no_wrap=True, overflow="ellipsis")
     if width < _WIDE:
         row = Table.grid(Column(width=_BAR), Column(), padding=(0, 2))
-        row.add_row(_bar(job), name)
+        row.add_row(_bar(position), name)
         return Group(row, Padding(numbers, (0, 0, 0, 2)))
     row = Table.grid(Column(width=_BAR), Column(width=names), Column(), padding=(0, 2))
-    row.add_row(_bar(job), name, numbers)
+    row.add_row(_bar(position), name, numbers)
     return row
 
 
-def _bar(job: Job) -> ProgressBar:
-    position = job.position()
+def _bar(position: Position | None) -> ProgressBar:
     if position is None:
         return ProgressBar(total=None, width=_BAR, pulse=True)
     return ProgressBar(total=max(position.total, 1), completed=position.done, width=_BAR)
@@ -116,9 +115,6 @@ class TerminalDisplay:
         """Print a message above the display."""
         self._console.print(Text(text, style=style or ""), soft_wrap=True)
 
-    def started(self, job: Job) -> None:
-        """Do nothing: the display shows running jobs anyway."""
-
     def finished(self, job: Job) -> None:
         """Do nothing: the header counts finished jobs."""
 
@@ -148,9 +144,6 @@ class PlainLines:
         """Print a message."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def started(self, job: Job) -> None:
-        """Do nothing: a job has its line when it ends."""
-
     def finished(self, job: Job) -> None:
         """Print which job ended and how long it took."""
         if job.ended is not None:
@@ -163,7 +156,7 @@ class PlainLines:
             self._last = time.monotonic()
             self.say(header(self._run))
             for job in self._run.running:
-                self.say(f"  {job.title}: {standing(job)}")
+                self.say(f"  {job.title}: {standing(job, job.position())}")
 
     def end(self) -> None:
         """Do nothing."""

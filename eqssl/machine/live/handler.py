@@ -142,8 +142,7 @@ class LogHandler(LogHandlerBase):
     def _start(self, record: logging.LogRecord) -> None:
         values = vars(record)
         wildcards, logs = values.get("wildcards") or {}, values.get("log") or []
-        job = self.run.start(_number(record, "jobid"), values["rule_name"], dict(wildcards), list(logs))
-        self._display.started(job)
+        self.run.start(_number(record, "jobid"), values["rule_name"], dict(wildcards), list(logs))
 
     def _fail(self, record: logging.LogRecord) -> None:
         number = _number(record, "jobid")
