@@ -1,9 +1,11 @@
 """The canonical basis of a linear span: the same rows whatever basis the span is given by.
 
 Linear algebra libraries choose a basis of a space as they like, and one processor's choice is not another's.
-Here the span alone decides. With P the orthogonal projection onto it, the basis is what Gram-Schmidt makes
-of the columns of P, in the order in which a pivoted QR factorisation takes them (Businger & Golub 1965,
-Linear least squares solutions by Householder transformations): each time the column of which most is left.
+Here the span alone decides, with a list of vectors that fixes the axes: the basis is what Gram-Schmidt makes
+of the projections of these vectors onto the span, in their order.
+
+The axes matter for training: Adam takes its steps along them. Rings and frequencies, from the centre out and
+from the lowest, train better than axes along single pixels (docs/results.md, "How to halve a map").
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+Array = np.ndarray[Any, Any]
 Rows = Float[np.ndarray[Any, Any], "rows entries"]
 
 # numbers that are equal in exact arithmetic differ by about 1e-15 here, others by far more
@@ -20,21 +23,24 @@ NOISE, CLEAR = 1e-11, 1e-7
 STEP = 2.0**-24
 
 
-def canonical_basis(rows: Rows) -> Rows:
+def canonical_basis(rows: Rows, axes: Rows) -> Rows:
     """The canonical orthonormal basis of a span, in float64.
 
-    Row k is, up to a positive factor, the column p_k of the projection P minus its part in the span of the
-    rows before it. p_k is the column whose rest is longest, the first of those that are equally long.
+    Row k is, up to a positive factor, the projection of an axis minus its part in the span of the rows
+    before it. Axes that add nothing to the rows before them are left out.
 
     Args:
         rows: float64 vectors of about unit length that span the space; they may depend on each other.
+        axes: vectors whose projections span the space; their order and directions decide the basis, their
+            lengths do not.
 
     Returns:
-        Orthonormal rows, as many as the space has dimensions. They depend on the span alone, up to the
-        rounding of float64: `rounded` takes that away.
+        Orthonormal rows, as many as the space has dimensions. They depend on the span and the axes alone, up
+        to the rounding of float64: `rounded` takes that away.
 
     Raises:
-        ValueError: if rounding decides what the dimension is, or which column is the longest.
+        ValueError: if rounding decides what the dimension is or whether an axis adds something, or if the
+            axes do not reach the whole space.
     """
     _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
     unclear = lengths[(lengths > NOISE) & (lengths < CLEAR)]
@@ -44,28 +50,26 @@ def canonical_basis(rows: Rows) -> Rows:
             f"allowed: below {NOISE} or above {CLEAR}"
         )
     coordinates = directions[lengths > NOISE]
-    # in these coordinates column e of P is column e of the matrix, so that P is never formed
-    rest = coordinates.copy()
     basis = np.empty((len(coordinates),) * 2)
-    for k in range(len(basis)):
-        pivot = rest[:, _first_longest(np.square(rest).sum(0))]
-        # a second time, as rounding leaves a little of the rows before it
-        pivot = pivot - basis[:k].T @ (basis[:k] @ pivot)
-        basis[k] = pivot / np.linalg.norm(pivot)
-        rest -= np.outer(basis[k], basis[k] @ rest)
+    found = 0
+    for axis in (axes / np.linalg.norm(axes, axis=1, keepdims=True)) @ coordinates.T:
+        if found == len(basis):
+            break
+        # twice, as rounding leaves a little of the rows before it
+        rest = axis - basis[:found].T @ (basis[:found] @ axis)
+        rest = rest - basis[:found].T @ (basis[:found] @ rest)
+        length = np.linalg.norm(rest)
+        if NOISE < length < CLEAR:
+            raise ValueError(
+                f"canonical_basis: whether an axis adds something is not clear, given a rest of {length}, "
+                f"allowed: below {NOISE} or above {CLEAR}"
+            )
+        if length >= CLEAR:
+            basis[found] = rest / length
+            found += 1
+    if found < len(basis):
+        raise ValueError(f"canonical_basis: the axes reach {found} of {len(basis)} dimensions")
     return basis @ coordinates
-
-
-def _first_longest(squares: Float[np.ndarray[Any, Any], " entries"]) -> int:
-    """The first of the greatest numbers, where those that differ by rounding count as equal."""
-    behind = 1 - squares / squares.max()
-    unclear = behind[(behind > NOISE) & (behind < CLEAR)]
-    if len(unclear):
-        raise ValueError(
-            f"canonical_basis: the longest column is not clear, given relative distances {unclear}, "
-            f"allowed: below {NOISE} or above {CLEAR}"
-        )
-    return int(np.argmax(behind <= NOISE))
 
 
 def rounded(rows: Rows) -> Rows:
@@ -76,3 +80,8 @@ def rounded(rows: Rows) -> Rows:
     """
     # adding zero makes -0 a 0
     return np.rint(rows / STEP) * STEP + 0.0
+
+
+def in_float32(rows: Array) -> Array:
+    """The same numbers, each rounded to one that float32 holds; layers keep their bases in float32."""
+    return rows.astype(np.float32).astype(np.float64)

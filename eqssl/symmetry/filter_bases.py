@@ -5,7 +5,8 @@ A filter K from fields to fields commutes with the group iff, for every element 
     K(g x) = rho_out(g) K(x) rho_in(g)^-1.
 
 The space is escnn's. Escnn finds a basis of it numerically, and processors find different ones; ours is the
-canonical basis of the space (`eqssl.symmetry.canonical`), so that coefficients mean the same everywhere.
+canonical basis of the space (`eqssl.symmetry.canonical`), so that coefficients mean the same everywhere. Its
+axes are escnn's rings and frequencies.
 
 Fields of a finite group are regular: K[g o, g i](g x) = K[o, i](x). Every filter is made of one
 band-limited function f_i (`eqssl.symmetry.scalar_filters`) for each input i, whatever functions they are:
@@ -32,7 +33,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.symmetry.canonical import canonical_basis, rounded
+from eqssl.symmetry.canonical import canonical_basis, in_float32, rounded
 from eqssl.symmetry.fourier_filters import fourier_filters
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.scalar_filters import grid_points, scalar_filters
@@ -47,7 +48,9 @@ class FilterBasis:
     Attributes:
         rows: the rows of the basis filters that determine the others, one after the other, shape
             (dimension, rows * entries), where the entries of a row are its places * inputs, place-major.
-            Whole filters, all outputs together, are orthonormal up to the rounding of float32.
+            Whole filters, all outputs together, are orthogonal up to the rounding of float32, and the mean
+            over the outputs of the sum of squares is 1: a step of a coefficient changes a filter of any
+            group as much as a step of a pixel changes that of a plain network.
         index: for each output, where each entry of its row stands in `rows`, shape (outputs, entries); each
             row of the table is a permutation of the entries of one of the rows.
     """
@@ -83,9 +86,8 @@ def _regular_rows(G: Group, kind: Kind, kernel: int) -> Float[Tensor, "dimension
     outputs, points = _row_outputs(G), grid_points(kernel)
     # the points o^-1 x of each row: an orthogonal matrix is inverted by multiplying from the right
     functions = [scalar_filters(kernel, points @ G.matrix(G.elements[o])) for o in outputs]
-    # a row stands in the whole filter as often as its orbit has outputs
-    orbit = G.order / len(outputs)
-    basis = rounded(canonical_basis(np.concatenate(functions, 1)) / np.sqrt(orbit))
+    spanning = np.concatenate(functions, 1)
+    basis = in_float32(rounded(canonical_basis(spanning, spanning)) * np.sqrt(len(outputs)))
     by_row = torch.from_numpy(basis).unflatten(1, (len(outputs), -1))
     if kind == "lift":
         return by_row.flatten(1)

@@ -5,7 +5,8 @@ A field is a sum of irreducible representations, and so a filter has one block f
     K(g x) = rho(g) K(x) sigma(g)^-1     from sigma to rho.
 
 The blocks of a pair are the means over the group of g -> rho(g)^-1 E f(g x) sigma(g), for all matrices E
-and band-limited functions f (`eqssl.symmetry.scalar_filters`). Every block has its own canonical basis.
+and band-limited functions f (`eqssl.symmetry.scalar_filters`). Every block has its own canonical basis, with
+the matrices that have a single 1, times rings and frequencies, as its axes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from eqssl.symmetry.canonical import canonical_basis, rounded
+from eqssl.symmetry.canonical import canonical_basis, in_float32, rounded
 from eqssl.symmetry.fourier import field_representation
 from eqssl.symmetry.groups import MAXIMUM_FREQUENCY, Group
 from eqssl.symmetry.scalar_filters import grid_points, rings_and_frequencies, scalar_filters
@@ -35,9 +36,9 @@ def fourier_filters(G: Group, lift: bool, kernel: int) -> Float[Array, "dimensio
         kernel: side of the filter, odd.
 
     Returns:
-        Filters that are orthonormal up to the rounding of float32. The entries of an output are its places *
-        inputs, place-major. Blocks are ordered by the irreducible representation that goes out, then by the
-        one that comes in.
+        Filters that are orthogonal up to the rounding of float32; the mean over the outputs of the sum of
+        squares is 1. The entries of an output are its places * inputs, place-major. Blocks are ordered by the
+        irreducible representation that goes out, then by the one that comes in.
     """
     blocks = _Blocks(G, kernel)
     target = field_representation(G)
@@ -49,7 +50,8 @@ def fourier_filters(G: Group, lift: bool, kernel: int) -> Float[Array, "dimensio
             whole = np.zeros((len(block), target.size, kernel**2, source.size))
             whole[:, outputs, :, inputs] = block
             filters.append(whole)
-    return np.concatenate(filters).reshape(-1, target.size, kernel**2 * source.size)
+    whole = np.concatenate(filters).reshape(-1, target.size, kernel**2 * source.size)
+    return in_float32(whole * np.sqrt(target.size))
 
 
 def _places_of_irreps(G: Group, representation: Any) -> Iterator[tuple[Name, slice]]:
@@ -65,6 +67,7 @@ class _Blocks:
     """The canonical basis of each pair of irreducible representations, found once."""
 
     def __init__(self, G: Group, kernel: int) -> None:
+        self.plain = scalar_filters(kernel, grid_points(kernel))
         # the mean over so many angles is that over all: a product has no higher frequency than their number
         highest = max(frequency for _, _, frequency in rings_and_frequencies(kernel))
         self.elements = G.continuous_grid(2 * MAXIMUM_FREQUENCY + highest + 1)
@@ -84,5 +87,7 @@ class _Blocks:
             spanning = np.einsum("gpo,gfx,gqi->pqfoxi", rho, self.functions, sigma, optimize=True)
             shape = spanning.shape[3:]
             rows = spanning.reshape(-1, np.prod(shape)) / len(self.elements)
-            self.found[outgoing, incoming] = rounded(canonical_basis(rows)).reshape(-1, *shape)
+            units = np.eye(shape[0]), self.plain, np.eye(shape[2])
+            axes = np.einsum("po,fx,qi->fpqoxi", *units).reshape(-1, rows.shape[1])
+            self.found[outgoing, incoming] = rounded(canonical_basis(rows, axes)).reshape(-1, *shape)
         return self.found[outgoing, incoming]
