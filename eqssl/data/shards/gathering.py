@@ -19,6 +19,7 @@ from eqssl.data.shards.stored_form import stored_form
 from eqssl.data.sources.base import Sample, Source, SourceSplit
 from eqssl.data.views.disc import disc
 from eqssl.machine.live.progress import track
+from eqssl.machine.naming import naming
 
 _KEY = re.compile(r"[0-9a-z_-]+")
 # a longer key does not fit into a plain tar header
@@ -126,14 +127,3 @@ def gather(source: Source, job: ShardJob, folder: Path) -> Iterator[Gathered]:
         for sample in track(samples, total, f"reading {job.dataset}"):
             images.add(sample)
         yield images
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add this path to an `OSError` that names no file, such as that of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from None

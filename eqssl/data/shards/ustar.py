@@ -28,18 +28,23 @@ def members(path: str | Path) -> Iterator[Member]:
     if path.stat().st_size < _BLOCK:
         raise ValueError(f"{path}: is cut off: shorter than one tar header")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = 0
-        while True:
-            header = content[place : place + _BLOCK]
-            if len(header) < _BLOCK:
-                raise ValueError(f"{path}: is cut off at byte {len(content)}")
-            if not header.strip(b"\0"):
-                return
-            member = _member(path, header, place)
-            if member.offset + member.size > len(content):
-                raise ValueError(f"{path}: {member.name}: is cut off at byte {len(content)}")
-            yield member
-            place = member.offset + -(-member.size // _BLOCK) * _BLOCK
+        yield from members_in(content, path)
+
+
+def members_in(content: mmap.mmap, path: Path) -> Iterator[Member]:
+    """Like `members`, for the bytes of a file that is open; its path is for messages."""
+    place = 0
+    while True:
+        header = content[place : place + _BLOCK]
+        if len(header) < _BLOCK:
+            raise ValueError(f"{path}: is cut off at byte {len(content)}")
+        if not header.strip(b"\0"):
+            return
+        member = _member(path, header, place)
+        if member.offset + member.size > len(content):
+            raise ValueError(f"{path}: {member.name}: is cut off at byte {len(content)}")
+        yield member
+        place = member.offset + -(-member.size // _BLOCK) * _BLOCK
 
 
 def _member(path: Path, header: bytes, place: int) -> Member:

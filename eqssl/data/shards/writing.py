@@ -13,13 +13,14 @@ from jaxtyping import Int
 from webdataset import TarWriter
 
 from eqssl.config.jobs import ShardJob
-from eqssl.data.shards.gathering import Gathered, gather, naming
+from eqssl.data.shards.gathering import Gathered, gather
 from eqssl.data.shards.index import INDEX_FILE, SPLITS, Columns, ShardIndex, SplitName, Tar
 from eqssl.data.shards.ustar import members
 from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
 from eqssl.machine.files import atomic, sha256
 from eqssl.machine.live.progress import track
+from eqssl.machine.naming import naming
 
 Order = Int[np.ndarray, " n"]
 

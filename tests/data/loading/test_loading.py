@@ -75,7 +75,7 @@ def test_a_damaged_cache_is_decoded_again(folder, tmp_path, damage):
     (path,) = cached(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     np.testing.assert_array_equal(load_split(folder, "test").images, truth)
-    assert len(list(path.parent.iterdir())) == 2  # the array and its lock
+    assert len(list(path.parent.iterdir())) == 3  # the array, its note and its lock
 
 
 def test_other_shards_never_share_the_cache(folder, tmp_path):

@@ -1,0 +1,161 @@
+"""An array that is made once and kept on disk: whole when it is opened, or made again.
+
+Beside the array lies a small JSON file, written after it, with its SHA-256, what it was made of, and the
+identity of the file when it was last read from end to end (`eqssl.machine.hashes`). While that is the same
+the array is opened at once; else it is hashed first, as 20 GB take more than ten seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from pydantic import BaseModel, ConfigDict
+
+from eqssl.machine.files import atomic, write_text
+from eqssl.machine.hashes import TICK, Identity, hashed, open_identity, opened
+from eqssl.machine.naming import naming
+
+Chunks = Callable[[], Iterable[UInt8[np.ndarray, "..."]]]
+_LONGEST_NOTE = 2**12  # bytes
+
+
+def kept_array(path: Path, made_of: str, shape: tuple[int, ...], chunks: Chunks) -> UInt8[np.memmap, ...]:
+    """A read-only memory map of the array in a file. It is made if it is missing, damaged or of other things.
+
+    Several processes may call at once: one makes the array and the others wait.
+
+    Args:
+        path: the .npy file; its note and its lock lie beside it.
+        made_of: names everything that the content depends on.
+        shape: of the array.
+        chunks: gives the content, one part after the other.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    array = _Kept(path, made_of, shape)
+    with suppress(ValueError, OSError):
+        return array.trusted()
+    with _only_one(path.with_suffix(".lock")):
+        try:
+            return array.checked()
+        except FileNotFoundError:
+            pass
+        except (ValueError, OSError) as error:
+            print(f"eqssl: {error}; it is made again", file=sys.stderr, flush=True)
+        array.write(chunks())
+        try:
+            return array.checked()
+        except (ValueError, OSError) as error:
+            raise OSError(f"{path}: was written but cannot be read back: {error}") from None
+
+
+class _Note(BaseModel):
+    """What is written beside an array."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    made_of: str
+    sha256: str
+    identity: Identity | None
+
+
+class _Kept:
+    """An array on disk; the arguments are those of `kept_array`."""
+
+    def __init__(self, path: Path, made_of: str, shape: tuple[int, ...]) -> None:
+        self._path, self._made_of, self._shape = path, made_of, shape
+        self._note_path = path.with_suffix(".json")
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        self._header = header.getvalue()
+
+    def trusted(self) -> np.memmap:
+        """The array, if its file is the one that was last found to be whole.
+
+        Raises:
+            ValueError: it is not, or may not be.
+            OSError: the array or its note cannot be read.
+        """
+        with opened(self._path) as file:
+            if self._note().identity != open_identity(file, self._path):
+                raise ValueError(f"{self._path}: was written to since it was last read")
+            return self._mapped(file)
+
+    def checked(self) -> np.memmap:
+        """The array, once all of it was read and found to be whole.
+
+        Raises:
+            ValueError: it is not whole; names the file and the reason.
+            FileNotFoundError: there is no array.
+            OSError: the array cannot be read.
+        """
+        with opened(self._path) as file:
+            note = self._note()
+            found, identity = hashed(file, self._path)
+            if found != note.sha256:
+                raise ValueError(
+                    f"{self._path}: SHA-256 is {found}, {self._note_path.name} states {note.sha256}"
+                )
+            images = self._mapped(file)
+        with suppress(OSError):  # to read it again next time is no error
+            self._write_note(found, identity)
+        return images
+
+    def write(self, chunks: Iterable[UInt8[np.ndarray, ...]]) -> None:
+        """Write the array, then its note."""
+        digest = hashlib.sha256(self._header)
+        # not through a memory map: there a full disk would kill the process (SIGBUS) and raise no error
+        with naming(self._path), atomic(self._path) as temporary, temporary.open("wb") as file:
+            file.write(self._header)
+            for chunk in chunks:
+                content = chunk.tobytes()
+                digest.update(content)
+                file.write(content)
+        self._write_note(digest.hexdigest(), None)
+        time.sleep(2 * TICK / 1e9)  # so that the identity stands for these bytes when they are read back
+
+    def _note(self) -> _Note:
+        try:
+            with opened(self._note_path) as file:
+                note = _Note.model_validate_json(file.read(_LONGEST_NOTE))
+        except (ValueError, OSError):
+            raise ValueError(
+                f"{self._path}: {self._note_path.name} beside it is missing or damaged"
+            ) from None
+        if note.made_of != self._made_of:
+            raise ValueError(f"{self._path}: was made of {note.made_of!r}, wanted: {self._made_of!r}")
+        return note
+
+    def _write_note(self, sha256: str, identity: Identity | None) -> None:
+        note = _Note(made_of=self._made_of, sha256=sha256, identity=identity)
+        with naming(self._note_path):
+            write_text(self._note_path, f"{note.model_dump_json()}\n")
+
+    def _mapped(self, file: io.BufferedReader) -> np.memmap:
+        """A map of the open file. Its header is compared with the only right one, so nothing is parsed."""
+        file.seek(0)
+        size = len(self._header) + prod(self._shape)
+        if file.read(len(self._header)) != self._header or open_identity(file, self._path).size != size:
+            raise ValueError(f"{self._path}: is not an array of bytes of shape {self._shape}")
+        return np.memmap(file, np.uint8, "r", len(self._header), self._shape)
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Let in one process at a time. A file system without locks is no error: the work is then done twice."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
