@@ -8,6 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from eqssl.machine.files import write_text
+from eqssl.machine.naming import naming
+
 
 class Log:
     """A file of JSON lines that survives being cut off anywhere.
@@ -21,11 +24,12 @@ class Log:
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
         kept = [line for line in _read_lines(path) if _step_of(line) <= step]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        with naming(path):
+            write_text(path, "".join(f"{line}\n" for line in kept))
 
     def write(self, values: Mapping[str, Any]) -> None:
         """Append one object."""
-        with self._path.open("a", encoding="utf-8") as file:
+        with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, allow_nan=False) + "\n")
 
 
@@ -35,6 +39,6 @@ def _read_lines(path: Path) -> list[str]:
 
 def _step_of(line: str) -> float:
     """The step of a line; infinite for a broken one."""
-    with suppress(ValueError, TypeError, KeyError):
+    with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return float(json.loads(line)["step"])
     return float("inf")

@@ -19,12 +19,16 @@ from eqssl.training import checkpoints
 from eqssl.training.interruption import noting_signals
 from eqssl.training.log import Log
 from eqssl.training.meter import Meter
-from eqssl.training.optimisers import build_optimiser, set_learning_rate
+from eqssl.training.optimisers import STATE, build_optimiser, set_learning_rate
 from eqssl.training.precision import autocast
 from eqssl.training.schedules import learning_rate
+from eqssl.training.state import StateValues, check_random, check_tensors, checked_values
 
 READ_SECONDS = 1.0
 """Time between two readings of the loss, the only times when the host waits for the device."""
+MOST_STATES, HEADER_BYTES = 4, 2**26
+"""A checkpoint of more bytes than this many times the pretext's and a header's is not read: the largest
+holds the weights and two numbers more for each."""
 
 
 class Trainer:
@@ -37,6 +41,8 @@ class Trainer:
         generator: draws views and corruptions, on the same device.
         precision: of the forward pass.
         title: names the cell in messages.
+        fingerprint: stands for everything that decides the weights. A checkpoint with another one is not
+            continued.
 
     Attributes:
         step: steps done.
@@ -57,9 +63,11 @@ class Trainer:
         generator: torch.Generator,
         precision: torch.dtype,
         title: str,
+        fingerprint: str = "",
     ) -> None:
         self.pretext, self.batches, self.settings = pretext, batches, settings
         self.generator, self.precision, self.title = generator, precision, title
+        self.fingerprint = fingerprint
         self.device = generator.device
         self.steps = len(batches) * settings.epochs
         self.warmup = round(settings.warmup_epochs * len(batches))
@@ -105,30 +113,73 @@ class Trainer:
                     raise SystemExit(interruption.exit_code)
 
     def save(self, path: Path) -> None:
-        """Write everything that the next step depends on."""
+        """Write everything that the next step depends on.
+
+        Raises:
+            OSError: it cannot be written; an earlier checkpoint stays.
+        """
         tensors = {
             **checkpoints.module_state(self.pretext),
             **checkpoints.optimiser_state(self.optimiser),
-            "random/views": self.generator.get_state(),
-            "random/cpu": torch.get_rng_state(),
+            **self._random(),
         }
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
         if self.meter.sums is not None:
             tensors["sums"] = self.meter.sums
-        values = {"step": self.step, "seconds": self.seconds, "names": self.meter.names, "rows": self.rows}
-        checkpoints.save(path, tensors, values)
+        values = StateValues(
+            fingerprint=self.fingerprint,
+            step=self.step,
+            seconds=self.seconds,
+            names=self.meter.names,
+            rows=self.rows,
+            tensors=sorted(tensors),
+        )
+        checkpoints.save(path, tensors, values.model_dump())
+
+    def load(self, path: Path) -> None:
+        """Go back to the state that `save` wrote.
+
+        Raises:
+            ValueError: the file is damaged or of another training; names it. Nothing is changed then.
+            OSError: it cannot be read.
+        """
+        own = sum(tensor.nbytes for tensor in self.pretext.state_dict().values())
+        tensors, values = checkpoints.load(path, MOST_STATES * own + HEADER_BYTES)
+        try:
+            self.restore(tensors, values)
+        except ValueError as error:
+            raise ValueError(f"{path}: unfit checkpoint: {error}") from None
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Go back to the state that `save` wrote."""
+        """Go back to the state that `save` wrote, from what `checkpoints.load` gave.
+
+        Raises:
+            ValueError: it is not a state of this training; names the value and the reason. Nothing is
+                changed then.
+        """
+        state = checked_values(values, self.fingerprint, self.steps, len(self.batches))
+        random = self._random()
+        others = {**random}
+        if state.step:
+            others["sums"] = torch.empty(len(state.names), dtype=self.meter.precision)
+        kept = STATE[self.settings.optimiser]
+        check_tensors(tensors, state, self.pretext, self.optimiser, kept, others)
+        for name in random:
+            check_random(name, tensors[name], "cpu" if name == "random/cpu" else self.device)
         checkpoints.restore_module(self.pretext, tensors)
         checkpoints.restore_optimiser(self.optimiser, tensors)
         self.generator.set_state(tensors["random/views"])
         torch.set_rng_state(tensors["random/cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
-        self.meter.restore(values["names"], tensors.get("sums"))
-        self.step, self.seconds, self.rows = values["step"], values["seconds"], values["rows"]
+        self.meter.restore(state.names, tensors.get("sums"))
+        self.step, self.seconds, self.rows = state.step, state.seconds, state.rows
+
+    def _random(self) -> dict[str, Tensor]:
+        """The states of all generators of random numbers."""
+        states = {"random/views": self.generator.get_state(), "random/cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
 
     def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
         while self.step < self.steps:

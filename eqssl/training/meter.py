@@ -17,23 +17,31 @@ class Meter:
     Attributes:
         names: "loss", then the pretext's numbers in its order; known from the first step on.
         sums: one for each name, since the epoch began; None before the first step.
+        precision: of the sums.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.names: list[str] = ["loss"]
         self.sums: Tensor | None = None
+        # 64 bits where the device has them, so that long epochs lose nothing.
+        self.precision = torch.float32 if device.type == "mps" else torch.float64
         self._device = device
         self._seen: list[float] = []  # the sums at the reading before
 
     def add(self, loss: Tensor, scalars: Mapping[str, Tensor]) -> None:
-        """Add the numbers of a step, without waiting for the device."""
+        """Add the numbers of a step, without waiting for the device.
+
+        Raises:
+            ValueError: their names are not those of the steps before.
+        """
+        names = ["loss", *scalars]
         values = torch.stack([value.detach().float() for value in (loss, *scalars.values())])
         if self.sums is None:
-            self.names = ["loss", *scalars]
-            # 64 bits where the device has them, so that long epochs lose nothing.
-            kind = torch.float32 if self._device.type == "mps" else torch.float64
-            self.sums = torch.zeros(len(values), dtype=kind, device=self._device)
+            self.names = names
+            self.sums = torch.zeros(len(values), dtype=self.precision, device=self._device)
             self._seen = [0.0] * len(values)
+        if names != self.names:
+            raise ValueError(f"numbers of a step: given {', '.join(names)}, before: {', '.join(self.names)}")
         self.sums += values
 
     def read(self) -> tuple[list[float], list[float]]:

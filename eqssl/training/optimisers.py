@@ -13,6 +13,13 @@ from eqssl.pretexts.base import Pretext
 
 MOMENTUM = 0.9
 """Of `sgd` and `lars`."""
+STATE: dict[str, tuple[str, ...]] = {
+    "adamw": ("exp_avg", "exp_avg_sq", "step"),
+    "lars": ("velocity",),
+    "sgd": ("momentum_buffer",),
+}
+"""What each optimiser keeps of a parameter once it had a gradient: `step` is one number, the others are as
+large as the parameter."""
 
 
 def build_optimiser(name: str, pretext: Pretext, learning_rate: float, weight_decay: float) -> Optimizer:

@@ -21,11 +21,11 @@ from eqssl.data.shards.index import ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
 from eqssl.machine.files import atomic, write_json, write_text
+from eqssl.machine.naming import naming
 from eqssl.machine.provenance import record
 from eqssl.machine.scratch import Claim, claimed, fingerprint, scratch
 from eqssl.machine.steps import cell_code
 from eqssl.pretexts.base import Pretext
-from eqssl.training import checkpoints
 from eqssl.training.compiling import compiled, require_compiler
 from eqssl.training.device import choose_device, reproducible
 from eqssl.training.loop import Trainer
@@ -84,14 +84,15 @@ def pretrain(
         if pretext.trains:
             generator = torch.Generator(chosen).manual_seed(_seed(job.seed, "views"))
             batches = Batches(load_split(shards, "train"), job.pretrain.batch_size, job.seed, chosen)
-            trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job))
+            trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job), folder.name)
             with compiled(pretext.encoder) if job.pretrain.compile else nullcontext():
                 _train(trainer, claim, checkpoint_seconds)
         found = Measured({}, {})
         if trainer and measure:
             found = _measured(measure, job, pretext, shards, chosen, precision)
         facts |= {"measured": found.numbers, "diagnostics": found.details}
-        _write(job, index, pretext, trainer, facts, folder, out)
+        with naming(out):
+            _write(job, index, pretext, trainer, facts, folder, out)
         claim.drop()
 
 
@@ -121,13 +122,12 @@ def _train(trainer: Trainer, claim: Claim, checkpoint_seconds: float) -> None:
 
 
 def _go_on(trainer: Trainer, state: Path) -> None:
-    """Restore a checkpoint. A damaged one costs time, never the result: training then starts again."""
+    """Restore a checkpoint. A damaged or foreign one costs time, never the result: training starts again."""
     try:
-        tensors, values = checkpoints.load(state)
+        trainer.load(state)
     except ValueError as error:
         _say(f"{error}; it is ignored, training starts from the beginning")
         return
-    trainer.restore(tensors, values)
     _say(f"{trainer.title}: going on after step {trainer.step} of {trainer.steps}")
 
 

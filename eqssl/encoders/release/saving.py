@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape, flop_count, parameter_count
 from eqssl.encoders.layers import Bases, EquivariantLayers
 from eqssl.encoders.release.fold import empty_release
+from eqssl.encoders.release.tensors import check_table, fill, read_tensors, write_tensors
 from eqssl.fast_cpu import accelerate
-from eqssl.machine.files import atomic, read_json, sha256, write_json
+from eqssl.machine.files import read_json, sha256, write_json
 from eqssl.nn.plain import PlainConv2d
 from eqssl.symmetry.filter_bases import FilterBasis, Kind
 
@@ -38,8 +37,7 @@ def save_encoder(encoder: Encoder, folder: str | Path, extra: Mapping[str, Any])
     """
     folder = Path(folder)
     tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
-    with atomic(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+    write_tensors(folder / WEIGHTS, tensors)
     description = {
         **{_RENAMED.get(key, key): value for key, value in asdict(encoder.shape).items()},
         "form": _form(encoder),
@@ -74,10 +72,7 @@ def load_encoder(path: str | Path) -> Encoder:
     else:
         allowed = ", ".join((TRAINED, FOLDED, UNFOLDED))
         raise ValueError(f"{folder / DESCRIPTION}: form: given {described['form']!r}, allowed: {allowed}")
-    try:
-        encoder.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{folder / WEIGHTS}: does not fit {DESCRIPTION}: {error}") from None
+    fill(encoder, tensors, folder / WEIGHTS)
     encoder = encoder.eval().requires_grad_(False)
     return accelerate(encoder) if encoder.is_released else encoder
 
@@ -115,10 +110,11 @@ def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
         raise ValueError(
             f"{path}: SHA-256 is {found}, but {DESCRIPTION} names {expected}: damaged or mixed up"
         )
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not safetensors: {error}") from None
+    tensors = read_tensors(path)
+    for key, table in tensors.items():
+        if key.endswith(".index"):
+            check_table(f"{path}: {key}", table, tensors.get(f"{key.removesuffix('index')}basis"))
+    return tensors
 
 
 def _bases_of(tensors: Mapping[str, Tensor], size: int) -> Bases:
