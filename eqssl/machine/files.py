@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from eqssl.machine.naming import naming
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, and rename it to `path` if the block raises no error.
 
-    The content is flushed to disk before the rename, so a crash leaves either the old file or the new one.
+    The content is flushed to disk before the rename, so a crash leaves either the old file or the new one. An
+    error of the system that names no file, such as that of a full disk, names this one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +27,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         temporary.chmod(0o644)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())

@@ -21,7 +21,6 @@ from eqssl.data.shards.index import ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
 from eqssl.machine.files import atomic, write_json, write_text
-from eqssl.machine.naming import naming
 from eqssl.machine.provenance import record
 from eqssl.machine.scratch import Claim, claimed, fingerprint, scratch
 from eqssl.machine.steps import cell_code
@@ -91,8 +90,7 @@ def pretrain(
         if trainer and measure:
             found = _measured(measure, job, pretext, shards, chosen, precision)
         facts |= {"measured": found.numbers, "diagnostics": found.details}
-        with naming(out):
-            _write(job, index, pretext, trainer, facts, folder, out)
+        _write(job, index, pretext, trainer, facts, folder, out)
         claim.drop()
 
 

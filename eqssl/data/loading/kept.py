@@ -23,7 +23,6 @@ from pydantic import BaseModel, ConfigDict
 
 from eqssl.machine.files import atomic, write_text
 from eqssl.machine.hashes import TICK, Identity, hashed, open_identity, opened
-from eqssl.machine.naming import naming
 
 Chunks = Callable[[], Iterable[UInt8[np.ndarray, "..."]]]
 _LONGEST_NOTE = 2**12  # bytes
@@ -116,7 +115,7 @@ class _Kept:
         """Write the array, then its note."""
         digest = hashlib.sha256(self._header)
         # not through a memory map: there a full disk would kill the process (SIGBUS) and raise no error
-        with naming(self._path), atomic(self._path) as temporary, temporary.open("wb") as file:
+        with atomic(self._path) as temporary, temporary.open("wb") as file:
             file.write(self._header)
             for chunk in chunks:
                 content = chunk.tobytes()
@@ -139,8 +138,7 @@ class _Kept:
 
     def _write_note(self, sha256: str, identity: Identity | None) -> None:
         note = _Note(made_of=self._made_of, sha256=sha256, identity=identity)
-        with naming(self._note_path):
-            write_text(self._note_path, f"{note.model_dump_json()}\n")
+        write_text(self._note_path, f"{note.model_dump_json()}\n")
 
     def _mapped(self, file: io.BufferedReader) -> np.memmap:
         """A map of the open file. Its header is compared with the only right one, so nothing is parsed."""

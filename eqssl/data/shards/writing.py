@@ -20,7 +20,6 @@ from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
 from eqssl.machine.files import atomic, sha256
 from eqssl.machine.live.progress import track
-from eqssl.machine.naming import naming
 
 Order = Int[np.ndarray, " n"]
 
@@ -118,7 +117,6 @@ def _plan(images: Gathered, job: ShardJob) -> Iterator[tuple[str, tuple[SplitNam
 
 def _write_tar(path: Path, images: Gathered, order: Order) -> None:
     with (
-        naming(path),
         atomic(path) as temporary,
         temporary.open("wb") as file,
         # an integer mtime: with None every run differs, with a float PAX headers double the size of the tar

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from eqssl.machine.files import atomic
-from eqssl.machine.naming import naming
 
 
 def write_tensors(
@@ -29,7 +28,7 @@ def write_tensors(
     Raises:
         OSError: it cannot be written; names the file and the reason, such as a full disk.
     """
-    with naming(path), atomic(path) as temporary:
+    with atomic(path) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata=dict(metadata) if metadata else None)
         except SafetensorError as error:
