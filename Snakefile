@@ -4,6 +4,10 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+# Before Snakemake's own reader, which would expand aliases without end and run the code of a template.
+include: "workflow/rules/bounds.smk"
+
+
 configfile: "params.yaml"
 
 

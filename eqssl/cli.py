@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 JobType = TypeVar("JobType", bound="Settings")
 Function = Callable[[argparse.Namespace], int | None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # it has no public name
+MOST_CORES, MOST_SECONDS = 100_000, 1e9
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -140,6 +141,8 @@ def _run(options: argparse.Namespace) -> int:
     """Run the whole pipeline of this folder, or the given targets; further options go to Snakemake."""
     from eqssl.machine.run import run
 
+    if options.cores is not None and not 1 <= options.cores <= MOST_CORES:
+        raise ValueError(f"--cores: given {options.cores}, allowed: 1 to {MOST_CORES}")
     code = run(options.rest, options.cores)
     if code == 0 and options.rest[-1:] in ([], ["all"]):
         from eqssl.config.params import Params
@@ -232,6 +235,9 @@ def _pretrain(options: argparse.Namespace) -> None:
     """Train the encoder of one cell; a killed run goes on from its last checkpoint."""
     from eqssl.config.jobs import PretrainJob
 
+    if not 0 < options.checkpoint_seconds <= MOST_SECONDS:
+        allowed = f"more than 0 and at most {MOST_SECONDS:g}"
+        raise ValueError(f"--checkpoint-seconds: given {options.checkpoint_seconds}, allowed: {allowed}")
     job = _job(PretrainJob, options.job)
     with _device(options.device), _processor(job.pretrain.threads):
         from eqssl.evaluation.pretext_accuracy import measure_pretext
@@ -294,13 +300,9 @@ def _job(kind: type[JobType], text: str) -> JobType:
     Raises:
         ValueError: not JSON, or settings that the job does not take.
     """
-    import json
+    from eqssl.config.plain import parse_json
 
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--job: not JSON: {error}") from None
-    return kind.read(values, "--job")
+    return kind.read(parse_json(text, "--job"), "--job")
 
 
 def _twins(text: str) -> dict[str, str]:
@@ -309,14 +311,12 @@ def _twins(text: str) -> dict[str, str]:
     Raises:
         ValueError: not JSON, or no table of names.
     """
-    import json
+    from eqssl.config.plain import parse_json, shown
 
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--twins: not JSON: {error}") from None
+    values = parse_json(text, "--twins")
     if not isinstance(values, dict) or not all(isinstance(twin, str) for twin in values.values()):
-        raise ValueError(f"--twins: given {text}, allowed: a JSON table of names, pretext -> its plain twin")
+        allowed = "a JSON table of names, pretext -> its plain twin"
+        raise ValueError(f"--twins: given {shown(values)}, allowed: {allowed}")
     return values
 
 

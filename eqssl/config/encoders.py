@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from eqssl.config.kinds import Kind
-from eqssl.config.values import Count
+from eqssl.config.values import Channels, Stages
 
 
 class EncoderSettings(Kind):
@@ -15,7 +15,8 @@ class EncoderSettings(Kind):
 
     Attributes:
         name: architecture.
-        width: channels of each stage for the trivial group; None for those of the architecture's paper.
+        width: channels of each stage for the trivial group, at most 65,536; None for those of the architecture's
+            paper.
         kernel: side of the filters.
         match: `params` chooses the fields of other groups so that the number of parameters is the same,
             `channels` so that the number of channels is.
@@ -33,12 +34,12 @@ class EncoderSettings(Kind):
     any_depth: ClassVar[bool] = False
 
     name: str
-    width: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    width: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=64)] | None = None
     kernel: Literal[3, 5]
     match: Literal["params", "channels"]
     group_pooling: Literal["mean", "max"]
     downsampling: Literal["pool", "boxed", "strided"] = "pool"
-    equivariant_stages: Count | None = None
+    equivariant_stages: Stages | None = None
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:

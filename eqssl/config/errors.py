@@ -12,7 +12,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from eqssl.config.plain import shown
+
 TABLE = "a table of settings"
+MOST_LINES = 20
 # pydantic's name of a mistake -> what is allowed, where pydantic would speak of its own types
 _ALLOWED = {
     "model_type": TABLE,
@@ -28,12 +31,12 @@ def unknown(key: str, given: object, allowed: Iterable[str]) -> str:
     """What to say of a name that is none of those allowed."""
     names = sorted(allowed)
     hint = did_you_mean(given, names)
-    return f"{key}: given {given!r}, allowed: {', '.join(names)}{hint}"
+    return f"{key}: given {shown(given)}, allowed: {', '.join(names)}{hint}"
 
 
 def did_you_mean(given: object, allowed: Iterable[str]) -> str:
     """A hint, if one of the names allowed is near to the given one; else nothing."""
-    close = difflib.get_close_matches(str(given), list(allowed), n=1)
+    close = difflib.get_close_matches(str(given)[:200], list(allowed), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -47,12 +50,16 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
     """
     lines: dict[str, str] = {}
     for item in error.errors(include_url=False):
+        if item["type"] == "too_short" and item["input"]:
+            continue  # its entries were refused, each for a reason of its own
         place = _place(model, item["loc"], [where] if where else [])
         line = _line(item, place)
         start, _, allowed = line.partition(", allowed: ")
         # a value that may have one of several types has a mistake for each of them
         lines[start] = f"{lines[start]} or {allowed}" if start in lines and allowed else line
-    return "\n".join(lines.values())
+    told = list(lines.values())
+    more = [f"and {len(told) - MOST_LINES} more mistakes"] if len(told) > MOST_LINES else []
+    return "\n".join(told[:MOST_LINES] + more)
 
 
 @dataclass
@@ -93,9 +100,13 @@ def _line(item: ErrorDetails, place: _Place) -> str:
             return _refused(place, str(context["error"]))
         case "too_short":
             return f"{place.name}: given {given!r}, allowed: at least {context['min_length']} entry"
-    message = item["msg"].removeprefix("Input should be ")
+        case "too_long":
+            return f"{place.name}: given {shown(given)}, allowed: at most {context['max_length']} entries"
+        case "less_than_equal" | "greater_than_equal" if bounds := _bounds(place.annotation):
+            return f"{place.name}: given {shown(given)}, allowed: {bounds[0]} to {bounds[1]}"
+    message = re.sub(r"^(Input should be|String should have|Dictionary should have) ", "", item["msg"])
     allowed = _ALLOWED.get(item["type"], message)
-    return f"{place.name}: given {given!r}, allowed: {allowed}"
+    return f"{place.name}: given {shown(given)}, allowed: {allowed}"
 
 
 def _extra(place: _Place) -> str:
@@ -119,7 +130,8 @@ def _untold(place: _Place, given: Any, discriminator: str) -> str:
 def _refused(place: _Place, message: str) -> str:
     """What a check of ours says; it starts with a key, unless it is about several."""
     first = re.match(r"(\w+)[.:]", message)
-    own = first and _is_model(place.annotation) and first[1] in place.annotation.model_fields
+    model = _bare(place.annotation)
+    own = first and _is_model(model) and first[1] in model.model_fields
     separator = "." if own else ": "
     return f"{place.name}{separator}{message}" if place.name else message
 
@@ -128,25 +140,27 @@ def _place(model: type[BaseModel], location: Iterable[str | int], prefix: list[s
     """Follow a location of pydantic's, which names kinds and the types of a choice too."""
     place = _Place(prefix, model)
     for part in location:
-        place = _below(place, part)
+        place = _below(place, str(part))
     return place
 
 
-def _below(place: _Place, part: str | int) -> _Place:
+def _below(place: _Place, part: str) -> _Place:
     annotation = _bare(place.annotation)
-    shown = [*place.key, str(part)]
+    below = [*place.key, part if re.fullmatch(r"[\w.-]{1,100}", part) else shown(part)]
     if _is_model(annotation):
-        inner = annotation.model_fields.get(part)
-        return _Place(shown, inner.annotation if inner else None, annotation, place.kinds, place.kind)
+        inner = annotation.model_fields.get(str(part))
+        whole = Annotated[(inner.annotation, *inner.metadata, None)] if inner else None
+        return _Place(below, whole, annotation, place.kinds, place.kind)
     if members := _members(annotation):
         kinds = {tag: member for member in members for tag in _tags(member)}
-        return _Place(place.key, kinds.get(str(part)), place.holder, kinds, str(part))
+        return _Place(place.key, kinds.get(part), place.holder, kinds, part)
     if part == "[key]":
         return _Place(place.key, None)
     inside = get_args(annotation)
     if not inside:
-        return _Place(shown, None)
-    return _Place(shown, inside[-1] if get_origin(annotation) is dict else inside[0])
+        return _Place(below, None)
+    own = get_origin(annotation) is tuple and inside[-1] is not Ellipsis and int(part) < len(inside)
+    return _Place(below, inside[int(part)] if own else inside[-1 if get_origin(annotation) is dict else 0])
 
 
 def _bare(annotation: Any) -> Any:
@@ -155,6 +169,21 @@ def _bare(annotation: Any) -> Any:
         annotation = get_args(annotation)[0]
     members = _members(annotation)
     return _bare(members[0]) if len(members) == 1 else annotation
+
+
+def _bounds(annotation: Any) -> tuple[str, str] | None:
+    """The least and the largest number of a type; None if it is not bounded on both sides."""
+    while len(members := _members(annotation)) == 1:
+        annotation = members[0]
+    if get_origin(annotation) is not Annotated:
+        return None
+    marks = [mark for given in get_args(annotation)[1:] for mark in getattr(given, "metadata", [given])]
+    least = [mark.ge for mark in marks if hasattr(mark, "ge")]
+    largest = [mark.le for mark in marks if hasattr(mark, "le")]
+    if not least or not largest:
+        return None
+    low, high = (f"{end:g}" if isinstance(end, float) else str(end) for end in (least[0], largest[0]))
+    return low, high
 
 
 def _members(annotation: Any) -> list[Any]:

@@ -7,14 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from eqssl.config.settings import Settings
-from eqssl.config.values import Count, Positive, Seed
+from eqssl.config.values import Distinct, Positive, Seed, Stages
 
 
 class FeatureSettings(Settings):
     """Which features of the frozen encoder are stored: number of stages from the end, and the test views."""
 
-    stages: Count
-    views: Annotated[tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1)]
+    stages: Stages
+    views: Annotated[tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1, max_length=3)]
     seed: Seed
 
     @model_validator(mode="after")
@@ -28,21 +28,29 @@ class ProbeSettings(Settings):
     """Linear probes and nearest neighbours on stored features.
 
     Attributes:
-        shares: per cent of the training labels that probes are fitted on.
-        draws: balanced nested draws for the shares below 100.
-        strengths: least and largest l2 strength lambda = 1 / (C n), and how many between, in equal ratios.
-        tolerance, iterations: when logistic regression stops.
-        neighbours, temperature: k and T of the cosine k-nearest-neighbour vote.
-        bootstrap: resamples behind each 95 % interval.
+        shares: per cent of the training labels that probes are fitted on, each once.
+        draws: balanced nested draws for the shares below 100, at most 100.
+        strengths: least and largest l2 strength lambda = 1 / (C n), and how many between (at most 1,000), in
+            equal ratios.
+        tolerance, iterations: when logistic regression stops; at most a million iterations.
+        neighbours, temperature: k and T of the cosine k-nearest-neighbour vote; k is at most a million.
+        bootstrap: resamples behind each 95 % interval, 100 to 100,000.
         seed: of the draws and the bootstrap.
     """
 
-    shares: tuple[Annotated[int, Field(ge=1, le=100)], ...]
-    draws: Count
-    strengths: tuple[Positive, Positive, Annotated[int, Field(ge=13)]]
+    shares: Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], Field(min_length=1), Distinct()]
+    draws: Annotated[int, Field(ge=1, le=100)]
+    strengths: tuple[Positive, Positive, Annotated[int, Field(ge=13, le=1000)]]
     tolerance: Positive
-    iterations: Count
-    neighbours: Count
+    iterations: Annotated[int, Field(ge=1, le=1_000_000)]
+    neighbours: Annotated[int, Field(ge=1, le=1_000_000)]
     temperature: Positive
-    bootstrap: Annotated[int, Field(ge=100)]
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        least, largest, _ = self.strengths
+        if least >= largest:
+            raise ValueError(f"strengths: given {list(self.strengths)}, allowed: the smaller strength first")
+        return self

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from eqssl.config.groups import GroupName
 from eqssl.config.settings import Settings
-from eqssl.config.values import Name, Seed
+from eqssl.config.values import Distinct, Name, Seed
 
 
 class Cell(Settings):
@@ -21,9 +21,12 @@ class Cell(Settings):
 
 
 class GridSettings(Settings):
-    """The cells of `all`: the product of four lists."""
+    """The cells of `all`: the product of four lists, none of which names anything twice.
 
-    dataset: Annotated[tuple[Name, ...], Field(min_length=1)]
-    group: Annotated[tuple[GroupName, ...], Field(min_length=1)]
-    pretext: Annotated[tuple[Name, ...], Field(min_length=1)]
-    seed: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    How many cells there may be is a setting of the machine, `most_cells`.
+    """
+
+    dataset: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000), Distinct()]
+    group: Annotated[tuple[GroupName, ...], Field(min_length=1), Distinct()]
+    pretext: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000), Distinct()]
+    seed: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000), Distinct()]

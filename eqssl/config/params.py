@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Self
-
-import yaml
 
 from eqssl.config.encoders import AnyEncoder
 from eqssl.config.errors import unknown
 from eqssl.config.evaluation import FeatureSettings, ProbeSettings
 from eqssl.config.grid import Cell, GridSettings
 from eqssl.config.groups import GroupName
-from eqssl.config.machine import MachineSettings
+from eqssl.config.machine import MOST_CELLS, MachineSettings
+from eqssl.config.plain import check_plain
 from eqssl.config.pretexts import AnyPretext
 from eqssl.config.pretraining import PretrainSettings
 from eqssl.config.settings import Settings
@@ -22,6 +22,7 @@ from eqssl.config.shards import ShardSettings
 from eqssl.config.sources import AnySource
 from eqssl.config.values import Name, Seed
 from eqssl.config.views import ViewSettings
+from eqssl.config.yaml_files import read_yaml
 
 
 class Params(Settings):
@@ -71,11 +72,9 @@ class Params(Settings):
 
         Raises:
             ValueError: names the file, every offending key, its value and what is allowed.
+            OSError: it is no regular file or cannot be read.
         """
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: not YAML: {error}") from None
+        values = read_yaml(path)
         try:
             return cls.check(values)
         except ValueError as error:
@@ -84,13 +83,16 @@ class Params(Settings):
     @classmethod
     def check(cls, values: object) -> Self:
         """Validate settings as YAML gives them, and what they say of each other."""
+        check_plain(values)
         params = cls.read(values)
         for name in params.pretexts:
             params.pretrain_settings(name)
         for name, twin in params.twins().items():
             _check_twin(params, name, twin)
-        for where, cell in [("", params.cell), *(("grid.", cell) for cell in params.cells())]:
-            _check_cell(params, cell, where)
+        _check_names(params, "", [params.dataset], [params.pretext], [params.group])
+        grid = params.grid
+        _check_names(params, "grid.", grid.dataset, grid.pretext, grid.group)
+        _check_size(params)
         return params
 
 
@@ -104,13 +106,27 @@ def _check_twin(params: Params, name: str, twin: str) -> None:
         raise ValueError(f"{key}: given {twin!r}, allowed: an entry without symmetry and without a twin")
 
 
-def _check_cell(params: Params, cell: Cell, where: str) -> None:
-    """Names of the tables, and a group that the pretext takes."""
-    _among(f"{where}dataset", cell.dataset, params.datasets)
-    _among(f"{where}pretext", cell.pretext, params.pretexts)
-    reason = params.pretexts[cell.pretext].refusal(cell.group)
-    if reason:
-        raise ValueError(f"{where}group: given {cell.group!r} with pretext {cell.pretext!r}: {reason}")
+def _check_names(
+    params: Params, where: str, datasets: Iterable[str], pretexts: Sequence[str], groups: Sequence[str]
+) -> None:
+    """Names of the tables, and groups that the pretexts take."""
+    for dataset in datasets:
+        _among(f"{where}dataset", dataset, params.datasets)
+    for pretext in pretexts:
+        _among(f"{where}pretext", pretext, params.pretexts)
+    for pretext, group in product(pretexts, groups):
+        reason = params.pretexts[pretext].refusal(group)
+        if reason:
+            raise ValueError(f"{where}group: given {group!r} with pretext {pretext!r}: {reason}")
+
+
+def _check_size(params: Params) -> None:
+    """Not more cells than this machine is told to take. They are counted, not made."""
+    grid, most = params.grid, params.machine.most_cells
+    cells = math.prod(map(len, (grid.dataset, grid.group, grid.pretext, grid.seed)))
+    if cells > most:
+        more = f"raise machine.most_cells (to at most {MOST_CELLS}) if you mean it"
+        raise ValueError(f"grid: given lists for {cells} cells, allowed: at most {most}; {more}")
 
 
 def _among(key: str, given: str, allowed: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from eqssl.config.groups import GROUPS, exact_groups
 from eqssl.config.kinds import Kind
 from eqssl.config.pretraining import PretrainChanges
 from eqssl.config.settings import Settings
-from eqssl.config.values import Count, Name, Positive, Probability
+from eqssl.config.values import Channels, Name, Positive, Probability, Seed
 
 RING_PLACES = 8
 """Patches on the ring of a relative location, beside the one in the centre."""
@@ -73,11 +73,12 @@ class LabelSettings(PretextSettings):
 
     Attributes:
         head: `equivariant`, or `plain` for the twin with the same corruption and widths and no symmetry.
-        hidden: channels (fields x |G|) of the head's hidden layer, or of several, one after the other.
+        hidden: channels (fields x |G|) of the head's hidden layer, or of several (at most 16), one
+            after the other.
     """
 
     head: Literal["equivariant", "plain"]
-    hidden: Count | tuple[Count, ...]
+    hidden: Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
 
     @property
     def is_plain(self) -> bool | None:
@@ -121,9 +122,9 @@ class PatchSettings(LabelSettings):
     """
 
     margin: Annotated[float, Field(ge=0, lt=0.5)]
-    cell: Annotated[int, Field(ge=2)]
-    patch: Annotated[int, Field(ge=2)]
-    jitter: Annotated[int, Field(ge=0)]
+    cell: Annotated[int, Field(ge=2, le=4096)]
+    patch: Annotated[int, Field(ge=2, le=4096)]
+    jitter: Annotated[int, Field(ge=0, le=4096)]
     gray: Probability
 
     @model_validator(mode="after")
@@ -188,20 +189,20 @@ class JigsawSettings(PatchSettings):
 
     Attributes:
         cells: tiles along a side.
-        permutations: how many are labels; whole orbits under the group are chosen.
+        permutations: how many are labels, at most 10,000; whole orbits under the group are chosen.
         distance: what the choice makes large: the `mean` or the `min` of the Hamming distances.
         set_seed: of the choice.
-        draws: permutations of each image in a step, whose tiles are encoded once.
+        draws: permutations of each image in a step, whose tiles are encoded once; at most 1,000.
     """
 
     implementation: ClassVar[str] = "eqssl.pretexts.labels.jigsaw:Jigsaw"
 
     task: Literal["jigsaw"]
     cells: Literal[2, 3]
-    permutations: Annotated[int, Field(ge=2)]
+    permutations: Annotated[int, Field(ge=2, le=10_000)]
     distance: Literal["mean", "min"]
-    set_seed: Annotated[int, Field(ge=0)]
-    draws: Count
+    set_seed: Seed
+    draws: Annotated[int, Field(ge=1, le=1000)]
 
     @model_validator(mode="after")
     def _there_are_so_many(self) -> Self:
@@ -228,8 +229,8 @@ class SimCLRSettings(PretextSettings):
     task: Literal["simclr"]
     similarity: Literal["max", "softmax", "pool"] | None
     temperature: Positive
-    hidden: Count
-    embedding: Count
+    hidden: Channels
+    embedding: Channels
 
     @property
     def is_plain(self) -> bool | None:
@@ -260,13 +261,13 @@ class CombinedSettings(PretextSettings):
     """Several pretexts at once.
 
     Attributes:
-        parts: the pretexts by names of their own.
+        parts: the pretexts by names of their own, at most 32.
     """
 
     implementation: ClassVar[str] = "eqssl.pretexts.combined:Combined"
 
     task: Literal["combined"]
-    parts: Annotated[dict[Name, Part], Field(min_length=1)]
+    parts: Annotated[dict[Name, Part], Field(min_length=1, max_length=32)]
 
     def refusal(self, group: str) -> str | None:
         """A part's reason."""

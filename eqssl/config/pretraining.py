@@ -7,29 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, create_model, model_serializer, model_validator
 
 from eqssl.config.settings import Settings
-from eqssl.config.values import Count, NotNegative, Positive
+from eqssl.config.values import NotNegative, Positive
 
 
 class PretrainSettings(Settings):
     """Optimisation of the encoder.
 
     Attributes:
+        epochs: at most 100,000.
+        batch_size: 2 to 65,536.
         optimiser: `adamw`, `lars`, or `sgd` with momentum 0.9 (`eqssl.training.optimisers`).
         precision: of the forward and backward pass.
         compile: whether `torch.compile` writes the encoder's code. It takes about a minute, and saves a GPU
             the launches of many small kernels.
-        threads: fixed, because sums in another order give other bits.
+        threads: fixed, because sums in another order give other bits; at most 1,024.
     """
 
-    epochs: Annotated[int, Field(ge=0)]
-    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Annotated[int, Field(ge=0, le=100_000)]
+    batch_size: Annotated[int, Field(ge=2, le=65_536)]
     optimiser: Literal["adamw", "lars", "sgd"]
     learning_rate: Positive
     weight_decay: NotNegative
     warmup_epochs: NotNegative
     precision: Literal["auto", "float32", "bfloat16"]
     compile: bool
-    threads: Count
+    threads: Annotated[int, Field(ge=1, le=1024)]
 
     @model_validator(mode="after")
     def _warm_up_fits(self) -> Self:

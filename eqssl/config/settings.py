@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eqssl.config.errors import TABLE, explain
+from eqssl.config.plain import shown
 
 
 class Settings(BaseModel):
@@ -35,9 +36,13 @@ class Settings(BaseModel):
             ValueError: names every offending key, its value and what is allowed.
         """
         if not isinstance(values, Mapping):
-            raise ValueError(f"{where or cls.__name__}: given {values!r}, allowed: {TABLE}")
+            raise ValueError(f"{where or cls.__name__}: given {shown(values)}, allowed: {TABLE}")
         try:
-            return cls.model_validate_json(json.dumps(dict(values), default=str))
+            text = json.dumps(dict(values), default=str)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{where or cls.__name__}: cannot be written as JSON: {error}") from None
+        try:
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise ValueError(explain(error, cls, where)) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from eqssl.config.kinds import Kind
-from eqssl.config.values import Count
+from eqssl.config.values import ColumnName, PathName, Pixels
 
 
 class SourceSettings(Kind):
@@ -14,14 +14,14 @@ class SourceSettings(Kind):
     Attributes:
         source: the kind of source.
         turned: whether each image is turned once, by its own angle, before it is stored.
-        size: side of the stored square in pixels; None keeps the source's size.
+        size: side of the stored square in pixels, at most 4,096; None keeps the source's size.
     """
 
     discriminator: ClassVar[str] = "source"
 
     source: str
     turned: bool
-    size: Count | None = None
+    size: Pixels | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class FashionMnistSettings(SourceSettings):
     implementation: ClassVar[str] = "eqssl.data.sources.fashion_mnist:FashionMnist"
 
     source: Literal["fashion_mnist"]
-    path: str | None = None
+    path: PathName | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -67,9 +67,9 @@ class ParquetSettings(SourceSettings):
     implementation: ClassVar[str] = "eqssl.data.sources.parquet:ParquetFolder"
 
     source: Literal["parquet"]
-    path: str
-    image_column: str = "image"
-    label_column: str = "label"
+    path: PathName
+    image_column: ColumnName = "image"
+    label_column: ColumnName = "label"
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -7,7 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from eqssl.config.settings import Settings
-from eqssl.config.values import Positive, Probability
+from eqssl.config.values import Probability
+
+_Area = Annotated[float, Field(ge=1e-6, le=1)]
+_Ratio = Annotated[float, Field(ge=0.01, le=100)]
 
 
 class ViewSettings(Settings):
@@ -24,8 +27,8 @@ class ViewSettings(Settings):
         blur: probability of a Gaussian blur.
     """
 
-    crop_scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
-    crop_ratio: tuple[Positive, Positive]
+    crop_scale: tuple[_Area, _Area]
+    crop_ratio: tuple[_Ratio, _Ratio]
     turn: Literal["none", "grid", "angle"]
     brightness: Probability
     contrast: Probability

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
+SETTINGS = Path("params.yaml")
 LOCK = Path(".snakemake/eqssl.lock")
 PARENT = "EQSSL_PARENT"
 LOCKED = "EQSSL_LOCKED"
@@ -64,12 +65,16 @@ def run(arguments: Sequence[str], cores: int | None = None) -> int:
         Snakemake's exit code.
 
     Raises:
-        ValueError: there is no Snakefile here, or another run lives in this directory.
+        ValueError: there is no Snakefile here, params.yaml cannot be read within bounds, or another run lives
+            in this directory.
     """
+    from eqssl.config.yaml_files import read_yaml
     from eqssl.machine.provenance import cores as usable_cores
 
     if not Path("Snakefile").is_file():
         raise ValueError(f"Snakefile: there is none in {Path.cwd()}; start from the folder of the project")
+    if SETTINGS.exists():
+        read_yaml(SETTINGS)  # one line for what Snakemake would stop at, or never end with
     with _take(fcntl.LOCK_EX) as lock:
         count = str(cores or usable_cores())
         if any(Path(".snakemake/locks").glob("*")):
