@@ -15,8 +15,8 @@ class EncoderSettings(Kind):
 
     Attributes:
         name: architecture.
-        width: channels of each stage for the trivial group, at most 65,536; None for those of the architecture's
-            paper.
+        width: channels of each stage for the trivial group, at most 65,536; None for those of the paper of
+            the architecture.
         kernel: side of the filters.
         match: `params` chooses the fields of other groups so that the number of parameters is the same,
             `channels` so that the number of channels is.

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from eqssl.machine.locks import check_shared, open_lock
+
 LOCK, WAITING = "lock", "waiting"
 
 
@@ -46,7 +48,7 @@ class Claim:
 
     def is_awaited(self) -> bool:
         """Whether another live process waits for the folder."""
-        with (self.folder / WAITING).open("ab") as file:
+        with open_lock(self.folder / WAITING) as file:
             return not _try_lock(file, fcntl.LOCK_EX)
 
     def drop(self) -> None:
@@ -57,7 +59,7 @@ class Claim:
         """Let the next process in."""
         if not self._drop:
             return
-        with (self.folder / WAITING).open("ab") as file:
+        with open_lock(self.folder / WAITING) as file:
             # Locked while the folder is removed: a process that arrives now waits, then makes a new folder.
             if _try_lock(file, fcntl.LOCK_EX):
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -69,6 +71,9 @@ def claimed(folder: Path) -> Iterator[Claim]:
 
     The kernel releases the lock (flock) when the process ends, even if it is killed. Files that interrupted
     writes left behind are removed.
+
+    Raises:
+        OSError: every user may write to the folder, or a lock in it is no regular file; names it.
     """
     lock = _acquire(folder)
     claim = Claim(folder)
@@ -85,7 +90,9 @@ def _acquire(folder: Path) -> BinaryIO:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = (folder / LOCK).open("ab")
+            for place in (folder.parent, folder):
+                check_shared(place, f"chmod o-w {place}, or set EQSSL_SCRATCH to a folder of your own")
+            file = open_lock(folder / LOCK)
             if not _try_lock(file, fcntl.LOCK_EX):
                 _wait(folder, file)
             if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
@@ -101,7 +108,7 @@ def _wait(folder: Path, file: BinaryIO) -> None:
         file=sys.stderr,
         flush=True,
     )
-    with (folder / WAITING).open("ab") as mark:
+    with open_lock(folder / WAITING) as mark:
         fcntl.flock(mark, fcntl.LOCK_SH)
         fcntl.flock(file, fcntl.LOCK_EX)
 

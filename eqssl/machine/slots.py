@@ -15,9 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from eqssl.machine.locks import check_private, open_lock
 
 _PAUSE_SECONDS = 0.05
 _MESSAGE_SECONDS = 5.0
@@ -139,7 +141,7 @@ def _held(kind: str, names: Sequence[str], count: int) -> Iterator[list[str]]:
     """
     folder = _folder()
     with ExitStack() as stack:
-        with (folder / f"{kind}-gate").open("ab") as gate:
+        with open_lock(folder / f"{kind}-gate") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             held = _collect(folder, names, count, stack)
         yield held
@@ -152,7 +154,7 @@ def _collect(folder: Path, names: Sequence[str], count: int, stack: ExitStack) -
     while True:
         for name in names:
             if len(held) < count and name not in held:
-                file = (folder / name).open("ab")
+                file = open_lock(folder / name)
                 if _try_lock(file):
                     stack.enter_context(file)
                     held.append(name)
@@ -177,7 +179,7 @@ def _try_lock(file: BinaryIO) -> bool:
 def _folder() -> Path:
     """The user's folder of locks, which no other user may write to."""
     folder = Path(tempfile.gettempdir()) / f"eqssl-slots-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise OSError(f"{folder}: belongs to another user, so it cannot hold locks")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    check_private(folder)
     return folder

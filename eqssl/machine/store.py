@@ -6,9 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
+from eqssl.config.plain import shown
+from eqssl.config.regular_files import read_text
+from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
 from eqssl.machine.files import atomic, read_json, write_json
 
+Typed = TypeVar("Typed", dict[str, Any], list[Any], int)
 RECORDS = ".snakemake/metadata"
 
 
@@ -48,7 +53,7 @@ def own(*roots: str) -> None:
     """
     for root in map(Path, roots):
         for file in root.rglob("*") if root.is_dir() else [root]:
-            if file.is_symlink() or (file.is_file() and file.stat().st_nlink > 1):
+            if file.is_file() and (file.is_symlink() or file.stat().st_nlink > 1):
                 copy(file.resolve(), file)
 
 
@@ -62,13 +67,16 @@ def guard(pointers: Iterable[Path]) -> None:
         pointers: .dvc files.
 
     Raises:
-        ValueError: a store lost files; names the pointer, both numbers and how to restore it.
+        ValueError: a store lost files; names the pointer, both numbers and how to restore it. Or a pointer is
+            not one of DVC's; names it.
+        OSError: a pointer is no regular file or cannot be read.
     """
     for pointer in pointers:
+        now = _files(read_text(pointer, MOST_BYTES), str(pointer))
         command = ["git", "show", f"HEAD:./{pointer.name}"]
-        head = subprocess.run(command, capture_output=True, text=True, check=False, cwd=pointer.parent)
-        before = _files(head.stdout) if head.returncode == 0 else 0
-        now = _files(pointer.read_text(encoding="utf-8"))
+        head = subprocess.run(command, capture_output=True, check=False, cwd=pointer.parent)
+        committed = head.stdout.decode("utf-8", "replace") if head.returncode == 0 else ""
+        before = _files(committed, f"{pointer} at the last commit")
         if now < before:
             raise ValueError(
                 f"{pointer}: holds {now} files, but {before} at the last commit; "
@@ -76,12 +84,33 @@ def guard(pointers: Iterable[Path]) -> None:
             )
 
 
-def _files(text: str) -> int:
-    """Number of files according to the text of a .dvc file; 0 if nothing was added yet."""
-    import yaml
+def _files(text: str, name: str) -> int:
+    """Number of files according to the text of a .dvc file; 0 if nothing was added yet.
 
-    outs = (yaml.safe_load(text) or {}).get("outs") or [{}]
-    return int(outs[0].get("nfiles", 0))
+    Raises:
+        ValueError: it is not the text of a .dvc file; names the file.
+    """
+    try:
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    outs = _typed(values, "", dict, name, {}).get("outs")
+    first, *_ = _typed(outs, "outs", list, name, []) or [{}]
+    count = _typed(_typed(first, "outs.0", dict, name, {}).get("nfiles"), "outs.0.nfiles", int, name, 0)
+    if isinstance(count, bool) or count < 0:
+        raise ValueError(f"{name}: outs.0.nfiles: given {shown(count)}, allowed: a number of files")
+    return count
+
+
+def _typed(value: object, key: str, kind: type[Typed], name: str, absent: Typed) -> Typed:
+    """A value of a .dvc file, if it has the right type; `absent` where there is none."""
+    if value is None:
+        return absent
+    if not isinstance(value, kind):
+        words = {dict: "a table", list: "a list", int: "a number of files"}
+        where = f"{name}: {key}" if key else name
+        raise ValueError(f"{where}: given {shown(value)}, allowed: {words[kind]}")
+    return value
 
 
 def adopt(experiment: str) -> int:
