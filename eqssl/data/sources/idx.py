@@ -5,11 +5,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from eqssl.config.regular_files import open_regular
+
+MOST_BYTES = 2**28
+"""Of an uncompressed file; those of Fashion-MNIST have up to 47 million."""
+MOST_DIMENSIONS = 8
 # third byte of the header -> type of the elements, big-endian
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -37,25 +44,37 @@ def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
 
 
 def _uncompressed(path: Path) -> bytes:
-    content = path.read_bytes()
-    try:
-        if path.suffix == ".gz":
-            return gzip.decompress(content)
-        if path.suffix == ".xz":
-            return lzma.decompress(content)
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"{path}: cannot be decompressed: {error}") from None
+    """All bytes, and never many more than allowed: a small file can stand for any number of them."""
+    with open_regular(path) as raw:
+        try:
+            with _expanding(raw, path.suffix) as file:
+                content: bytes = file.read(MOST_BYTES + 1)
+        except (EOFError, OSError, MemoryError, zlib.error, lzma.LZMAError) as error:
+            raise ValueError(f"{path}: cannot be decompressed: {error}") from None
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path}: holds more than {MOST_BYTES} bytes, which is the most that is read")
     return content
+
+
+def _expanding(raw: BinaryIO, suffix: str) -> gzip.GzipFile | lzma.LZMAFile | BinaryIO:
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=raw)
+    return lzma.LZMAFile(raw) if suffix == ".xz" else raw
 
 
 def _parsed(path: Path, content: bytes) -> np.ndarray:
     dimensions = content[3] if len(content) >= 4 else 0
     start = 4 + 4 * dimensions
-    if dimensions == 0 or content[:2] != b"\0\0" or content[2] not in _TYPES or len(content) < start:
+    if (
+        not 0 < dimensions <= MOST_DIMENSIONS
+        or content[:2] != b"\0\0"
+        or content[2] not in _TYPES
+        or len(content) < start
+    ):
         raise ValueError(f"{path}: not an IDX file")
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, 4))
     kind = np.dtype(_TYPES[content[2]])
-    expected = int(np.prod(shape, dtype=np.uint64)) * kind.itemsize
+    expected = math.prod(shape) * kind.itemsize  # of Python's numbers, which do not wrap around
     if len(content) - start != expected:
         raise ValueError(f"{path}: holds {len(content) - start} bytes of data, its header states {expected}")
     return np.frombuffer(content, kind, offset=start).astype(kind.newbyteorder("=")).reshape(shape)

@@ -6,18 +6,28 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from eqssl.config.plain import shown
+from eqssl.config.regular_files import check_regular, open_regular
 from eqssl.config.sources import ParquetSettings
 from eqssl.data.images import decode_image
 from eqssl.data.sources.base import Sample, SourceSplit
+from eqssl.data.sources.parquet_pages import largest_page
 
 _SPLITS: tuple[SourceSplit, ...] = ("train", "test")
 _ROWS = 64  # read at a time: images can be large
+_LABELS = 65536
+MOST_ROWS = 10**8
+"""Of a file."""
+MOST_PAGE = 10**8
+"""Bytes of a page after it is expanded. Writers make pages of about one megabyte, or of one image."""
+_MOST_BATCH = 2**28  # bytes: a dictionary can repeat one large value in every row
+_LONGEST_NAME = 1000
 
 
 class ParquetFolder:
@@ -73,15 +83,23 @@ class ParquetFolder:
         files = sorted(folder.glob(f"{split}*.parquet"))
         if not files:
             raise ValueError(f"{folder}: has no {split}*.parquet")
+        for file in files:
+            if not file.name.isprintable():
+                raise ValueError(f"{folder}: given the file name {file.name!r}, allowed: printable letters")
+            check_regular(file, file.stat().st_mode)
         return files
 
     def _checked(self, file: Path) -> int:
         """Number of rows of a file, once both columns are found and have the right types."""
         with _reading(file), pq.ParquetFile(file) as parquet:
             schema, rows = parquet.schema_arrow, int(parquet.metadata.num_rows)
+        if not 0 <= rows <= MOST_ROWS:
+            raise ValueError(f"{file}: states {rows} rows, allowed: at most {MOST_ROWS}")
         for column in (self._image, self._label):
-            if column not in schema.names:
-                raise ValueError(f"{file}: has no column {column!r}; its columns: {', '.join(schema.names)}")
+            if (found := schema.names.count(column)) != 1:
+                many = f"{found} columns" if found else "no column"
+                names = shown(", ".join(schema.names)).strip("'\"")
+                raise ValueError(f"{file}: has {many} {column!r}; its columns: {names}")
         kind = schema.field(self._image).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             kind = kind.field("bytes").type
@@ -95,16 +113,23 @@ class ParquetFolder:
         return rows
 
     def _pairs(self, file: Path) -> Iterator[tuple[bytes | None, int | None]]:
-        for batch in self._batches(file, [self._image, self._label]):
+        for batch in self._batches(file, [self._image, self._label], _ROWS):
             images = batch.column(self._image)
             if pa.types.is_struct(images.type):
                 images = pc.struct_field(images, "bytes")  # null where the struct is null, unlike .field
             yield from zip(images.to_pylist(), batch.column(self._label).to_pylist(), strict=True)
 
     @staticmethod
-    def _batches(file: Path, columns: list[str], rows: int = _ROWS) -> Iterator[Any]:
-        with _reading(file), pq.ParquetFile(file) as parquet:
-            yield from parquet.iter_batches(rows, columns=columns)
+    def _batches(file: Path, columns: list[str], rows: int) -> Iterator[Any]:
+        """Up to so many rows at a time; fewer where a page is so large that they might not fit."""
+        with _reading(file), open_regular(file) as pages, pq.ParquetFile(file) as parquet:
+            for group in range(parquet.num_row_groups):
+                largest = 1  # of the pages that may hold one value that a dictionary repeats
+                for chunk in _chunks(parquet.metadata.row_group(group), columns):
+                    size = _checked_page(file, pages, chunk, group)
+                    largest = max(largest, size if chunk.physical_type == "BYTE_ARRAY" else 1)
+                fit = max(1, min(rows, _MOST_BATCH // largest))
+                yield from parquet.iter_batches(fit, row_groups=[group], columns=columns)
 
     def _named_classes(self) -> tuple[str, ...]:
         found = {file: self._names(file) for files in self._files.values() for file in files}
@@ -119,15 +144,20 @@ class ParquetFolder:
             metadata = (parquet.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
         try:
             names = json.loads(metadata)["info"]["features"][self._label]["names"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return ()
-        return tuple(map(str, names)) if isinstance(names, list) else ()
+        if not isinstance(names, list):
+            return ()
+        for name in names:
+            if not isinstance(name, str | int) or len(str(name)) > _LONGEST_NAME or not _is_text(str(name)):
+                raise ValueError(f"{file}: names a class {shown(name)}, allowed: printable letters")
+        return tuple(map(str, names))
 
     def _numbered_classes(self) -> tuple[str, ...]:
         largest = -1
         for files in self._files.values():
             for file in files:
-                for batch in self._batches(file, [self._label], 65536):
+                for batch in self._batches(file, [self._label], _LABELS):
                     largest = max(largest, pc.max(batch.column(0)).as_py() or 0)
         # with more classes than images, some class is empty: the label is not a class number
         if largest >= sum(self._rows.values()):
@@ -137,11 +167,35 @@ class ParquetFolder:
         return tuple(map(str, range(largest + 1)))
 
 
+def _chunks(group: Any, columns: list[str]) -> list[Any]:
+    """Arrow's metadata of some columns, with all that is inside of them, in one group of rows."""
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    places = tuple(f"{column}." for column in columns)
+    return [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(places)]
+
+
+def _checked_page(file: Path, pages: BinaryIO, chunk: Any, group: int) -> int:
+    """Bytes of the largest page of a column after it is expanded, which are not too many."""
+    where = f"row group {group}: column {chunk.path_in_schema!r}"
+    try:
+        size = largest_page(pages, chunk)
+    except ValueError as error:
+        raise pa.ArrowInvalid(f"{where}: {error}") from None
+    if size > MOST_PAGE:
+        raise ValueError(f"{file}: {where}: a page expands to {size} bytes, allowed: at most {MOST_PAGE}")
+    return size
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be shown, and written as UTF-8."""
+    return name.isprintable() and not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
     """Raise pyarrow's errors as one line that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{file}: cannot be read as Parquet: {reason}") from None
