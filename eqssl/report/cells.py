@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.machine.files import read_json
+from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate
 
 MISSING = "\N{EN DASH}"
@@ -171,8 +171,7 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
 
 def read_losses(path: Path) -> tuple[tuple[int, float], ...]:
     """The columns epoch and loss of a loss.csv, which has no rows for an untrained encoder."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+    with csv_rows(path) as reader:
         if reader.fieldnames and not {"epoch", "loss"} <= set(reader.fieldnames):
             raise ValueError(
                 f"{path}: header {','.join(reader.fieldnames)!r} lacks the columns epoch and loss"
@@ -191,8 +190,7 @@ def _counts(predictions: Path) -> tuple[int | None, int | None]:
     """How many classes and test images predictions.csv has; None and None without that file."""
     if not predictions.exists():
         return None, None
-    with predictions.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+    with csv_rows(predictions) as reader:
         if "actual" not in (reader.fieldnames or ()):
             raise ValueError(f"{predictions}: the header lacks the column actual")
         actual = [row["actual"] for row in reader]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eqssl.report.cells import GROUPS, IDENTITY, MISSING
+from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate, over_seeds
 
 Numbers = Mapping[str, Estimate]
@@ -52,8 +52,7 @@ def print_table(table: Path, console: Console | None = None, twins: Mapping[str,
 
 def _read(path: Path) -> list[tuple[tuple[str, str, str, str], dict[str, Estimate]]]:
     """Identity and numbers of each line."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+    with csv_rows(path) as reader:
         absent = [key for key in IDENTITY if key not in (reader.fieldnames or ())]
         if absent:
             raise ValueError(f"{path}: the header lacks {', '.join(absent)}")

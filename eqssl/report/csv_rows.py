@@ -1,0 +1,33 @@
+"""Reading CSV files that a step wrote, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eqssl.config.regular_files import open_regular
+
+
+@contextmanager
+def csv_rows(path: Path) -> Iterator[csv.DictReader[str]]:
+    """The rows of a CSV file as tables, to be read within the block.
+
+    Raises:
+        ValueError: a column stands twice, a field is longer than Python's reader takes, or the file is not
+            UTF-8; names the file.
+        OSError: it is no regular file or cannot be read; names it.
+    """
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            names = list(reader.fieldnames or ())
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{path}: the header has the column {twice[0][:100]!r} twice")
+            yield reader
+        except csv.Error as error:
+            raise ValueError(f"{path}: line {reader.line_num + 1}: not CSV: {error}") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: is not UTF-8: {error.reason}") from None
