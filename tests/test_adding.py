@@ -78,7 +78,7 @@ class SquaresSettings(SourceSettings):
     implementation: ClassVar[str] = "eqssl.data.sources.squares:Squares"
 
     source: Literal["squares"]
-    images: Count
+    images: int
 '''
 
 ENCODER = '''

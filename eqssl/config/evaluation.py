@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from eqssl.config.settings import Settings
-from eqssl.config.values import Distinct, Positive, Seed, Stages
+from eqssl.config.values import Count, Distinct, Positive, Seed, Stages
 
 
 class FeatureSettings(Settings):
@@ -42,8 +42,8 @@ class ProbeSettings(Settings):
     draws: Annotated[int, Field(ge=1, le=100)]
     strengths: tuple[Positive, Positive, Annotated[int, Field(ge=13, le=1000)]]
     tolerance: Positive
-    iterations: Annotated[int, Field(ge=1, le=1_000_000)]
-    neighbours: Annotated[int, Field(ge=1, le=1_000_000)]
+    iterations: Count
+    neighbours: Count
     temperature: Positive
     bootstrap: Annotated[int, Field(ge=100, le=100_000)]
     seed: Seed
