@@ -38,8 +38,10 @@ rule all:
         rules.summary.output,
         rules.html.output,
         rules.publish.output,
+        faulty=lambda wildcards: faulty(),
 
 
 rule cell:
     input:
         rules.publish.output,
+        faulty=lambda wildcards: faulty(),

@@ -84,6 +84,8 @@ def _add_user_commands(commands: Commands) -> None:
     run.add_argument("--cores", type=int, help="processor cores to use (default: all)")
     check = _add(commands, "check", _check)
     check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    verify = _add(commands, "verify", _verify)
+    verify.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     table = _add(commands, "table", _table)
     table.add_argument("--table", type=Path, default=Path("metrics/grid.csv"), help="CSV file")
     _add_twins(table)
@@ -112,6 +114,7 @@ def _add_job_commands(commands: Commands) -> None:
     pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
     for added in (features, probe):
         added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
+        added.add_argument("--cell", help="digest of the job that must have made the encoder (default: any)")
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
     _add_gathering_commands(commands)
 
@@ -122,8 +125,7 @@ def _add_twins(added: argparse.ArgumentParser) -> None:
 
 def _add_gathering_commands(commands: Commands) -> None:
     publish = _add(commands, "publish", _publish)
-    for name in ("metrics", "predictions", "loss"):
-        publish.add_argument(f"--{name}", required=True, type=Path, help=f"the cell's {name} file")
+    publish.add_argument("--metrics", required=True, type=Path, help="the cell's metrics.json")
     publish.add_argument("--encoder", required=True, type=Path, help="the cell's folder of the encoder")
     publish.add_argument("--into", required=True, nargs=2, type=Path, metavar=("METRICS", "MODEL"))
     summary = _add(commands, "summary", _summary)
@@ -162,6 +164,18 @@ def _check(options: argparse.Namespace) -> None:
         name = f"{cell.dataset} {cell.group} {cell.pretext} seed {cell.seed}"
         print(f"{name}: {cell_folder(params, cell)}")
     print(f"active: {cell_folder(params, params.cell)}")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Check every file of the grid against the records, from the metrics down to the shards."""
+    from eqssl.config.params import Params
+    from eqssl.machine.verify import faults
+
+    found = faults(Params.load(options.params))
+    for fault in found:
+        print(fault.reason)
+    print(f"{len(found)} files are missing or damaged" if found else "every file is what its record says")
+    return 1 if found else 0
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -256,7 +270,7 @@ def _features(options: argparse.Namespace) -> None:
     with _device(options.device), _processor(1):
         from eqssl.evaluation.features import extract
 
-        extract(job, options.shards, options.encoder, options.out, options.device)
+        extract(job, options.shards, options.encoder, options.out, options.device, options.cell)
 
 
 def _probe(options: argparse.Namespace) -> None:
@@ -267,14 +281,14 @@ def _probe(options: argparse.Namespace) -> None:
     with _processor(1):
         from eqssl.evaluation.probing import evaluate
 
-        evaluate(job, options.evaluation, options.encoder, options.out)
+        evaluate(job, options.evaluation, options.encoder, options.out, options.cell)
 
 
 def _publish(options: argparse.Namespace) -> None:
     """Copy one cell's metrics and encoder to the paths that DVC compares."""
     from eqssl.machine.store import publish
 
-    publish(options.metrics, options.predictions, options.loss, options.encoder, *options.into)
+    publish(options.metrics, options.encoder, *options.into)
 
 
 def _summary(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +11,7 @@ import numpy as np
 
 from eqssl.data.shards.index import SPLITS, SplitName
 from eqssl.evaluation.parquet import FeatureInfo, FeatureTable, read_features, read_info
+from eqssl.machine.records import Record
 
 COLUMNS = ("invariant", "regular")
 """Feature columns of the last stage, which probes are fitted on."""
@@ -31,26 +33,29 @@ class CellFeatures:
     val: FeatureTable
 
     @classmethod
-    def load(cls, evaluation: Path, encoder: dict[str, Any]) -> Self:
+    def load(cls, evaluation: Record, encoder: Record) -> Self:
         """Read train.parquet and val.parquet, and the metadata of test.parquet.
 
         Args:
-            evaluation: folder that holds `features`.
-            encoder: content of encoder.json.
+            evaluation: equivariance.json, which lies beside the folder `features`.
+            encoder: encoder.json.
 
         Raises:
-            ValueError: a file is damaged, does not belong to the encoder or to the other files, is empty, or
-                lacks a class; names file, key and reason.
+            ValueError: a file is damaged, does not belong to the encoder or to the other files, is of
+                another split, shares an image with another split, is empty, or lacks a class; names file,
+                key and reason.
             OSError: a file is missing.
         """
-        files = {split: evaluation / "features" / f"{split}.parquet" for split in SPLITS}
+        files = {split: evaluation.file(f"features/{split}.parquet") for split in SPLITS}
         info = read_info(files["train"])
         for file in files.values():
-            _check_info(file, read_info(file), info, encoder)
-        train, val = (read_features(files[split], COLUMNS) for split in ("train", "val"))
+            _check_info(file, read_info(file), info, encoder.values)
+        train, val = (read_features(files[split], COLUMNS, split) for split in ("train", "val"))
         for table in (train, val):
             if not table.keys:
                 raise ValueError(f"{table.path}: has no rows")
+            check_unique(table)
+        check_apart(train, val)
         for label, count in enumerate(np.bincount(train.labels, minlength=len(info.classes))):
             if count == 0:
                 raise ValueError(f"{train.path}: column label: class {info.classes[label]!r} has no images")
@@ -62,18 +67,45 @@ class CellFeatures:
         Raises:
             ValueError: the file is damaged, or its views are not of the same images in the same order.
         """
-        table = read_features(self.files["test"], COLUMNS)
+        table = read_features(self.files["test"], COLUMNS, "test")
         views = {view: table.view(view) for view in dict.fromkeys(table.views.tolist())}
         if "stored" not in views:
             raise ValueError(f"{table.path}: column view: has no rows of view 'stored'")
         stored = views["stored"]
+        check_unique(stored)
+        for other in (self.train, self.val):
+            check_apart(stored, other)
         for name, view in views.items():
             if view.keys != stored.keys or not np.array_equal(view.labels, stored.labels):
                 raise ValueError(f"{table.path}: column key: view {name!r} is not of the images of 'stored'")
         return views
 
 
-def _check_info(file: Path, info: FeatureInfo, first: FeatureInfo, encoder: dict[str, Any]) -> None:
+def check_unique(table: FeatureTable) -> None:
+    """Refuse a table that has an image twice.
+
+    Raises:
+        ValueError: names the file and the key.
+    """
+    seen: set[str] = set()
+    for key in table.keys:
+        if key in seen:
+            raise ValueError(f"{table.path}: column key: key {key!r} is there twice")
+        seen.add(key)
+
+
+def check_apart(table: FeatureTable, other: FeatureTable) -> None:
+    """Refuse two splits that share an image.
+
+    Raises:
+        ValueError: names both files and a key.
+    """
+    shared = min(set(table.keys) & set(other.keys), default=None)
+    if shared is not None:
+        raise ValueError(f"{table.path}: column key: key {shared!r} is in {other.path.name} too")
+
+
+def _check_info(file: Path, info: FeatureInfo, first: FeatureInfo, encoder: Mapping[str, Any]) -> None:
     if info.encoder != encoder["weights_sha256"]:
         raise ValueError(
             f"{file}: metadata eqssl.encoder: made with weights {info.encoder}, "

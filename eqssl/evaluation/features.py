@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +14,14 @@ from torch import Tensor
 
 from eqssl.config.jobs import FeaturesJob
 from eqssl.data.loading.batches import Split, load_split
-from eqssl.data.shards.index import SPLITS
+from eqssl.data.shards.index import SPLITS, ShardIndex
 from eqssl.data.views.normalise import normalise
 from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
-from eqssl.machine.files import read_json, write_json
 from eqssl.machine.live.progress import track
+from eqssl.machine.records import Record, read_record, write_record
 from eqssl.machine.steps import features_code
 from eqssl.training.device import choose_device, reproducible
 
@@ -39,9 +40,14 @@ class _Task(NamedTuple):
 
 
 def extract(
-    job: FeaturesJob, shards: str | Path, encoder: str | Path, out: str | Path, device: str = "auto"
+    job: FeaturesJob,
+    shards: str | Path,
+    encoder: str | Path,
+    out: str | Path,
+    device: str = "auto",
+    cell: str | None = None,
 ) -> None:
-    """Write features/{train,val,test}.parquet and equivariance.json into `out`.
+    """Write features/{train,val,test}.parquet into `out`, and equivariance.json, the record of this step.
 
     The encoder is frozen: in eval mode, without gradients, always on one thread, so that the same inputs
     give the same numbers on a CPU whatever the number of its cores.
@@ -52,23 +58,30 @@ def extract(
         encoder: folder of encoder.safetensors and encoder.json.
         out: folder to write into.
         device: `auto`, `cpu`, `cuda` ...
+        cell: digest of the job that the encoder has to be made by; None for any.
 
     Raises:
-        ValueError: the encoder's image size is not the data's, it has fewer stages than asked for, a feature
-            is not finite, or a file is damaged; the message names file, key and reason.
+        ValueError: the encoder was not made of these shards or not by that job, it has fewer stages than
+            asked for, a feature is not finite, or a file is damaged; the message names file, key and reason.
         OSError: a file is missing or cannot be written.
     """
     place = choose_device(device)
     encoder, out = Path(encoder), Path(out)
+    record = read_record(encoder / "encoder.json", ("job", "data")).check_job(cell)
     network = load_encoder(encoder).to(place)
     splits = [load_split(shards, name) for name in SPLITS]
-    _check(job, network, encoder, splits[0])
+    _check(job, network, record, splits[0].index)
+    files = {split.name: f"features/{split.name}.parquet" for split in splits}
     with _frozen(place):
-        info = _describe(job, network, encoder, splits[0])
+        info = _describe(job, network, record, splits[0])
         for split in splits:
-            _write(job, network, split, info, out / "features" / f"{split.name}.parquet", place)
+            _write(job, network, split, info, out / files[split.name], place)
         images = torch.from_numpy(np.array(splits[-1].images[: equivariance.GALLERY])).to(place)
-        write_json(out / "equivariance.json", equivariance.measure(network, images, job.features.seed))
+        measured = equivariance.measure(network, images, job.features.seed)
+    rows = {split.name: len(split) for split in splits}
+    made_of = {"encoder": record.seal, "data": splits[0].index.seal}
+    values = {**measured, "job": job.plain(), "rows": rows}
+    write_record(out / "equivariance.json", values, files.values(), made_of)
 
 
 def _write(
@@ -114,11 +127,11 @@ def _columns(network: Encoder, images: Tensor, kept: int) -> dict[str, Any]:
     return columns
 
 
-def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) -> FeatureInfo:
+def _describe(job: FeaturesJob, network: Encoder, record: Record, split: Split) -> FeatureInfo:
     blank = torch.zeros(1, *network.image_shape, device=next(network.parameters()).device)
     kept: Sequence[Tensor] = network.stages(blank)[::-1][: job.features.stages]
     return FeatureInfo(
-        encoder=read_json(folder / "encoder.json")["weights_sha256"],
+        encoder=record.values["weights_sha256"],
         data=split.index.digest,
         group=network.shape.group,
         orders=tuple(stage.shape[2] for stage in kept),
@@ -128,21 +141,31 @@ def _describe(job: FeaturesJob, network: Encoder, folder: Path, split: Split) ->
     )
 
 
-def _check(job: FeaturesJob, network: Encoder, folder: Path, split: Split) -> None:
-    given, expected = tuple(split.index.image_shape), tuple(network.image_shape)
-    if given != expected:
-        raise ValueError(
-            f"{folder / 'encoder.json'}: image_shape: {list(expected)}, "
-            f"but images of {split.index.dataset} are {list(given)} (channels, height, width)"
-        )
-    blank = torch.zeros(1, *expected, device=next(network.parameters()).device)
+def _check(job: FeaturesJob, network: Encoder, record: Record, index: ShardIndex) -> None:
+    shape = network.shape
+    pairs = {
+        "image_shape": (shape.image, index.image_shape),
+        "data": (record.values["data"], index.digest),
+        "mean": (shape.mean, index.mean),
+        "std": (shape.std, index.std),
+    }
+    for key, (expected, given) in pairs.items():
+        if expected != given:
+            raise ValueError(
+                f"{record.path}: {key}: {_shown(expected)}, but {index.folder} has {_shown(given)}"
+            )
+    blank = torch.zeros(1, *shape.image, device=next(network.parameters()).device)
     with torch.no_grad():
         stages = len(network.stages(blank))
     if job.features.stages > stages:
         raise ValueError(
             f"features.stages: given {job.features.stages}, allowed: 1 to {stages}, "
-            f"the stages of {folder / 'encoder.json'}"
+            f"the stages of {record.path}"
         )
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)
 
 
 @contextmanager

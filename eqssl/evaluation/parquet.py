@@ -256,13 +256,19 @@ def iterate_features(path: str | Path, columns: Sequence[str]) -> Iterator[dict[
             yield _checked_batch(path, info, batch)
 
 
-def read_features(path: str | Path, columns: Sequence[str]) -> FeatureTable:
+def read_features(path: str | Path, columns: Sequence[str], split: str | None = None) -> FeatureTable:
     """Read the given feature columns of a file, and all that describes its rows.
 
     Each column goes into one array that was allocated for it, so that no column is ever held twice.
 
+    Args:
+        path: the file.
+        columns: names of the feature columns.
+        split: the split that every row has to be of; None for any.
+
     Raises:
-        ValueError, OSError: as `iterate_features`.
+        ValueError: as `iterate_features`, or a row is of another split.
+        OSError: as `iterate_features`.
     """
     path = Path(path)
     with _open(path) as file:
@@ -275,7 +281,8 @@ def read_features(path: str | Path, columns: Sequence[str]) -> FeatureTable:
     }
     features = {column: np.empty((rows, info.widths.get(column, 0)), np.float32) for column in columns}
     keys: list[str] = []
-    for batch in iterate_features(path, [*described, *columns]):
+    for batch in iterate_features(path, ["split", *described, *columns]):
+        _check_split(path, batch, split)
         part = slice(len(keys), len(keys) + len(batch["key"]))
         keys += batch["key"]
         for name, values in [*described.items(), *features.items()]:
@@ -290,6 +297,16 @@ def read_features(path: str | Path, columns: Sequence[str]) -> FeatureTable:
         labels=described["label"],
         features=features,
     )
+
+
+def _check_split(path: Path, batch: dict[str, Any], split: str | None) -> None:
+    others = np.flatnonzero(batch["split"] != split)
+    if split is not None and len(others):
+        row = int(others[0])
+        raise ValueError(
+            f"{path}: column split: key {batch['key'][row]!r} is of split {str(batch['split'][row])!r}, "
+            f"wanted: {split}"
+        )
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
 from eqssl.machine import provenance
-from eqssl.machine.files import atomic, read_json, write_json
+from eqssl.machine.files import atomic
 from eqssl.machine.live.progress import track
+from eqssl.machine.records import Record, read_record, write_record
 
 PREFIXES = {"acc": "invariant", "reg_acc": "regular"}
 """Prefix of a metric's name -> the feature column that it is measured on."""
@@ -55,8 +56,14 @@ class FittedProbes:
         return np.stack([probe.predict(features) for probe in self.probes[share]])
 
 
-def evaluate(job: ProbeJob, evaluation: str | Path, encoder: str | Path, out: str | Path) -> None:
-    """Write metrics.json and predictions.csv into `out`.
+def evaluate(
+    job: ProbeJob,
+    evaluation: str | Path,
+    encoder: str | Path,
+    out: str | Path,
+    cell: str | None = None,
+) -> None:
+    """Write predictions.csv into `out`, and metrics.json, the record of this step.
 
     Accuracies are shares (0 to 1) of the test images. Probes are fitted and chosen before any test
     feature is read. The same inputs give the same bytes; all linear algebra runs on one thread.
@@ -66,20 +73,18 @@ def evaluate(job: ProbeJob, evaluation: str | Path, encoder: str | Path, out: st
         evaluation: folder of `features` and equivariance.json, as `features.extract` wrote it.
         encoder: folder of encoder.json and pretrain.json.
         out: folder to write into.
+        cell: digest of the job that the encoder has to be made by; None for any.
 
     Raises:
-        ValueError: bad input; the message names file, key or column, and the reason.
+        ValueError: bad input, or files that do not belong together; the message names file, key or column,
+            and the reason.
         OSError: a file is missing or cannot be written.
     """
-    evaluation, encoder, out = Path(evaluation), Path(encoder), Path(out)
-    records = {
-        "encoder": read_json(encoder / "encoder.json", _ENCODER_KEYS),
-        "pretrain": read_json(encoder / "pretrain.json", ("epochs", "seconds")),
-        "equivariance": read_json(evaluation / "equivariance.json", ("error",)),
-    }
-    settings = job.probe
+    out, settings = Path(out), job.probe
+    sources = _records(Path(evaluation), Path(encoder), cell)
+    records = {name: dict(record.values) for name, record in sources.items()}
     with threadpool_limits(1):
-        data = CellFeatures.load(evaluation, records["encoder"])
+        data = CellFeatures.load(sources["equivariance"], sources["encoder"])
         fitted = fit_all(data, settings)
         ridge = _ridge(data, settings)
         test = data.test()
@@ -97,13 +102,28 @@ def evaluate(job: ProbeJob, evaluation: str | Path, encoder: str | Path, out: st
         "ridge": ridge,
         "angles": _angles(test, full["invariant"], settings),
         "prediction_change": _prediction_change(full),
+        "job": job.plain(),
         "probe": settings.plain(),
         "versions": provenance.record(),
     }
     classes = data.info.classes
     stored = test["stored"]
     _write_predictions(out / "predictions.csv", classes, stored.labels, full["invariant"]["stored"])
-    write_json(out / "metrics.json", {**_identity(records), **metrics, "details": details})
+    made_of = {name: record.seal for name, record in sources.items()}
+    values = {**_identity(records), **metrics, "details": details}
+    write_record(out / "metrics.json", values, ["predictions.csv"], made_of)
+
+
+def _records(evaluation: Path, encoder: Path, cell: str | None) -> dict[str, Record]:
+    """The records of the steps before this one, which belong together."""
+    described = read_record(encoder / "encoder.json", (*_ENCODER_KEYS, "job")).check_job(cell)
+    trained = read_record(encoder / "pretrain.json", ("epochs", "seconds"))
+    measured = read_record(evaluation / "equivariance.json", ("error", "rows"))
+    return {
+        "encoder": described,
+        "pretrain": trained.check_made_of(encoder=described),
+        "equivariance": measured.check_made_of(encoder=described),
+    }
 
 
 def strengths(settings: ProbeSettings) -> list[float]:

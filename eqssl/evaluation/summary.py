@@ -10,7 +10,8 @@ from typing import Any
 
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
-from eqssl.machine.files import atomic, read_json, write_json
+from eqssl.machine.files import atomic, write_json
+from eqssl.machine.records import read_record
 
 IDENTITY = (
     "dataset",
@@ -67,7 +68,7 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: list[str] = []
     for path in map(Path, metrics):
-        row = {key: value for key, value in read_json(path, IDENTITY).items() if key != "details"}
+        row = {key: value for key, value in read_record(path, IDENTITY).values.items() if key != "details"}
         names = names or columns(row)
         _check(path, row, names)
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])

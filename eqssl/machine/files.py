@@ -63,6 +63,8 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     path = Path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(f"{path}: not JSON of ours: tables within tables, too deep to read") from None
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(values, dict):

@@ -11,32 +11,43 @@ from typing import Any, TypeVar
 from eqssl.config.plain import shown
 from eqssl.config.regular_files import read_text
 from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
-from eqssl.machine.files import atomic, read_json, write_json
+from eqssl.machine.files import atomic, write_json
+from eqssl.machine.records import read_record
 
 Typed = TypeVar("Typed", dict[str, Any], list[Any], int)
 RECORDS = ".snakemake/metadata"
 
 
-def publish(metrics: Path, predictions: Path, loss: Path, encoder: Path, into: Path, model: Path) -> None:
+def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
     """Copy the active cell to fixed paths, because DVC compares files by path.
 
+    Nothing is copied unless every file is the one that its record names, and the records belong together.
+
     Args:
-        metrics: the cell's metrics.json; everything but `details` is written to `into`/cell.json.
-        predictions: CSV of the predictions on the test images.
-        loss: CSV of the loss of each epoch.
-        encoder: folder with encoder.safetensors and encoder.json.
+        metrics: the cell's metrics.json, which lies beside predictions.csv; everything but `details` is
+            written to `into`/cell.json.
+        encoder: the cell's folder: encoder.safetensors, encoder.json, pretrain.json, loss.csv.
         into: folder for the metrics.
         model: folder for the encoder.
 
     Raises:
-        ValueError: metrics.json does not hold the metrics of a cell.
+        ValueError: a file is damaged, or belongs to another cell.
+        OSError: a file is missing or cannot be written.
     """
-    values = read_json(metrics, ("dataset", "group", "pretext", "seed"))
-    write_json(into / "cell.json", {key: value for key, value in values.items() if key != "details"})
-    copy(predictions, into / "predictions.csv")
-    copy(loss, into / "loss.csv")
-    for name in ("encoder.safetensors", "encoder.json"):
-        copy(encoder / name, model / name)
+    described = read_record(encoder / "encoder.json")
+    trained = read_record(encoder / "pretrain.json").check_made_of(encoder=described)
+    measured = read_record(metrics, ("dataset", "group", "pretext", "seed"))
+    measured.check_made_of(encoder=described, pretrain=trained)
+    copies = {
+        measured.file("predictions.csv"): into / "predictions.csv",
+        trained.file("loss.csv"): into / "loss.csv",
+        described.file("encoder.safetensors"): model / "encoder.safetensors",
+        described.path: model / "encoder.json",
+    }
+    cell = {key: value for key, value in measured.values.items() if key != "details"}
+    write_json(into / "cell.json", cell)
+    for source, target in copies.items():
+        copy(source, target)
 
 
 def copy(source: Path, target: Path) -> None:

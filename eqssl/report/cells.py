@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
-from eqssl.machine.files import read_json
+from eqssl.machine.records import read_record
 from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate
 
@@ -34,7 +34,7 @@ class Cell:
         details: the `details` of metrics.json.
         losses: (epoch, mean loss) of each finished epoch; empty for an untrained encoder.
         path: path of metrics.json.
-        classes, test_images: how many, from predictions.csv beside metrics.json; None without that file.
+        classes, test_images: how many, from predictions.csv beside metrics.json; None if it has no rows.
     """
 
     dataset: str
@@ -141,8 +141,14 @@ def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
 
 
 def read_cell(metrics: Path, losses: Path) -> Cell:
-    """Read one cell. Raises ValueError with the file, the key and the reason if a file is damaged."""
-    values = read_json(metrics)
+    """Read one cell. Raises ValueError with the file, the key and the reason if a file is damaged.
+
+    predictions.csv lies beside metrics.json, pretrain.json beside loss.csv; all four belong together.
+    """
+    record = read_record(metrics)
+    trained = read_record(losses.with_name("pretrain.json"))
+    record.check_made_of(pretrain=trained)
+    values = record.values
     for key in IDENTITY:
         kind = int if key == "seed" else str
         if not isinstance(values.get(key), kind) or isinstance(values.get(key), bool):
@@ -154,12 +160,12 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
     details = values.get("details", {})
     if not isinstance(details, dict):
         refuse(metrics, "details", f"given {details!r}, expected a table")
-    classes, test_images = _counts(metrics.with_name("predictions.csv"))
+    classes, test_images = _counts(record.file("predictions.csv"))
     cell = Cell(
         **{key: values[key] for key in IDENTITY},
         numbers=_numbers(metrics, values),
         details=details,
-        losses=read_losses(losses),
+        losses=read_losses(trained.file(losses.name)),
         path=metrics,
         classes=classes,
         test_images=test_images,
@@ -187,9 +193,7 @@ def read_losses(path: Path) -> tuple[tuple[int, float], ...]:
 
 
 def _counts(predictions: Path) -> tuple[int | None, int | None]:
-    """How many classes and test images predictions.csv has; None and None without that file."""
-    if not predictions.exists():
-        return None, None
+    """How many classes and test images predictions.csv has; None and None if it has no rows."""
     with csv_rows(predictions) as reader:
         if "actual" not in (reader.fieldnames or ()):
             raise ValueError(f"{predictions}: the header lacks the column actual")

@@ -20,8 +20,9 @@ from eqssl.data.loading.batches import Batches, Split, load_split
 from eqssl.data.shards.index import ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
-from eqssl.machine.files import atomic, write_json, write_text
+from eqssl.machine.files import atomic, write_text
 from eqssl.machine.provenance import record
+from eqssl.machine.records import write_record
 from eqssl.machine.scratch import Claim, claimed, fingerprint, scratch
 from eqssl.machine.steps import cell_code
 from eqssl.pretexts.base import Pretext
@@ -46,7 +47,7 @@ def pretrain(
 ) -> None:
     """Train the encoder of a cell, or go on where a killed process left it.
 
-    Writes into `out`: loss.csv, log.jsonl, pretrain.json, encoder.safetensors and, last of all, encoder.json.
+    Writes into `out`: loss.csv, log.jsonl, encoder.safetensors, encoder.json and, last of all, pretrain.json.
     Until then the state lives in `$EQSSL_SCRATCH/<fingerprint>/` (else `$DVC_ROOT/.scratch`, else
     `./.scratch`), where the fingerprint covers everything that decides the weights. On a CPU the outcome is
     the same to the bit however often the training was cut off.
@@ -154,7 +155,10 @@ def _write(
     folder: Path,
     out: Path,
 ) -> None:
-    """Write the outputs, encoder.json last."""
+    """Write the outputs: files, then the record of the encoder, then that of the training.
+
+    The encoder's record holds no times, so that the same training gives the same bytes again.
+    """
     versions = record()
     rows = trainer.rows if trainer else []
     seconds, steps = (trainer.seconds, trainer.step) if trainer else (0.0, 0)
@@ -173,7 +177,6 @@ def _write(
         **facts,
         "versions": versions,
     }
-    write_json(out / "pretrain.json", summary)
     extra = {
         "encoder": job.encoder.plain(),
         "dataset": job.dataset,
@@ -185,7 +188,8 @@ def _write(
         "job": job.plain(),
         "versions": versions,
     }
-    save_encoder(pretext.encoder.eval(), out, extra)
+    seal = save_encoder(pretext.encoder.eval(), out, extra, {"data": index.seal})
+    write_record(out / "pretrain.json", summary, ["loss.csv", "log.jsonl"], {"encoder": seal})
 
 
 def _loss_table(names: list[str], rows: list[list[float]]) -> str:

@@ -59,7 +59,8 @@ rule features:
         code=steps.features_code(*PARAMS.encoder.modules()),
     shell:
         "exec python -m eqssl features --job {params.job:q} --shards {params.shards:q} "
-        "--encoder {params.encoder:q} --out {params.out:q} --device {resources.device:q} > {log:q} 2>&1"
+        "--encoder {params.encoder:q} --cell {wildcards.cell_id} --out {params.out:q} "
+        "--device {resources.device:q} > {log:q} 2>&1"
 
 
 rule probe:
@@ -88,4 +89,4 @@ rule probe:
         code=steps.probe_code(),
     shell:
         "exec python -m eqssl probe --job {params.job:q} --evaluation {params.evaluation:q} "
-        "--encoder {params.encoder:q} --out {params.out:q} > {log:q} 2>&1"
+        "--encoder {params.encoder:q} --cell {wildcards.cell_id} --out {params.out:q} > {log:q} 2>&1"

@@ -19,7 +19,7 @@ from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
-from eqssl.machine import run, steps, store
+from eqssl.machine import run, steps, store, verify
 from eqssl.machine.files import sha256
 
 try:
@@ -137,3 +137,13 @@ def cells(name):
     """A file of every cell of the grid, by its path below the cell's folder."""
     found = [cell_job(c.dataset, c.group, c.pretext, c.seed) for c in PARAMS.cells()]
     return [f"{job.folder}/{name}" for job in found]
+
+
+@cache
+def faulty():
+    """Files of earlier runs that are missing or damaged; Snakemake looks at times, and at the last files alone.
+
+    Snakemake asks for them when it plans the jobs. What is damaged is removed then, unless nothing will run.
+    """
+    runs = bool(workflow.executor_plugin) and not workflow.dryrun and not workflow.touch
+    return verify.repair(PARAMS, remove=runs) if workflow.is_main_process else []

@@ -1,5 +1,6 @@
 ACTIVE_CELL = jobs.cell_folder(PARAMS, PARAMS.cell)
 ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
+PREDICTIONS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/predictions.csv"
 METRICS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/metrics.json"
 
 
@@ -9,6 +10,7 @@ rule publish:
         metrics=f"{ACTIVE_PROBE}/metrics.json",
         predictions=f"{ACTIVE_PROBE}/predictions.csv",
         loss=f"{ACTIVE_CELL}/loss.csv",
+        record=f"{ACTIVE_CELL}/pretrain.json",
         weights=f"{ACTIVE_CELL}/encoder.safetensors",
         encoder=f"{ACTIVE_CELL}/encoder.json",
     output:
@@ -25,8 +27,8 @@ rule publish:
         encoder=subpath(input.weights, parent=True),
         code=steps.publish_code(),
     shell:
-        "exec python -m eqssl publish --metrics {input.metrics:q} --predictions {input.predictions:q} "
-        "--loss {input.loss:q} --encoder {params.encoder:q} --into metrics model > {log:q} 2>&1"
+        "exec python -m eqssl publish --metrics {input.metrics:q} --encoder {params.encoder:q} "
+        "--into metrics model > {log:q} 2>&1"
 
 
 rule summary:
@@ -49,7 +51,9 @@ rule html:
     """The report: one HTML file that needs nothing else."""
     input:
         metrics=cells(METRICS),
+        predictions=cells(PREDICTIONS),
         losses=cells("loss.csv"),
+        records=cells("pretrain.json"),
     output:
         report("report/index.html", category="Grid", caption="../report/index.rst"),
     log:

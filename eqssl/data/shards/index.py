@@ -14,6 +14,7 @@ from pydantic import PrivateAttr, ValidationError, model_validator
 from eqssl.config.errors import explain
 from eqssl.config.settings import Settings
 from eqssl.machine.files import write_text
+from eqssl.machine.records import SEAL, seal_of
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -64,9 +65,11 @@ class ShardIndex(Settings):
         job: the `ShardJob` that made them, as plain values.
         tars: all tars; `Columns.tar` is an index into them.
         splits: the images of "train", "val" and "test".
+        files, made_of, seal: the SHA-256 of each tar, nothing, and the SHA-256 of all other entries, since
+            index.json is the record of its step; see `eqssl.machine.records`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     dataset: str
     origin: str
     licence: str
@@ -78,6 +81,9 @@ class ShardIndex(Settings):
     job: dict[str, Any]
     tars: tuple[Tar, ...]
     splits: Mapping[SplitName, Columns]
+    files: Mapping[str, str] = {}
+    made_of: Mapping[str, str] = {}
+    seal: str = ""
     _folder: Path = PrivateAttr(default=Path())
     _digest: str = PrivateAttr(default="")
 
@@ -110,6 +116,8 @@ class ShardIndex(Settings):
         for number, tar in enumerate(self.tars):
             if counts[number] != tar.count:
                 raise ValueError(f"tars: {tar.name} states {tar.count} images, {counts[number]} are listed")
+        if self.files and self.files != {tar.name: tar.sha256 for tar in self.tars}:
+            raise ValueError("files: they are not those of the tars")
         return self
 
     @classmethod
@@ -128,12 +136,16 @@ class ShardIndex(Settings):
             index = cls.model_validate_json(content)
         except ValidationError as error:
             raise ValueError(f"{path}: {explain(error, cls)}") from None
+        if index.seal != seal_of(index.plain()):
+            raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
         index._folder = path.parent
         index._digest = hashlib.sha256(content).hexdigest()
         return index
 
     def write(self, folder: str | Path) -> None:
         """Write index.json into a folder, with one line per entry, since columns are long."""
-        entries = sorted(self.plain().items())
+        files = {tar.name: tar.sha256 for tar in self.tars}
+        values = {**self.plain(), "files": files}
+        entries = sorted({**values, SEAL: seal_of(values)}.items())
         lines = [f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in entries]
         write_text(Path(folder) / INDEX_FILE, "{\n" + ",\n".join(lines) + "\n}\n")

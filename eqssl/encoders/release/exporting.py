@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.release.fold import release
-from eqssl.encoders.release.saving import DESCRIPTION, load_encoder, save_encoder
-from eqssl.machine.files import atomic, read_json, sha256
+from eqssl.encoders.release.saving import load_encoder, read_description, save_encoder
+from eqssl.machine.files import atomic, sha256
 
 ONNX = "encoder.onnx"
 TOLERANCE = 1e-5
@@ -56,8 +56,8 @@ def export(source: str | Path, target: str | Path, fold: bool = True, onnx: bool
     trained = load_encoder(source)
     released = release(trained, fold)
     difference = checked_difference(trained, released)
-    described = read_json(source / DESCRIPTION)
-    extra = {**described, "released_from": described["weights_sha256"]}
+    described = read_description(source)
+    extra = {**described.values, "released_from": described.values["weights_sha256"]}
     extra.pop("onnx_sha256", None)
     if onnx:
         model = onnx_model(released)
@@ -66,7 +66,7 @@ def export(source: str | Path, target: str | Path, fold: bool = True, onnx: bool
         extra["onnx_sha256"] = sha256(target / ONNX)
     else:
         (target / ONNX).unlink(missing_ok=True)
-    save_encoder(released, target, extra)
+    save_encoder(released, target, extra, {"trained": described.seal})
     return difference
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from eqssl.encoders import network
@@ -16,24 +19,36 @@ from eqssl.encoders.layers import Bases, EquivariantLayers
 from eqssl.encoders.release.fold import empty_release
 from eqssl.encoders.release.tensors import check_table, fill, read_tensors, write_tensors
 from eqssl.fast_cpu import accelerate
-from eqssl.machine.files import read_json, sha256, write_json
+from eqssl.machine.files import read_json, sha256
+from eqssl.machine.records import SEAL, Record, differs, read_record, seal_of, write_record
 from eqssl.nn.plain import PlainConv2d
 from eqssl.symmetry.filter_bases import FilterBasis, Kind
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 TRAINED, FOLDED, UNFOLDED = "trained", "released", "released, not folded"
+LARGEST = 2**16
+"""What no entry of a shape exceeds: more is damage, and a network of that size would fill the memory."""
 # written under another name than the shape has it
 _RENAMED = {"image": "image_shape"}
 
 
-def save_encoder(encoder: Encoder, folder: str | Path, extra: Mapping[str, Any]) -> None:
-    """Write encoder.safetensors, then encoder.json, which names the weights' hash.
+def save_encoder(
+    encoder: Encoder,
+    folder: str | Path,
+    extra: Mapping[str, Any],
+    made_of: Mapping[str, str] | None = None,
+) -> str:
+    """Write encoder.safetensors, then encoder.json, a record (see `eqssl.machine.records`) that names it.
 
     Args:
         encoder: trained or released; a trained one's filter bases are saved too, since coefficients mean
             nothing without them.
         folder: where to.
         extra: further keys of encoder.json.
+        made_of: name -> seal of the records that it was made of.
+
+    Returns:
+        The seal of encoder.json.
     """
     folder = Path(folder)
     tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
@@ -45,7 +60,7 @@ def save_encoder(encoder: Encoder, folder: str | Path, extra: Mapping[str, Any])
         "flops": flop_count(encoder),
         "weights_sha256": sha256(folder / WEIGHTS),
     }
-    write_json(folder / DESCRIPTION, {**extra, **description})
+    return write_record(folder / DESCRIPTION, {**extra, **description}, [WEIGHTS], made_of)
 
 
 def load_encoder(path: str | Path) -> Encoder:
@@ -61,9 +76,8 @@ def load_encoder(path: str | Path) -> Encoder:
         OSError: if one is missing.
     """
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    keys = [_RENAMED.get(field.name, field.name) for field in fields(Shape)]
-    described = read_json(folder / DESCRIPTION, [*keys, "form", "weights_sha256"])
-    shape = _shape(described)
+    described = read_description(folder).values
+    shape = _shape(folder / DESCRIPTION, described)
     tensors = _read_weights(folder / WEIGHTS, described["weights_sha256"])
     if described["form"] == TRAINED:
         encoder = _empty(shape, tensors)
@@ -77,6 +91,22 @@ def load_encoder(path: str | Path) -> Encoder:
     return accelerate(encoder) if encoder.is_released else encoder
 
 
+def read_description(folder: Path) -> Record:
+    """The record of an encoder, encoder.json. One of before there were seals is taken with a warning.
+
+    Raises:
+        ValueError: it is damaged, or lacks a key.
+        OSError: it cannot be read.
+    """
+    path = folder / DESCRIPTION
+    keys = [*(_RENAMED.get(field.name, field.name) for field in fields(Shape)), "form", "weights_sha256"]
+    content = read_json(path, keys)
+    if SEAL in content:
+        return read_record(path, keys)
+    warnings.warn(f"{path}: has no seal, so that only its weights are checked", stacklevel=3)
+    return Record(path, content, {WEIGHTS: content["weights_sha256"]}, {}, seal_of(content))
+
+
 def _form(encoder: Encoder) -> str:
     if not encoder.is_released:
         return TRAINED
@@ -84,13 +114,23 @@ def _form(encoder: Encoder) -> str:
     return FOLDED if any(layer.bias is not None for layer in convolutions) else UNFOLDED
 
 
-def _shape(described: Mapping[str, Any]) -> Shape:
-    """The shape that a description tells."""
-    values: dict[str, Any] = {}
-    for field in fields(Shape):
-        value = described[_RENAMED.get(field.name, field.name)]
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    return Shape(**values)
+def _shape(path: Path, described: Mapping[str, Any]) -> Shape:
+    """The shape that a description tells, each entry of the right type."""
+    values = {field.name: described[_RENAMED.get(field.name, field.name)] for field in fields(Shape)}
+    try:
+        shape = TypeAdapter(Shape).validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, *rest = first["loc"]
+        key = ".".join(map(str, [_RENAMED.get(str(name), name), *rest]))
+        raise ValueError(f"{path}: {key}: given {first['input']!r}: {first['msg']}") from None
+    for name in ("order", "size", "fields", "kernel", "image"):
+        numbers = getattr(shape, name)
+        for number in numbers if isinstance(numbers, tuple) else (numbers,):
+            if not 1 <= number <= LARGEST:
+                key = _RENAMED.get(name, name)
+                raise ValueError(f"{path}: {key}: given {number}, allowed: 1 to {LARGEST}")
+    return shape
 
 
 def _empty(shape: Shape, tensors: Mapping[str, Tensor]) -> Encoder:
@@ -107,9 +147,7 @@ def _empty(shape: Shape, tensors: Mapping[str, Tensor]) -> Encoder:
 def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
     found = sha256(path)
     if found != expected:
-        raise ValueError(
-            f"{path}: SHA-256 is {found}, but {DESCRIPTION} names {expected}: damaged or mixed up"
-        )
+        raise ValueError(differs(path, found, path.with_name(DESCRIPTION), expected))
     tensors = read_tensors(path)
     for key, table in tensors.items():
         if key.endswith(".index"):

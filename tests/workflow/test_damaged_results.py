@@ -1,0 +1,124 @@
+"""A run ends with the good bytes, whatever happened to the files of an earlier one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from project_copy import Project, copied
+
+NOTHING = "Nothing to be done"
+KEPT = ("*.safetensors", "*.parquet", "*.tar", "index.json", "encoder.json", "loss.csv", "predictions.csv")
+Damage = Callable[[Path], None]
+
+
+def flip(path: Path) -> None:
+    """Change one bit and set the times back, as a failing disk does."""
+    times = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
+    project = copied(tmp_path_factory.mktemp("built") / "project", small_images)
+    project.change(grid={"group": ["C4"], "pretext": ["contrastive", "random"]})
+    project.eqssl("run", "--cores", "4")
+    return project
+
+
+@pytest.fixture
+def copy(built: Project, tmp_path: Path) -> Project:
+    shutil.copytree(built.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    """Every file that the same settings must give again, byte for byte."""
+    roots = [project.folder / name for name in ("results", "data/shards", "model", "metrics")]
+    files = [file for root in roots for pattern in KEPT for file in root.rglob(pattern)]
+    return {str(file.relative_to(project.folder)): file.read_bytes() for file in files}
+
+
+def one(project: Project, pattern: str) -> Path:
+    return sorted(project.folder.glob(pattern))[0]
+
+
+CELL = "results/small/C4/contrastive/s0-*"
+DAMAGES: list[tuple[str, Damage]] = [
+    (f"{CELL}/encoder.safetensors", flip),
+    (f"{CELL}/eval-*/features/val.parquet", half),
+    ("results/small/C4/random/s0-*/encoder.safetensors", deleted),
+    ("results/small/C4/random/s0-*/eval-*/equivariance.json", empty),
+    ("data/shards/small-*/train-00001.tar", flip),
+]
+
+
+def test_a_run_after_damage_ends_with_the_same_bytes(copy: Project, built: Project) -> None:
+    paths = []
+    for pattern, damage in DAMAGES:
+        paths.append(one(copy, pattern))
+        damage(paths[-1])
+    listed = copy.eqssl("verify", code=1)
+    assert f"{len(DAMAGES)} files are missing or damaged" in listed
+    text = copy.eqssl("run", "--cores", "4")
+    for path in paths:
+        name = str(path.relative_to(copy.folder))
+        assert any(name in line and "it is made again" in line for line in text.splitlines()), text
+    assert contents(copy) == contents(built)
+    assert NOTHING in copy.eqssl("run", "--cores", "4")
+    assert "every file is what its record says" in copy.eqssl("verify")
+
+
+def test_a_dry_run_names_damage_and_removes_nothing(copy: Project) -> None:
+    path = one(copy, f"{CELL}/encoder.safetensors")
+    flip(path)
+    text = copy.run("snakemake", "-n", "all")
+    assert f"{path.relative_to(copy.folder)}: SHA-256 is" in text
+    assert path.is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [flip, half, empty, deleted])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        f"{CELL}/encoder.safetensors",
+        f"{CELL}/encoder.json",
+        f"{CELL}/pretrain.json",
+        f"{CELL}/loss.csv",
+        f"{CELL}/log.jsonl",
+        f"{CELL}/eval-*/features/train.parquet",
+        f"{CELL}/eval-*/features/test.parquet",
+        f"{CELL}/eval-*/equivariance.json",
+        f"{CELL}/eval-*/probe-*/metrics.json",
+        f"{CELL}/eval-*/probe-*/predictions.csv",
+        "data/shards/small-*/index.json",
+        "data/shards/small-*/test-00000.tar",
+        "model/encoder.safetensors",
+        "model/encoder.json",
+        "metrics/predictions.csv",
+        "metrics/loss.csv",
+    ],
+)
+def test_a_run_mends_any_file(copy: Project, built: Project, pattern: str, damage: Damage) -> None:
+    damage(one(copy, pattern))
+    copy.eqssl("run", "--cores", "4")
+    assert contents(copy) == contents(built)
