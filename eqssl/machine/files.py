@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -62,7 +63,8 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"{path}: not JSON of ours: tables within tables, too deep to read") from None
     except ValueError as error:
@@ -79,6 +81,12 @@ def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _finite(text: str) -> float:
+    """A number with a fraction or an exponent; 1e999 would be read as Infinity."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,10 +44,14 @@ def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
         described.file("encoder.safetensors"): model / "encoder.safetensors",
         described.path: model / "encoder.json",
     }
-    cell = {key: value for key, value in measured.values.items() if key != "details"}
-    write_json(into / "cell.json", cell)
+    write_json(into / "cell.json", published(measured.values))
     for source, target in copies.items():
         copy(source, target)
+
+
+def published(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of cell.json: the values of metrics.json without its details."""
+    return {key: value for key, value in values.items() if key != "details"}
 
 
 def copy(source: Path, target: Path) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
-from eqssl.machine.files import sha256
+from eqssl.machine.files import read_json, sha256
 from eqssl.machine.records import Record, differs, read_record
+from eqssl.machine.store import published
 
 Hash = Callable[[Path], str]
 
@@ -70,7 +71,10 @@ class Chain:
         except FileNotFoundError:
             self._fault(path, f"{path}: missing")
             return None
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            self._fault(path, f"{path}: {error.strerror or error}")
+            return None
+        except ValueError as error:
             self._fault(path, str(error))
             return None
         for name, stated in record.files.items():
@@ -92,6 +96,18 @@ class Chain:
         """Compare a published copy with the file that it was made from."""
         if self._hash(copy) != self._hash(original):
             self._fault(copy, f"{copy}: differs from {original}")
+
+    def check_numbers(self, copy: Path, metrics: Path) -> None:
+        """Compare the published numbers with the metrics that they were taken from."""
+        if not copy.is_file():
+            return
+        try:
+            same = read_json(copy) == published(read_record(metrics).values)
+        except ValueError as error:
+            self._fault(copy, str(error))
+            return
+        if not same:
+            self._fault(copy, f"{copy}: differs from {metrics}")
 
     def _fault(self, path: Path, reason: str) -> None:
         self.faults.append(Fault(path, reason))
@@ -151,6 +167,8 @@ def _check_published(chain: Chain, params: Params, root: Path) -> None:
         root / "metrics/loss.csv": home / "loss.csv",
     }
     faulty = {fault.path for fault in chain.faults}
+    if probe / "metrics.json" not in faulty:
+        chain.check_numbers(root / "metrics/cell.json", probe / "metrics.json")
     for copy, original in copies.items():
         if copy.is_file() and original.is_file() and original not in faulty:
             chain.check_copy(copy, original)

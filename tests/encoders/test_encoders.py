@@ -253,6 +253,32 @@ def test_damaged_files_are_named(tmp_path):
         load_encoder(tmp_path)
 
 
+def test_a_description_that_was_edited_is_refused(tmp_path):
+    save_encoder(new("C4"), tmp_path, {"seed": 0})
+    path = tmp_path / "encoder.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(ValueError, match=r"encoder\.json: seal: .* damaged or edited"):
+        load_encoder(tmp_path)
+
+
+def test_an_encoder_of_before_there_were_seals_is_taken_with_a_warning(tmp_path):
+    encoder, images = trained_statistics(new("C4")), torch.randn(2, 1, 28, 28)
+    save_encoder(encoder, tmp_path, {})
+    weights, path = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"
+    values = json.loads(path.read_text())
+    old = {key: value for key, value in values.items() if key not in ("seal", "files", "made_of")}
+    path.write_text(json.dumps(old))
+    with pytest.warns(UserWarning, match=r"encoder\.json: has no seal, so that only its weights are checked"):
+        loaded = load_encoder(tmp_path)
+    assert torch.equal(loaded(images), encoder(images))
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with (
+        pytest.warns(UserWarning, match="has no seal"),
+        pytest.raises(ValueError, match=r"encoder\.safetensors: SHA-256"),
+    ):
+        load_encoder(tmp_path)
+
+
 def test_wrong_images_are_refused():
     with pytest.raises(ValueError, match=r"given shape \(2, 3, 28, 28\), allowed: \(batch, 1, side, side\)"):
         new("C4")(torch.zeros(2, 3, 28, 28))

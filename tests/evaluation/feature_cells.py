@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,11 @@ from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
+from eqssl.machine.records import write_record
 from eqssl.symmetry import group
 
 CLASSES = ("ant", "bee", "cat")
+JOB = {"dataset": "insects", "pretext": "mine"}
 
 
 def information(**changes) -> FeatureInfo:
@@ -87,10 +88,14 @@ def write_cell(
         "parameters": 10,
         "flops": 20,
         "weights_sha256": info.encoder,
+        "job": JOB,
     }
-    (folder / "encoder.json").write_text(json.dumps(encoder))
-    (folder / "pretrain.json").write_text(json.dumps({"epochs": 2, "seconds": 1.5}))
-    (evaluation / "equivariance.json").write_text(json.dumps({"error": 1e-7}))
+    seal = write_record(folder / "encoder.json", encoder)
+    write_record(folder / "pretrain.json", {"epochs": 2, "seconds": 1.5}, made_of={"encoder": seal})
+    rows = dict(zip(("train", "val", "test"), counts, strict=True))
+    files = [f"features/{split}.parquet" for split in rows]
+    measured = {"error": 1e-7, "rows": rows}
+    write_record(evaluation / "equivariance.json", measured, files, {"encoder": seal})
     return evaluation, folder
 
 

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from feature_cells import CLASSES, write_shards
+from feature_cells import CLASSES, JOB, write_shards
+from sealed import resealed, seal_in
 
 from eqssl.config.evaluation import FeatureSettings
 from eqssl.config.jobs import FeaturesJob
+from eqssl.config.settings import digest
 from eqssl.data.loading.batches import load_split
+from eqssl.data.shards.index import ShardIndex
 from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.encoders import build_encoder, load_encoder, save_encoder
 from eqssl.evaluation.features import extract
@@ -24,14 +27,17 @@ def shards(tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("squares") / "shards")
 
 
-def make_encoder(folder, params, name="C4", side=12):
+def make_encoder(folder, params, shards, name="C4", side=12):
+    """An encoder as pretraining on these shards leaves it, with statistics that are not a fresh network's."""
+    index = ShardIndex.load(shards)
     settings = params.encoder.model_copy(update={"width": (12, 24)})
     generator = torch.Generator().manual_seed(0)
-    encoder = build_encoder(settings, name, (1, side, side), (0.2,), (0.25,), generator)
+    encoder = build_encoder(settings, name, (1, side, side), index.mean, index.std, generator)
     encoder.train()
     with torch.no_grad():  # statistics of batch norm that are not those of a fresh network
         encoder(torch.randn(32, 1, side, side, generator=generator))
-    save_encoder(encoder.eval(), folder, {"dataset": "squares", "pretext": "random", "seed": 0})
+    extra = {"dataset": "squares", "pretext": "random", "seed": 0, "job": JOB, "data": index.digest}
+    save_encoder(encoder.eval(), folder, extra, {"data": index.seal})
     return folder
 
 
@@ -41,7 +47,7 @@ def job(views=("stored", "grid", "angle"), stages=2, seed=0):
 
 @pytest.mark.parametrize("name", ["trivial", "D4"])
 def test_every_row_is_the_frozen_encoder_s_feature_of_that_view(shards, tmp_path, params, name):
-    folder = make_encoder(tmp_path / "cell", params, name)
+    folder = make_encoder(tmp_path / "cell", params, shards, name)
     extract(job(), shards, folder, tmp_path / "out", "cpu")
     encoder, D4 = load_encoder(folder), group("D4")
     for split_name, count in (("train", 48), ("val", 12), ("test", 20)):
@@ -76,7 +82,7 @@ def test_every_row_is_the_frozen_encoder_s_feature_of_that_view(shards, tmp_path
 
 
 def test_the_files_say_what_they_were_made_from(shards, tmp_path, params):
-    folder = make_encoder(tmp_path / "cell", params)
+    folder = make_encoder(tmp_path / "cell", params, shards)
     extract(job(stages=1), shards, folder, tmp_path / "out", "cpu")
     table = read_features(tmp_path / "out/features/test.parquet", ["invariant"])
     info = table.info
@@ -91,11 +97,21 @@ def test_the_files_say_what_they_were_made_from(shards, tmp_path, params):
     assert equivariance["error"] < 1e-5
     assert len(equivariance["stages"]) == 2
     assert equivariance["images"] == equivariance["retrieval"]["queries"] == 20
+    assert equivariance["rows"] == {"train": 48, "val": 12, "test": 20}
+    assert equivariance["job"] == job(stages=1).plain()
+    assert equivariance["files"] == {
+        name: sha256(tmp_path / "out" / name)
+        for name in ("features/train.parquet", "features/val.parquet", "features/test.parquet")
+    }
+    assert equivariance["made_of"] == {
+        "encoder": seal_in(folder / "encoder.json"),
+        "data": seal_in(shards / "index.json"),
+    }
 
 
 @pytest.mark.parametrize("name", ["D1", "C8", "D8", "SO2", "O2"])
 def test_features_of_every_kind_of_group_are_extracted(shards, tmp_path, params, name):
-    folder = make_encoder(tmp_path / "cell", params, name)
+    folder = make_encoder(tmp_path / "cell", params, shards, name)
     extract(job(views=("stored", "angle")), shards, folder, tmp_path / "out", "cpu")
     info = read_features(tmp_path / "out/features/test.parquet", ["regular_2"]).info
     order = group(name).order
@@ -109,7 +125,7 @@ def test_features_of_every_kind_of_group_are_extracted(shards, tmp_path, params,
 
 def test_a_restricted_encoder_has_stages_of_two_kinds(shards, tmp_path, params):
     changed = params.encoder.model_copy(update={"equivariant_stages": 1})
-    folder = make_encoder(tmp_path / "cell", params.model_copy(update={"encoder": changed}))
+    folder = make_encoder(tmp_path / "cell", params.model_copy(update={"encoder": changed}), shards)
     extract(job(views=("stored",)), shards, folder, tmp_path / "out", "cpu")
     table = read_features(tmp_path / "out/features/test.parquet", ["regular", "regular_2"])
     assert table.info.orders == (1, 4)
@@ -119,7 +135,7 @@ def test_a_restricted_encoder_has_stages_of_two_kinds(shards, tmp_path, params):
 
 
 def test_extraction_is_reproducible_and_leaves_torch_as_it_was(shards, tmp_path, params):
-    folder = make_encoder(tmp_path / "cell", params)
+    folder = make_encoder(tmp_path / "cell", params, shards)
     threads = torch.get_num_threads()
     torch.manual_seed(5)
     load_encoder(folder)
@@ -144,7 +160,7 @@ def test_extraction_is_reproducible_and_leaves_torch_as_it_was(shards, tmp_path,
 
 
 def test_invariant_features_do_not_change_on_the_grid_and_regular_ones_do(shards, tmp_path, params):
-    extract(job(), shards, make_encoder(tmp_path / "cell", params, "D4"), tmp_path / "out", "cpu")
+    extract(job(), shards, make_encoder(tmp_path / "cell", params, shards, "D4"), tmp_path / "out", "cpu")
     table = read_features(tmp_path / "out/features/test.parquet", ["invariant", "regular"])
     stored, grid, angle = (table.view(view) for view in ("stored", "grid", "angle"))
     assert np.allclose(stored.features["invariant"], grid.features["invariant"], atol=1e-5)
@@ -153,26 +169,59 @@ def test_invariant_features_do_not_change_on_the_grid_and_regular_ones_do(shards
 
 
 def test_an_encoder_for_other_images_is_refused(shards, tmp_path, params):
-    folder = make_encoder(tmp_path / "cell", params, side=16)
+    folder = make_encoder(tmp_path / "cell", params, shards, side=16)
     with pytest.raises(
-        ValueError, match=r"encoder\.json: image_shape: \[1, 16, 16\], .*squares are \[1, 12, 12\]"
+        ValueError, match=r"encoder\.json: image_shape: \[1, 16, 16\], but .*shards has \[1, 12, 12\]"
     ):
         extract(job(), shards, folder, tmp_path / "out", "cpu")
     assert not (tmp_path / "out").exists()
 
 
 def test_more_stages_than_there_are_is_refused(shards, tmp_path, params):
-    folder = make_encoder(tmp_path / "cell", params)
+    folder = make_encoder(tmp_path / "cell", params, shards)
     with pytest.raises(ValueError, match=r"features\.stages: given 3, allowed: 1 to 2"):
         extract(job(stages=3), shards, folder, tmp_path / "out", "cpu")
 
 
 def test_weights_that_are_not_finite_leave_no_file(shards, tmp_path, params):
-    folder = make_encoder(tmp_path / "cell", params)
+    folder = make_encoder(tmp_path / "cell", params, shards)
     encoder = load_encoder(folder)
     for parameter in encoder.parameters():
         parameter.fill_(float("nan"))
-    save_encoder(encoder, folder, {})
+    save_encoder(encoder, folder, json.loads((folder / "encoder.json").read_text()))
     with pytest.raises(ValueError, match=r"train\.parquet: column \w+: key '[\w-]+' .*not finite"):
         extract(job(), shards, folder, tmp_path / "out", "cpu")
     assert list((tmp_path / "out").rglob("*.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("data", "0" * 64, r'encoder\.json: data: "0{64}", but .*shards has "[0-9a-f]{64}"'),
+        ("mean", [0.5], r"encoder\.json: mean: \[0\.5\], but .*shards has \[0\.\d+\]"),
+        ("std", [0.5], r"encoder\.json: std: \[0\.5\], but .*shards has \[0\.\d+\]"),
+    ],
+)
+def test_an_encoder_of_other_shards_is_refused(shards, tmp_path, params, key, value, reason):
+    folder = make_encoder(tmp_path / "cell", params, shards)
+    resealed(folder / "encoder.json", lambda values: values.update({key: value}))
+    with pytest.raises(ValueError, match=reason):
+        extract(job(), shards, folder, tmp_path / "out", "cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_of_another_cell_is_refused(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params, shards)
+    with pytest.raises(ValueError, match=rf"encoder\.json: job: made by job {digest(JOB)}, but 00000000 is"):
+        extract(job(), shards, folder, tmp_path / "out", "cpu", cell="00000000")
+    assert not (tmp_path / "out").exists()
+    extract(job(views=("stored",)), shards, folder, tmp_path / "out", "cpu", cell=digest(JOB))
+
+
+def test_an_encoder_without_a_seal_is_refused(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params, shards)
+    values = json.loads((folder / "encoder.json").read_text())
+    del values["seal"]
+    (folder / "encoder.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=r"encoder\.json: seal: missing"):
+        extract(job(), shards, folder, tmp_path / "out", "cpu")

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from feature_cells import CLASSES, columns, information, probe_job, write_cell
+from feature_cells import CLASSES, JOB, columns, information, probe_job, write_cell
+from sealed import resealed, seal_in
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from eqssl.config.settings import digest
 from eqssl.evaluation.parquet import feature_writer, read_features
 from eqssl.evaluation.probing import evaluate
+from eqssl.machine.files import sha256
 
 
 def run(folder, **settings):
@@ -34,7 +39,8 @@ def features(folder, split, column):
 
 
 def test_metrics_are_flat_numbers_with_the_agreed_names(cell):
-    metrics = {key: value for key, value in cell[1].items() if key != "details"}
+    apart = ("details", "files", "made_of", "seal")
+    metrics = {key: value for key, value in cell[1].items() if key not in apart}
     expected = {"dataset", "group", "pretext", "seed", "parameters", "flops", "epochs"}
     expected |= {"equivariance_error", "seconds_pretrain"}
     for view in ("stored", "grid", "angle"):
@@ -56,8 +62,8 @@ def test_metrics_are_flat_numbers_with_the_agreed_names(cell):
 
 def test_what_pretraining_measured_is_copied_whatever_its_names(tmp_path):
     write_cell(tmp_path)
-    record = {"epochs": 2, "seconds": 1.5, "measured": {"pretext_accuracy": 0.5, "pretext_uniformity": -1.25}}
-    (tmp_path / "pretrain.json").write_text(json.dumps(record))
+    measured = {"pretext_accuracy": 0.5, "pretext_uniformity": -1.25}
+    resealed(tmp_path / "pretrain.json", lambda values: values.update(measured=measured))
     metrics = run(tmp_path)
     assert (metrics["pretext_accuracy"], metrics["pretext_uniformity"]) == (0.5, -1.25)
 
@@ -168,8 +174,9 @@ def refused(folder, message, **settings):
 
 def test_features_of_another_encoder_are_refused(tmp_path):
     write_cell(tmp_path)
-    encoder = json.loads((tmp_path / "encoder.json").read_text())
-    (tmp_path / "encoder.json").write_text(json.dumps({**encoder, "weights_sha256": "f" * 64}))
+    encoder = resealed(tmp_path / "encoder.json", lambda values: values.update(weights_sha256="f" * 64))
+    for name in ("pretrain.json", "eval/equivariance.json"):
+        resealed(tmp_path / name, encoder=encoder)
     refused(tmp_path, r"train\.parquet: metadata eqssl\.encoder: made with weights e+, but .* f+")
 
 
@@ -177,6 +184,7 @@ def test_files_of_different_data_are_refused(tmp_path):
     write_cell(tmp_path)
     write_cell(tmp_path / "other", data="0" * 64)
     (tmp_path / "other/eval/features/val.parquet").replace(tmp_path / "eval/features/val.parquet")
+    resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, r"val\.parquet: metadata eqssl\.data: '0+', but train\.parquet has 'd+'")
 
 
@@ -185,6 +193,7 @@ def test_a_class_without_training_images_is_named(tmp_path):
     info, labels = information(), np.arange(60) % 2
     with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
         writer.write("train", "stored", [str(i) for i in range(60)], labels, columns(info, labels, 1.0, 0))
+    resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, r"train\.parquet: column label: class 'cat' has no images")
 
 
@@ -193,6 +202,7 @@ def test_a_class_with_too_few_images_for_a_draw_is_named(tmp_path):
     info, labels = information(), np.array([0] * 200 + [1] * 200 + [2] * 5)
     with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
         writer.write("train", "stored", [str(i) for i in range(405)], labels, columns(info, labels, 1.0, 0))
+    resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, r"train\.parquet: column label: class 'cat' has 5 training images, .*10 %")
 
 
@@ -201,6 +211,7 @@ def test_views_of_different_images_are_refused(tmp_path):
     path = tmp_path / "eval/features/test.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(0, 179), path)
+    resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, r"test\.parquet: column key: view 'grid' is not of the images of 'stored'")
 
 
@@ -208,6 +219,7 @@ def test_a_file_without_rows_is_refused(tmp_path):
     write_cell(tmp_path)
     with feature_writer(tmp_path / "eval/features/val.parquet", information()):
         pass
+    resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, r"val\.parquet: has no rows")
 
 
@@ -216,12 +228,78 @@ def test_a_truncated_file_is_refused(tmp_path, split):
     write_cell(tmp_path)
     path = tmp_path / f"eval/features/{split}.parquet"
     path.write_bytes(path.read_bytes()[:-200])
+    refused(tmp_path, rf"{split}\.parquet: SHA-256 is [0-9a-f]+, but equivariance\.json states [0-9a-f]+")
+    resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, rf"{split}\.parquet: not a whole Parquet file")
+
+
+@pytest.mark.parametrize(("split", "other"), [("train", "val"), ("val", "train"), ("test", "val")])
+def test_a_file_of_another_split_is_refused(tmp_path, split, other):
+    write_cell(tmp_path)
+    shutil.copy(tmp_path / f"eval/features/{other}.parquet", tmp_path / f"eval/features/{split}.parquet")
+    resealed(tmp_path / "eval/equivariance.json")
+    reason = rf"column split: key '{other}-0000' is of split '{other}', wanted: {split}"
+    refused(tmp_path, rf"{split}\.parquet: {reason}")
+
+
+@pytest.mark.parametrize(("split", "other"), [("val", "train"), ("test", "train"), ("test", "val")])
+def test_an_image_in_two_splits_is_refused(tmp_path, split, other):
+    write_cell(tmp_path)
+    info, labels = information(), np.arange(60) % 3
+    with feature_writer(tmp_path / f"eval/features/{split}.parquet", info) as writer:
+        keys = [f"{other}-0007", *(f"new-{i}" for i in range(59))]
+        writer.write(split, "stored", keys, labels, columns(info, labels, 1.0, 0))
+    resealed(tmp_path / "eval/equivariance.json")
+    reason = rf"column key: key '{other}-0007' is in (train|val)\.parquet too"
+    refused(tmp_path, rf"(train|test)\.parquet: {reason}")
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_image_that_is_there_twice_is_refused(tmp_path, split):
+    write_cell(tmp_path)
+    info, labels = information(), np.arange(60) % 3
+    with feature_writer(tmp_path / f"eval/features/{split}.parquet", info) as writer:
+        keys = [f"new-{i % 59}" for i in range(60)]
+        writer.write(split, "stored", keys, labels, columns(info, labels, 1.0, 0))
+    resealed(tmp_path / "eval/equivariance.json")
+    refused(tmp_path, rf"{split}\.parquet: column key: key 'new-0' is there twice")
+
+
+@pytest.mark.parametrize("name", ["pretrain.json", "eval/equivariance.json"])
+def test_records_that_were_made_of_another_encoder_are_refused(tmp_path, name):
+    write_cell(tmp_path)
+    write_cell(tmp_path / "other", group="C2", orders=(2, 2))
+    (tmp_path / "other" / name).replace(tmp_path / name)
+    refused(tmp_path, rf"{Path(name).stem}\.json: was not made of this encoder: given .*encoder\.json")
+
+
+def test_an_encoder_of_another_cell_is_refused(tmp_path):
+    evaluation, encoder = write_cell(tmp_path)
+    with pytest.raises(ValueError, match=r"encoder\.json: job: made by job \w{8}, but 00000000 is wanted"):
+        evaluate(probe_job(), evaluation, encoder, tmp_path / "probe", cell="00000000")
+    assert not (tmp_path / "probe").exists()
+    evaluate(probe_job(shares=(100,)), evaluation, encoder, tmp_path / "probe", cell=digest(JOB))
+
+
+@pytest.mark.parametrize("name", ["encoder.json", "pretrain.json", "eval/equivariance.json"])
+def test_a_record_that_was_edited_is_refused(tmp_path, name):
+    write_cell(tmp_path)
+    values = json.loads((tmp_path / name).read_text())
+    (tmp_path / name).write_text(json.dumps({**values, "note": 1}))
+    refused(tmp_path, rf"{Path(name).stem}\.json: seal: .* damaged or edited")
+
+
+def test_the_record_names_the_predictions_and_what_it_was_made_of(cell):
+    folder, metrics = cell
+    assert metrics["files"] == {"predictions.csv": sha256(folder / "probe/predictions.csv")}
+    sources = {"encoder": "encoder", "pretrain": "pretrain", "equivariance": "eval/equivariance"}
+    assert metrics["made_of"] == {name: seal_in(folder / f"{path}.json") for name, path in sources.items()}
+    assert metrics["details"]["job"] == probe_job().plain()
 
 
 def test_records_that_lack_a_key_are_refused(tmp_path):
     write_cell(tmp_path)
-    (tmp_path / "pretrain.json").write_text("{}")
+    resealed(tmp_path / "pretrain.json", lambda values: (values.pop("epochs"), values.pop("seconds")))
     refused(tmp_path, r"pretrain\.json: epochs, seconds: missing")
     (tmp_path / "pretrain.json").write_text("{")
     refused(tmp_path, r"pretrain\.json: not JSON")

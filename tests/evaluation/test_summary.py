@@ -6,6 +6,7 @@ import json
 import pytest
 
 from eqssl.evaluation.summary import columns, summarise
+from eqssl.machine.records import write_record
 
 HEADER = (
     "dataset,group,pretext,seed,parameters,flops,epochs,equivariance_error,seconds_pretrain,"
@@ -36,7 +37,7 @@ def write(folder, name, views=("stored", "angle"), shares=(1, 100), accuracy=0.1
         names = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for share in shares] + [f"knn_{view}"]
         values |= {key + end: accuracy for key in names for end in ("", "_lo", "_hi")}
     path = folder / name
-    path.write_text(json.dumps({**values, **changes}, sort_keys=True))
+    write_record(path, {**values, **changes})
     return path
 
 
@@ -155,5 +156,9 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "d.json").write_text('{"dataset": "x"}')
     with pytest.raises(ValueError, match=r"d\.json: group, pretext, .*: missing"):
         tables(tmp_path, [tmp_path / "d.json"])
+    edited = write(tmp_path, "e.json")
+    edited.write_text(edited.read_text().replace('"flops": 456', '"flops": 457'))
+    with pytest.raises(ValueError, match=r"e\.json: seal: the content is not the one that was sealed"):
+        tables(tmp_path, [edited])
     with pytest.raises(ValueError, match=r"no metrics\.json was given"):
         tables(tmp_path, [])

@@ -1,9 +1,10 @@
-import json
 from pathlib import Path
 
 import pytest
+from sealed import seal_in
 from written_grid import metrics, write_cell
 
+from eqssl.machine.records import write_record
 from eqssl.report.cells import read_cell, read_cells, read_losses
 
 
@@ -11,11 +12,10 @@ def changed(tmp_path, change):
     """One cell whose metrics.json went through `change`; its two paths."""
     values = metrics("data", "C4", "eq_labels", 0)
     change(values)
-    home = tmp_path / "cell"
-    home.mkdir()
-    (home / "metrics.json").write_text(json.dumps(values))
-    (home / "loss.csv").write_text("epoch,loss\n1,2.5\n")
-    return home / "metrics.json", home / "loss.csv"
+    pair = write_cell(tmp_path, metrics("data", "C4", "eq_labels", 0))
+    trained = pair[1].with_name("pretrain.json")
+    write_record(pair[0], values, ["predictions.csv"], {"pretrain": seal_in(trained)})
+    return pair
 
 
 def test_a_cell_is_read_with_its_numbers_and_losses(tmp_path):
@@ -61,7 +61,6 @@ def test_order_is_groups_by_size_then_pretexts_with_references_last(tmp_path):
         ),
         (lambda v: v.update(pretext_accuracy=1.5), "pretext_accuracy: given 1.5, expected an accuracy"),
         (lambda v: v["details"]["angles"][1].update(acc=7), r"details.angles\[1\].acc: given 7"),
-        (lambda v: v.update(acc_stored_1=float("nan")), "not JSON: NaN is not a number"),
     ],
 )
 def test_damaged_metrics_are_refused_by_file_and_reason(tmp_path, change, reason):
@@ -69,6 +68,41 @@ def test_damaged_metrics_are_refused_by_file_and_reason(tmp_path, change, reason
     with pytest.raises(ValueError, match=reason) as caught:
         read_cell(*pair)
     assert str(caught.value).startswith(str(pair[0]))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_not_a_number_is_refused(tmp_path, number):
+    metrics_file, losses = changed(tmp_path, lambda v: v.update(acc_stored_1=0.123))
+    metrics_file.write_text(metrics_file.read_text().replace("0.123", number))
+    with pytest.raises(ValueError, match=f"metrics.json: not JSON: {number} is not a number"):
+        read_cell(metrics_file, losses)
+
+
+def test_metrics_that_were_edited_are_refused(tmp_path):
+    metrics_file, losses = changed(tmp_path, lambda v: v.update(acc_stored_1=0.123))
+    metrics_file.write_text(metrics_file.read_text().replace("0.123", "0.124"))
+    with pytest.raises(ValueError, match=r"metrics\.json: seal: .* damaged or edited"):
+        read_cell(metrics_file, losses)
+
+
+@pytest.mark.parametrize(("name", "record"), [("loss.csv", "pretrain"), ("predictions.csv", "metrics")])
+def test_a_file_that_is_not_the_one_that_its_record_names_is_refused(tmp_path, name, record):
+    pair = changed(tmp_path, lambda v: None)
+    path = pair[0].with_name(name)
+    path.write_text(path.read_text().replace("1", "2", 1))
+    with pytest.raises(ValueError, match=rf"{name}: SHA-256 is \w+, but {record}\.json states \w+"):
+        read_cell(*pair)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        read_cell(*pair)
+
+
+def test_a_training_of_another_cell_is_refused(tmp_path):
+    first = write_cell(tmp_path, metrics("data", "C4", "labels", 0))
+    second = write_cell(tmp_path, metrics("data", "C4", "random", 0))
+    reason = r"metrics\.json: was not made of this pretrain: given .*random/s0/pretrain\.json with seal"
+    with pytest.raises(ValueError, match=reason):
+        read_cell(first[0], second[1])
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"dataset": "d"'])

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 from written_grid import TWINS, write_grid
 
+from eqssl.machine.records import read_record
 from eqssl.report import print_table
 
 SIX = ("eq_labels", "labels", "inv_contrastive", "contrastive", "random", "supervised")
@@ -12,7 +13,8 @@ SIX = ("eq_labels", "labels", "inv_contrastive", "contrastive", "random", "super
 
 def write_table(path, cells):
     """metrics/grid.csv of cells, written here and not by the code that the pipeline uses."""
-    rows = [{k: v for k, v in json.loads(file.read_text()).items() if k != "details"} for file, _ in cells]
+    found = [read_record(file).values for file, _ in cells]
+    rows = [{key: value for key, value in values.items() if key != "details"} for values in found]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()

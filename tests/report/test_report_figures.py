@@ -1,4 +1,3 @@
-import json
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
+from sealed import resealed
 from written_grid import TWINS, write_grid
 
 from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
@@ -61,9 +61,7 @@ def test_rotation_figure_shows_the_bins(rows):
 def test_rotation_figure_names_what_was_not_measured(tmp_path):
     grid = write_grid(tmp_path, seeds=(0,))
     for path, _ in grid[:1]:
-        values = json.loads(path.read_text())
-        del values["details"]["angles"]
-        path.write_text(json.dumps(values))
+        resealed(path, lambda values: values["details"].pop("angles"))
     rows = rows_of(read_cells(grid))
     chart = accuracy_against_rotation(rows, styles_of(rows))
     assert "Not measured: trivial eq_labels." in chart.caption
@@ -94,13 +92,15 @@ def test_equivariance_figure_shows_zero_on_the_lowest_line(rows):
     assert sum(y == axes.get_ylim()[0] for y in values) == measured.count(0.0) == 8
 
 
+def add_by_seed(values):
+    for entry in values["details"]["equivariance"]["angles"]:
+        entry["error"] += 0.02 * values["seed"]
+
+
 def test_change_figure_shows_the_mean_over_seeds_of_each_angle(tmp_path):
     grid = write_grid(tmp_path, seeds=(0, 1))
     for path, _ in grid:
-        values = json.loads(path.read_text())
-        for entry in values["details"]["equivariance"]["angles"]:
-            entry["error"] += 0.02 * values["seed"]
-        path.write_text(json.dumps(values))
+        resealed(path, add_by_seed)
     rows = rows_of(read_cells(grid))
     chart = change_by_angle(rows, styles_of(rows))
     assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
@@ -129,11 +129,11 @@ def test_label_figure_shows_accuracy_and_what_bounds_it(rows):
 
 def test_label_figure_has_a_place_for_each_task_of_a_sum_and_none_for_other_pretexts(tmp_path):
     grid = write_grid(tmp_path, groups=("C4",), pretexts=("inv_contrastive", "random"), seeds=(0,))
-    values = json.loads(grid[0][0].read_text())
+    values = {}
     for part, chance in (("location", 0.125), ("orientation", 0.25)):
         values |= {f"pretext_{part}_accuracy": 0.5, f"pretext_{part}_chance": chance}
         values |= {f"pretext_{part}_orbit_ceiling": 0.25, f"pretext_{part}_orbit_accuracy": 0.9}
-    grid[0][0].write_text(json.dumps(values))
+    resealed(grid[0][0], lambda content: content.update(values))
     rows = rows_of(read_cells(grid))
     (panel,) = label_accuracy(rows).panels
     names = [label.get_text() for label in panel.figure().axes[0].get_xticklabels()]

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
+from sealed import resealed
 from written_grid import TWINS, metrics, probes, write_cell, write_grid
 
 from eqssl.report import write_report
@@ -86,9 +87,7 @@ def page(grid, tmp_path):
 def test_equal_input_gives_equal_bytes(grid, page, tmp_path):
     write_report(grid, tmp_path / "again.html", TWINS)
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
-    values = json.loads(grid[0][0].read_text())
-    values["acc_stored_100"] += 0.01
-    grid[0][0].write_text(json.dumps(values))
+    resealed(grid[0][0], lambda values: values.update(acc_stored_100=values["acc_stored_100"] + 0.01))
     write_report(grid, tmp_path / "again.html", TWINS)
     assert (tmp_path / "again.html").read_bytes() != page.read_bytes()
 
@@ -122,9 +121,9 @@ def test_the_settings_hash_follows_the_settings_and_not_the_order(grid, page, tm
 
     write_report(grid[::-1], tmp_path / "turned.html", TWINS)
     assert hash_of(tmp_path / "turned.html") == hash_of(page)
-    values = json.loads(grid[0][0].read_text())
-    values["details"]["encoder"]["job"]["pretrain"]["learning_rate"] = 0.1
-    grid[0][0].write_text(json.dumps(values))
+    resealed(
+        grid[0][0], lambda values: values["details"]["encoder"]["job"]["pretrain"].update(learning_rate=0.1)
+    )
     write_report(grid, tmp_path / "other.html", TWINS)
     assert hash_of(tmp_path / "other.html") != hash_of(page)
 
@@ -145,9 +144,7 @@ def test_text_from_files_is_escaped(tmp_path):
     values["details"]["versions"] = {"eqssl": "0.1.0", "processor": "<script>alert(1)</script> & Co"}
     values["pretext"] = "eq_<b>labels"
     cell = write_cell(tmp_path, {**values, "pretext": "safe"})
-    written = json.loads(cell[0].read_text())
-    written["pretext"] = "eq_<b>labels"
-    cell[0].write_text(json.dumps(written))
+    resealed(cell[0], lambda written: written.update(pretext="eq_<b>labels"))
     write_report([cell], tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text()
     assert "<script>alert" not in text
@@ -159,9 +156,8 @@ def test_problems_of_the_probes_become_warnings(grid, tmp_path):
     write_report(grid, tmp_path / "calm.html", TWINS)
     assert 'id="warnings"' not in (tmp_path / "calm.html").read_text()
     values = json.loads(grid[3][0].read_text())
-    values["details"]["probes"]["invariant"] = probes(edge=True)
-    values["details"]["probes"]["regular"] = probes(converged=False)
-    grid[3][0].write_text(json.dumps(values))
+    found = {"invariant": probes(edge=True), "regular": probes(converged=False)}
+    resealed(grid[3][0], lambda written: written["details"]["probes"].update(found))
     write_report(grid, tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text().replace("\u00a0", " ")
     name = f"fashion_mnist_rot_sample {values['group']} {values['pretext']} seed {values['seed']}"
@@ -180,11 +176,10 @@ def test_settings_that_differ_between_cells_are_told_apart(page):
 def test_cells_without_details_still_make_a_report(tmp_path):
     grid = write_grid(tmp_path / "r", seeds=(0,))
     for path, losses in grid:
-        values = json.loads(path.read_text())
-        del values["details"]
-        path.write_text(json.dumps(values))
         losses.write_text("epoch,loss\n")
-        path.with_name("predictions.csv").unlink()
+        path.with_name("predictions.csv").write_text("actual,predicted\n")
+        trained = resealed(losses.with_name("pretrain.json"))
+        resealed(path, lambda values: values.pop("details"), pretrain=trained)
     write_report(grid, tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text()
     assert "No figure: accuracy by angle was not recorded" in text

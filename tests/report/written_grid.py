@@ -5,6 +5,8 @@ import json
 import math
 import random
 
+from eqssl.machine.records import write_record
+
 VIEWS = ("stored", "grid", "angle")
 SHARES = (1, 10, 100)
 PRETEXTS = ("eq_labels", "labels", "random", "supervised")
@@ -189,10 +191,9 @@ def ridge():
 
 
 def write_cell(folder, values):
-    """Write metrics.json and loss.csv of one cell; give their paths."""
+    """Write metrics.json and loss.csv of one cell, with what lies beside them; give their paths."""
     home = folder / values["dataset"] / values["group"] / values["pretext"] / f"s{values['seed']}"
     home.mkdir(parents=True)
-    (home / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     lines = ["epoch,loss,accuracy"]
     noise = random.Random(values["pretext"] + values["group"])  # noqa: S311
     scale = {"labels": 2.08, "eq_labels": 2.05, "supervised": 1.6}.get(values["pretext"], 5.5)
@@ -201,6 +202,8 @@ def write_cell(folder, values):
     (home / "loss.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     predictions = "".join(f"class {i % 10},class {i % 7}\n" for i in range(200))
     (home / "predictions.csv").write_text("actual,predicted\n" + predictions, encoding="utf-8")
+    trained = write_record(home / "pretrain.json", {"epochs": values["epochs"]}, ["loss.csv"])
+    write_record(home / "metrics.json", values, ["predictions.csv"], {"pretrain": trained})
     return home / "metrics.json", home / "loss.csv"
 
 

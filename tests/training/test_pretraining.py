@@ -9,6 +9,7 @@ from training_process import Training
 
 from eqssl import load_encoder
 from eqssl.data.shards.index import ShardIndex
+from eqssl.machine.records import read_record
 from eqssl.training import pretrain, pretraining
 
 FILES = ["encoder.json", "encoder.safetensors", "log.jsonl", "loss.csv", "pretrain.json"]
@@ -243,3 +244,22 @@ def test_shards_of_another_data_set_and_few_images_are_refused(trained, job, sha
         trained(job(batch_size=161))
     with pytest.raises(ValueError, match=r"machine\.device"):
         pretrain(job(), shards, shards / "out", "nonsense")
+
+
+def test_records_name_every_file_and_what_it_was_made_of(trained, job, shards):
+    wanted = job(task=SIMCLR)
+    out = trained(wanted)
+    encoder, summary = read_record(out / "encoder.json"), read_record(out / "pretrain.json")
+    encoder.check_job(wanted.digest)
+    assert encoder.made_of == {"data": ShardIndex.load(shards).seal}
+    assert summary.made_of == {"encoder": encoder.seal}
+    assert set(encoder.files) == {"encoder.safetensors"}
+    assert set(summary.files) == {"loss.csv", "log.jsonl"}
+    for record in (encoder, summary):
+        assert [record.file(name) for name in record.files] == [out / name for name in record.files]
+
+
+def test_the_same_training_gives_the_same_record_of_the_encoder(trained, job):
+    first, again = trained(job(), "first"), trained(job(), "again", 0.0)
+    assert (first / "encoder.json").read_bytes() == (again / "encoder.json").read_bytes()
+    assert read_record(first / "encoder.json").seal != read_record(first / "pretrain.json").seal

@@ -135,7 +135,8 @@ class ShardIndex(Settings):
         try:
             index = cls.model_validate_json(content)
         except ValidationError as error:
-            raise ValueError(f"{path}: {explain(error, cls)}") from None
+            reasons = "; ".join(explain(error, cls).splitlines())
+            raise ValueError(f"{path}: {reasons}") from None
         if index.seal != seal_of(index.plain()):
             raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
         index._folder = path.parent

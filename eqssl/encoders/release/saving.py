@@ -20,7 +20,7 @@ from eqssl.encoders.release.fold import empty_release
 from eqssl.encoders.release.tensors import check_table, fill, read_tensors, write_tensors
 from eqssl.fast_cpu import accelerate
 from eqssl.machine.files import read_json, sha256
-from eqssl.machine.records import SEAL, Record, differs, read_record, seal_of, write_record
+from eqssl.machine.records import FILES, MADE_OF, SEAL, Record, differs, read_record, seal_of, write_record
 from eqssl.nn.plain import PlainConv2d
 from eqssl.symmetry.filter_bases import FilterBasis, Kind
 
@@ -101,7 +101,8 @@ def read_description(folder: Path) -> Record:
     path = folder / DESCRIPTION
     keys = [*(_RENAMED.get(field.name, field.name) for field in fields(Shape)), "form", "weights_sha256"]
     content = read_json(path, keys)
-    if SEAL in content:
+    # one damaged key does not make a record into one of before there were seals
+    if content.keys() & {SEAL, FILES, MADE_OF}:
         return read_record(path, keys)
     warnings.warn(f"{path}: has no seal, so that only its weights are checked", stacklevel=3)
     return Record(path, content, {WEIGHTS: content["weights_sha256"]}, {}, seal_of(content))

@@ -1,5 +1,4 @@
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sealed import resealed
 from tiny_source import TinySource, images_of, job, samples
 
 from eqssl.data.loading.batches import Batches, load_split
@@ -138,15 +138,15 @@ def test_a_flipped_bit_in_a_tar_is_an_error(folder, tmp_path):
 
 def rewritten(folder, tar, key, png):
     """Put other bytes over an image and let index.json agree, so that only decoding can find out."""
-    index = json.loads((folder / "index.json").read_text())
-    columns = index["splits"]["val"]
-    i = columns["keys"].index(key)
+    index = ShardIndex.load(folder)
+    columns = index.splits["val"]
+    i = columns.keys.index(key)
     content = bytearray((folder / tar).read_bytes())
-    start, size = columns["offset"][i], columns["size"][i]
+    start, size = columns.offset[i], columns.size[i]
     content[start : start + size] = png[:size].ljust(size, b"\0")
     (folder / tar).write_bytes(content)
-    index["tars"][columns["tar"][i]]["sha256"] = hashlib.sha256(content).hexdigest()
-    (folder / "index.json").write_text(json.dumps(index))
+    found = hashlib.sha256(content).hexdigest()
+    resealed(folder / "index.json", lambda values: values["tars"][columns.tar[i]].update(sha256=found))
 
 
 def test_an_image_that_cannot_be_decoded_or_has_another_shape_is_an_error(folder, tmp_path):

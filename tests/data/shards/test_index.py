@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from sealed import resealed
 from tiny_source import TinySource, images_of, job, kept, samples
 
 import eqssl.data.shards.index as index_module
 from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.writing import write_source
+from eqssl.machine.records import read_record
 
 
 @pytest.fixture
@@ -25,7 +27,10 @@ def test_index_describes_tars_and_images(folder):
     assert (index.dataset, index.origin, index.licence) == ("tiny", "made up", "CC0")
     assert index.classes == ("cat", "dog")
     assert index.image_shape == (3, 9, 9)
-    assert index.schema_version == 1
+    assert index.schema_version == 2
+    assert index.files == {tar.name: tar.sha256 for tar in index.tars}
+    assert index.made_of == {}
+    assert index.seal == read_record(folder / "index.json").seal
     assert index.job == job(count=2).plain()
     assert list(index.version.split(".")) >= ["0", "1", "0"]
     assert [tar.name for tar in index.tars] == [
@@ -65,18 +70,10 @@ def test_digest_follows_the_images(folder, tmp_path):
     assert ShardIndex.load(tmp_path / "other").digest != ShardIndex.load(folder).digest
 
 
-def altered(folder, change):
-    path = folder / "index.json"
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
-    return path
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda v: v.update(schema_version=2), "schema_version: given 2, allowed: 1"),
+        (lambda v: v.update(schema_version=1), "schema_version: given 1, allowed: 2"),
         (lambda v: v.pop("mean"), "mean: is missing"),
         (lambda v: v.update(colour=1), "colour: no such setting"),
         (lambda v: v["splits"]["val"]["keys"].pop(), "splits.val: its columns have different lengths"),
@@ -89,12 +86,35 @@ def altered(folder, change):
         ),
         (lambda v: v["tars"][0].update(count=1), "tars: train-00000.tar states 1 images, 16 are listed"),
         (lambda v: v["tars"][0].update(bytes="x"), "tars.0.bytes: given 'x'"),
+        (lambda v: v["tars"][0].update(sha256="0" * 64), "files: they are not those of the tars"),
+        (lambda v: v["tars"][0].update(rha256=v["tars"][0].pop("sha256")), "tars.0.sha256: is missing"),
     ],
 )
 def test_wrong_index_is_an_error_that_names_file_and_entry(folder, change, reason):
     ShardIndex.load(folder)  # negative control
-    altered(folder, change)
-    with pytest.raises(ValueError, match=rf"index.json: {reason}"):
+    resealed(folder / "index.json", change)
+    with pytest.raises(ValueError, match=rf"index.json: {reason}") as caught:
+        ShardIndex.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v["mean"].__setitem__(0, v["mean"][0] + 1e-9),
+        lambda v: v["splits"]["val"]["labels"].__setitem__(0, 1 - v["splits"]["val"]["labels"][0]),
+        lambda v: v["job"]["shards"].update(seed=1),
+        lambda v: v.update(seal="0" * 64),
+        lambda v: v.pop("seal"),
+        lambda v: v.pop("files"),
+    ],
+)
+def test_an_index_that_was_edited_is_an_error(folder, change):
+    path = folder / "index.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=r"index.json: seal: .* damaged or edited"):
         ShardIndex.load(folder)
 
 
