@@ -86,6 +86,8 @@ def _add_user_commands(commands: Commands) -> None:
     check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     verify = _add(commands, "verify", _verify)
     verify.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    overlay = "file of settings that replace some of these, as Snakemake's --configfile"
+    verify.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
     table = _add(commands, "table", _table)
     table.add_argument("--table", type=Path, default=Path("metrics/grid.csv"), help="CSV file")
     _add_twins(table)
@@ -169,9 +171,10 @@ def _check(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> int:
     """Check every file of the grid against the records, from the metrics down to the shards."""
     from eqssl.config.params import Params
-    from eqssl.machine.verify import faults
+    from eqssl.machine.verify import faults, remembered_hashes
 
-    found = faults(Params.load(options.params))
+    with remembered_hashes() as hash_of:
+        found = faults(Params.load(options.params, *options.configfile), hash_of=hash_of)
     for fault in found:
         print(fault.reason)
     print(f"{len(found)} files are missing or damaged" if found else "every file is what its record says")

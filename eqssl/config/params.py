@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from eqssl.config.encoders import AnyEncoder
 from eqssl.config.errors import unknown
@@ -67,18 +67,24 @@ class Params(Settings):
         return {name: entry.twin for name, entry in self.pretexts.items() if entry.twin}
 
     @classmethod
-    def load(cls, path: str | Path = "params.yaml") -> Self:
+    def load(cls, path: str | Path = "params.yaml", *overlays: str | Path) -> Self:
         """Read and check a YAML file.
+
+        Args:
+            path: the file.
+            overlays: files of settings that replace some of its own, as after Snakemake's `--configfile`.
 
         Raises:
             ValueError: names the file, every offending key, its value and what is allowed.
             OSError: it is no regular file or cannot be read.
         """
         values = read_yaml(path)
+        for overlay in overlays:
+            values = merged(values, read_yaml(overlay))
         try:
             return cls.check(values)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{', '.join(map(str, [path, *overlays]))}: {error}") from None
 
     @classmethod
     def check(cls, values: object) -> Self:
@@ -94,6 +100,13 @@ class Params(Settings):
         _check_names(params, "grid.", grid.dataset, grid.pretext, grid.group)
         _check_size(params)
         return params
+
+
+def merged(values: Any, changes: Any) -> Any:
+    """Settings with others in place of some of them; tables are merged key by key, as Snakemake does."""
+    if not isinstance(values, dict) or not isinstance(changes, dict):
+        return changes
+    return {**values, **{key: merged(values.get(key), change) for key, change in changes.items()}}
 
 
 def _check_twin(params: Params, name: str, twin: str) -> None:

@@ -8,109 +8,24 @@ together. A file is hashed once; while its size, times and inode stay the same i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
-from eqssl.machine.files import read_json, sha256
-from eqssl.machine.records import Record, differs, read_record
+from eqssl.machine.chain import Chain, Fault, Hash
+from eqssl.machine.files import sha256
+from eqssl.machine.hashes import HashCache, cached_sha256
+from eqssl.machine.live.progress import track
+from eqssl.machine.published import Numbers, check_published, check_table
+from eqssl.machine.records import Record
+from eqssl.machine.scratch import scratch
 from eqssl.machine.store import published
 
-Hash = Callable[[Path], str]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A file that is missing or is not what it should be.
-
-    Attributes:
-        path: the file.
-        reason: in words, with the path.
-    """
-
-    path: Path
-    reason: str
-
-
-class Chain:
-    """The records of a data set's shards or of a cell, from the first step to the last.
-
-    Args:
-        hash_of: gives the SHA-256 of a file.
-    """
-
-    def __init__(self, hash_of: Hash) -> None:
-        self._hash = hash_of
-        self._seen: dict[Path, Record | None] = {}
-        self.faults: list[Fault] = []
-
-    def step(self, path: Path, job: str | None = None, **made_of: Record | None) -> Record | None:
-        """Check one record, the files that it names, and what it was made of.
-
-        Args:
-            path: the record.
-            job: digest of the job that has to have made it; None for any.
-            made_of: name -> record of the steps before; None for one that is faulty itself.
-
-        Returns:
-            The record; None if it is faulty.
-        """
-        if path not in self._seen:
-            self._seen[path] = self._checked(path, job, made_of)
-        return self._seen[path]
-
-    def _checked(self, path: Path, job: str | None, made_of: dict[str, Record | None]) -> Record | None:
-        try:
-            record = read_record(path)
-            if job is not None:
-                record.check_job(job)
-            record.check_made_of(**{name: other for name, other in made_of.items() if other is not None})
-        except FileNotFoundError:
-            self._fault(path, f"{path}: missing")
-            return None
-        except OSError as error:
-            self._fault(path, f"{path}: {error.strerror or error}")
-            return None
-        except ValueError as error:
-            self._fault(path, str(error))
-            return None
-        for name, stated in record.files.items():
-            self._check_file(path.parent / name, stated, path)
-        return record
-
-    def _check_file(self, path: Path, stated: str, record: Path) -> None:
-        try:
-            found = self._hash(path)
-        except FileNotFoundError:
-            self._fault(path, f"{path}: missing")
-        except OSError as error:
-            self._fault(path, f"{path}: {error.strerror or error}")
-        else:
-            if found != stated:
-                self._fault(path, differs(path, found, record, stated))
-
-    def check_copy(self, copy: Path, original: Path) -> None:
-        """Compare a published copy with the file that it was made from."""
-        if self._hash(copy) != self._hash(original):
-            self._fault(copy, f"{copy}: differs from {original}")
-
-    def check_numbers(self, copy: Path, metrics: Path) -> None:
-        """Compare the published numbers with the metrics that they were taken from."""
-        if not copy.is_file():
-            return
-        try:
-            same = read_json(copy) == published(read_record(metrics).values)
-        except ValueError as error:
-            self._fault(copy, str(error))
-            return
-        if not same:
-            self._fault(copy, f"{copy}: differs from {metrics}")
-
-    def _fault(self, path: Path, reason: str) -> None:
-        self.faults.append(Fault(path, reason))
+MANY = 100
+"""Cells from which on progress is shown."""
 
 
 def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[Fault]:
@@ -124,14 +39,24 @@ def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[
         hash_of: gives the SHA-256 of a file.
     """
     chain = Chain(hash_of)
-    for cell in dict.fromkeys([*params.cells(), params.cell]):
-        _check_cell(chain, params, cell, root)
-    _check_published(chain, params, root)
+    cells = list(dict.fromkeys([*params.cells(), params.cell]))
+    numbers = {cell: _check_cell(chain, params, cell, root) for cell in _shown(cells)}
+    check_published(chain, params, root, numbers[params.cell])
+    check_table(chain, root / "metrics/grid.csv", [numbers[cell] for cell in params.cells()])
     return chain.faults
 
 
-def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> None:
-    """The records of a cell: shards, encoder, training, features, metrics."""
+def _shown(cells: list[Cell]) -> Iterable[Cell]:
+    """The cells, with progress where there are many."""
+    return track(cells, len(cells), "verifying", "cells") if len(cells) >= MANY else cells
+
+
+def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers | None:
+    """The records of a cell: shards, encoder, training, features, metrics.
+
+    Returns:
+        The published part of its metrics; None if there are none yet, or they are faulty.
+    """
     job = jobs.pretrain_job(params, cell)
     home = root / job.folder
     evaluation = root / jobs.evaluation_folder(params, cell)
@@ -147,31 +72,13 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> None:
             ("encoder", "pretrain", "equivariance"),
         ),
     ]
-    while steps and not steps[-1][1].is_file():
+    while steps and not steps[-1][1].exists():
         steps.pop()  # not made yet
     found: dict[str, Record | None] = {}
     for name, path, digest, sources in steps:
         found[name] = chain.step(path, digest or None, **{source: found[source] for source in sources})
-
-
-def _check_published(chain: Chain, params: Params, root: Path) -> None:
-    """The copies of the active cell that DVC compares."""
-    cell = params.cell
-    home, probe = root / jobs.cell_folder(params, cell), root / jobs.probe_folder(params, cell)
-    if not (probe / "metrics.json").is_file():
-        return
-    copies = {
-        root / "model/encoder.safetensors": home / "encoder.safetensors",
-        root / "model/encoder.json": home / "encoder.json",
-        root / "metrics/predictions.csv": probe / "predictions.csv",
-        root / "metrics/loss.csv": home / "loss.csv",
-    }
-    faulty = {fault.path for fault in chain.faults}
-    if probe / "metrics.json" not in faulty:
-        chain.check_numbers(root / "metrics/cell.json", probe / "metrics.json")
-    for copy, original in copies.items():
-        if copy.is_file() and original.is_file() and original not in faulty:
-            chain.check_copy(copy, original)
+    metrics = found.get("metrics")
+    return None if metrics is None else published(metrics.values)
 
 
 def repair(params: Params, remove: bool) -> list[str]:
@@ -183,10 +90,26 @@ def repair(params: Params, remove: bool) -> list[str]:
 
     Returns:
         The paths that have to be made again, the missing ones among them.
+
+    Raises:
+        ValueError: a folder stands where a file has to be made.
+        OSError: a damaged file cannot be removed.
     """
-    found = faults(params)
+    with remembered_hashes() as hash_of:
+        found = faults(params, hash_of=hash_of)
     for fault in found:
+        if fault.path.is_dir():
+            raise ValueError(f"{fault.path}: is a folder, but a file has to be made there: remove it")
         print(f"eqssl: {fault.reason}; it is made again", file=sys.stderr, flush=True)
         if remove:
             fault.path.unlink(missing_ok=True)
     return [str(fault.path) for fault in found]
+
+
+@contextmanager
+def remembered_hashes() -> Iterator[Hash]:
+    """Gives hashes that are remembered in the scratch folder as long as a file stays as it is."""
+    cache = HashCache(scratch() / "hashes.json")
+    yield lambda path: cached_sha256(path, cache)
+    with suppress(OSError):  # a full disk costs time at the next run, and nothing else
+        cache.save()

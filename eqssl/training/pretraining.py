@@ -16,8 +16,9 @@ import torch
 
 from eqssl import pretexts
 from eqssl.config.jobs import PretrainJob
+from eqssl.config.settings import digest
 from eqssl.data.loading.batches import Batches, Split, load_split
-from eqssl.data.shards.index import ShardIndex
+from eqssl.data.shards.index import INDEX_FILE, ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
 from eqssl.machine.files import atomic, write_text
@@ -72,6 +73,9 @@ def pretrain(
     index = ShardIndex.load(shards)
     if index.dataset != job.dataset:
         raise ValueError(f"{shards}: holds data set {index.dataset!r}, the job is for {job.dataset!r}")
+    if digest(index.job) != job.data:
+        found = f"made by job {digest(index.job)}, but {job.data} is wanted: mixed up"
+        raise ValueError(f"{index.folder / INDEX_FILE}: {found}")
     facts: dict[str, Any] = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
     folder = scratch() / fingerprint({**facts, **_what_decides(job, index)})
     with (

@@ -5,9 +5,8 @@ from pathlib import Path
 import pydantic
 import pytest
 import yaml
-from merging import merged
 
-from eqssl.config.params import Cell, Params
+from eqssl.config.params import Cell, Params, merged
 
 VALUES = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 

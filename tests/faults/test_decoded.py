@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from sealed import resealed
 from tiny_source import TinySource, job, samples
 
 from eqssl.data.loading import kept
@@ -155,9 +156,7 @@ def test_a_whole_array_is_hashed_once_and_again_only_if_it_may_have_changed(fold
 
 def edited(folder, change):
     """Write another index.json; the tars keep their right SHA-256."""
-    index = json.loads((folder / "index.json").read_text())
-    change(index["splits"]["test"], index)
-    (folder / "index.json").write_text(json.dumps(index))
+    resealed(folder / "index.json", lambda index: change(index["splits"]["test"], index))
 
 
 def swap(values, a, b):

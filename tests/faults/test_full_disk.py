@@ -83,11 +83,11 @@ def test_decoded_images(job, shards, tmp_path, scratch_folder, capsys):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-@pytest.mark.parametrize(("kind", "seconds"), [("checkpoint", 0), ("weights", 1000)])
+@pytest.mark.parametrize(("kind", "seconds"), [("checkpoint", 1e-9), ("weights", 1000)])
 def test_checkpoints_and_weights(job, shards, tmp_path, scratch_folder, capsys, monkeypatch, kind, seconds):
     with monkeypatch.context() as patched:
         patched.setattr(pretraining.Claim, "drop", lambda claim: None)
-        assert cli.main(pretrain(job(), shards, tmp_path / "whole", 0)) == 0
+        assert cli.main(pretrain(job(), shards, tmp_path / "whole", 1e-9)) == 0
     (state,) = scratch_folder.glob("*/state.safetensors")
     weights = tmp_path / "whole/encoder.safetensors"
     room = max(state.stat().st_size - 1, weights.stat().st_size) if kind == "checkpoint" else 0
@@ -180,7 +180,7 @@ def test_a_disk_of_64_kilobytes(job, shards, tmp_path, scratch_folder):
     assert cli.main(pretrain(job(), shards, tmp_path / "whole")) == 0
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
-    words = pretrain(job(), shards, tmp_path / "out", 0)
+    words = pretrain(job(), shards, tmp_path / "out", 1e-9)
     script = (
         'mount -t tmpfs -o size=64k none "$1" && cp -r "$2" "$1/scratch" || exit 9\n'
         'export EQSSL_SCRATCH="$1/scratch"\n'

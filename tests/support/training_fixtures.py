@@ -49,15 +49,17 @@ class Pictures:
             yield Sample(f"{split}-{i:03d}", image, i % 2, split, i)
 
 
+SHARD_JOB = ShardJob(
+    dataset="pictures",
+    data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": False}),
+    shards=ShardSettings(count=2, validation=0.2, seed=0),
+)
+
+
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pictures") / "shards"
-    job = ShardJob(
-        dataset="pictures",
-        data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": False}),
-        shards=ShardSettings(count=2, validation=0.2, seed=0),
-    )
-    write_source(Pictures(), job, folder)
+    write_source(Pictures(), SHARD_JOB, folder)
     return folder
 
 
@@ -94,7 +96,7 @@ def job(params: Params, optimisation) -> Callable[..., PretrainJob]:
             group=group,
             pretext="mine",
             seed=seed,
-            data="00000000",
+            data=SHARD_JOB.digest,
             encoder=params.encoder.model_copy(update={"width": (4, 8)}),
             views=params.views,
             pretrain=optimisation(**changes),

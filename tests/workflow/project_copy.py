@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from merging import merged
+
+from eqssl.config.params import merged
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent

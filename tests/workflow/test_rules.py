@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from merging import merged
 from project_copy import ROOT, TOOLS, Project
 
 from eqssl.config import jobs
-from eqssl.config.params import Params
+from eqssl.config.params import Params, merged
 
 
 def test_snakefmt_has_nothing_to_change() -> None:

@@ -1,0 +1,95 @@
+"""The copies that people and DVC read: are they still those of the cells that they were taken from?"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from eqssl.config import jobs
+from eqssl.config.params import Params
+from eqssl.machine.chain import Chain
+from eqssl.machine.files import read_json
+
+Numbers: TypeAlias = Mapping[str, Any]
+IDENTITY = ("dataset", "group", "pretext", "seed")
+
+
+def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers | None) -> None:
+    """Check the copies of the active cell, those that are there.
+
+    Args:
+        chain: takes the faults.
+        params: the settings.
+        root: the folder of the project.
+        numbers: the published part of the active cell's metrics; None if it has none yet.
+    """
+    if numbers is None:
+        return
+    home, probe = (root / f(params, params.cell) for f in (jobs.cell_folder, jobs.probe_folder))
+    copies = {
+        root / "model/encoder.safetensors": home / "encoder.safetensors",
+        root / "model/encoder.json": home / "encoder.json",
+        root / "metrics/predictions.csv": probe / "predictions.csv",
+        root / "metrics/loss.csv": home / "loss.csv",
+    }
+    faulty = {fault.path for fault in chain.faults}
+    for copy, original in copies.items():
+        there = copy.is_file() and original.is_file() and original not in faulty
+        if there and chain.hash_of(copy) != chain.hash_of(original):
+            chain.fault(copy, f"{copy}: differs from {original}")
+    _check_numbers(chain, root / "metrics/cell.json", numbers, probe / "metrics.json")
+
+
+def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) -> None:
+    if not copy.is_file():
+        return
+    try:
+        same = read_json(copy) == dict(numbers)
+    except ValueError as error:
+        chain.fault(copy, str(error))
+        return
+    if not same:
+        chain.fault(copy, f"{copy}: differs from {metrics}")
+
+
+def check_table(chain: Chain, table: Path, cells: Sequence[Numbers | None]) -> None:
+    """Compare the table of the grid with the metrics of its cells, once all of them are there.
+
+    Args:
+        chain: takes the faults.
+        table: the CSV file.
+        cells: the published part of each cell's metrics; None for one that has none yet or is faulty.
+    """
+    if not table.is_file() or None in cells:
+        return
+    expected = {_identity(cell): cell for cell in cells if cell is not None}
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (csv.Error, ValueError) as error:
+        chain.fault(table, f"{table}: not a CSV file: {error}")
+        return
+    reasons = [_difference(row, expected.pop(_identity(row), None)) for row in rows]
+    reasons += [f"{' '.join(identity)}: missing" for identity in expected]
+    if reason := next(filter(None, reasons), None):
+        chain.fault(table, f"{table}: {reason}")
+
+
+def _difference(row: Mapping[str, str], cell: Numbers | None) -> str | None:
+    """How a row differs from the metrics of its cell; None if it does not."""
+    name = " ".join(_identity(row))
+    if cell is None:
+        return f"{name}: is not a cell of this grid"
+    wrong = [column for column, text in row.items() if text != _text(cell.get(column))]
+    return f"{name}: {wrong[0]}: differs from the metrics of the cell" if wrong else None
+
+
+def _identity(values: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(values.get(name)) for name in IDENTITY)
+
+
+def _text(value: object) -> str:
+    """A value as the table has it: all digits of a number, nothing for what is not there."""
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
