@@ -74,8 +74,8 @@ def pretrain(
     if index.dataset != job.dataset:
         raise ValueError(f"{shards}: holds data set {index.dataset!r}, the job is for {job.dataset!r}")
     if digest(index.job) != job.data:
-        found = f"made by job {digest(index.job)}, but {job.data} is wanted: mixed up"
-        raise ValueError(f"{index.folder / INDEX_FILE}: {found}")
+        reason = f"made by job {digest(index.job)}, but {job.data} is wanted: mixed up"
+        raise ValueError(f"{index.folder / INDEX_FILE}: {reason}")
     facts: dict[str, Any] = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
     folder = scratch() / fingerprint({**facts, **_what_decides(job, index)})
     with (
