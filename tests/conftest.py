@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,19 @@ pytest_plugins = ["training_fixtures"]
 
 # every test process gets one thread: pytest runs one process per core
 torch.set_num_threads(1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many damages and hostile inputs were tried, by what was tried."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        path, _, name = report.nodeid.partition("::")
+        if "tests/faults/" in path or "test_damaged_results" in path:
+            counts[name.partition("[")[0].removeprefix("test_").replace("_", " ")] += 1
+    if counts:
+        terminalreporter.section(f"{sum(counts.values())} damages and hostile inputs, each as it must end")
+        for name, count in sorted(counts.items()):
+            terminalreporter.line(f"{count:5d}  {name}")
 
 
 @pytest.fixture(scope="session")

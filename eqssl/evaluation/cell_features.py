@@ -25,12 +25,14 @@ class CellFeatures:
         files: the feature file of each split.
         info: what they say about themselves.
         train, val: the tables.
+        evaluation: the record of the step that made them.
     """
 
     files: dict[SplitName, Path]
     info: FeatureInfo
     train: FeatureTable
     val: FeatureTable
+    evaluation: Record
 
     @classmethod
     def load(cls, evaluation: Record, encoder: Record) -> Self:
@@ -54,12 +56,13 @@ class CellFeatures:
         for table in (train, val):
             if not table.keys:
                 raise ValueError(f"{table.path}: has no rows")
-            check_unique(table)
+            _check_stored(table)
+            check_images(table, evaluation)
         check_apart(train, val)
         for label, count in enumerate(np.bincount(train.labels, minlength=len(info.classes))):
             if count == 0:
                 raise ValueError(f"{train.path}: column label: class {info.classes[label]!r} has no images")
-        return cls(files, info, train, val)
+        return cls(files, info, train, val, evaluation)
 
     def test(self) -> dict[str, FeatureTable]:
         """The test features of each view, `stored` first.
@@ -72,7 +75,7 @@ class CellFeatures:
         if "stored" not in views:
             raise ValueError(f"{table.path}: column view: has no rows of view 'stored'")
         stored = views["stored"]
-        check_unique(stored)
+        check_images(stored, self.evaluation)
         for other in (self.train, self.val):
             check_apart(stored, other)
         for name, view in views.items():
@@ -81,17 +84,29 @@ class CellFeatures:
         return views
 
 
-def check_unique(table: FeatureTable) -> None:
-    """Refuse a table that has an image twice.
+def check_images(table: FeatureTable, evaluation: Record) -> None:
+    """Refuse one view of a split that has an image twice, or another number of images than was recorded.
 
     Raises:
-        ValueError: names the file and the key.
+        ValueError: names the file, and the key or both numbers.
     """
     seen: set[str] = set()
     for key in table.keys:
         if key in seen:
             raise ValueError(f"{table.path}: column key: key {key!r} is there twice")
         seen.add(key)
+    rows, split = evaluation.values.get("rows"), table.path.stem
+    stated = rows.get(split) if isinstance(rows, dict) else None
+    if stated != len(seen):
+        raise ValueError(f"{table.path}: holds {len(seen)} images, {evaluation.path.name} states {stated}")
+
+
+def _check_stored(table: FeatureTable) -> None:
+    """Training and validation images are there as they are stored, and in no other view."""
+    others = np.flatnonzero(table.views != "stored")
+    if len(others):
+        view, key = table.views[others[0]], table.keys[others[0]]
+        raise ValueError(f"{table.path}: column view: key {key!r} is of view {str(view)!r}, wanted: stored")
 
 
 def check_apart(table: FeatureTable, other: FeatureTable) -> None:

@@ -193,7 +193,7 @@ def test_a_class_without_training_images_is_named(tmp_path):
     info, labels = information(), np.arange(60) % 2
     with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
         writer.write("train", "stored", [str(i) for i in range(60)], labels, columns(info, labels, 1.0, 0))
-    resealed(tmp_path / "eval/equivariance.json")
+    resealed(tmp_path / "eval/equivariance.json", lambda values: values["rows"].update(train=60))
     refused(tmp_path, r"train\.parquet: column label: class 'cat' has no images")
 
 
@@ -202,7 +202,7 @@ def test_a_class_with_too_few_images_for_a_draw_is_named(tmp_path):
     info, labels = information(), np.array([0] * 200 + [1] * 200 + [2] * 5)
     with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
         writer.write("train", "stored", [str(i) for i in range(405)], labels, columns(info, labels, 1.0, 0))
-    resealed(tmp_path / "eval/equivariance.json")
+    resealed(tmp_path / "eval/equivariance.json", lambda values: values["rows"].update(train=405))
     refused(tmp_path, r"train\.parquet: column label: class 'cat' has 5 training images, .*10 %")
 
 
@@ -213,6 +213,26 @@ def test_views_of_different_images_are_refused(tmp_path):
     pq.write_table(table.slice(0, 179), path)
     resealed(tmp_path / "eval/equivariance.json")
     refused(tmp_path, r"test\.parquet: column key: view 'grid' is not of the images of 'stored'")
+
+
+@pytest.mark.parametrize(("split", "lost"), [("train", 1), ("val", 59), ("test", 1)])
+def test_a_file_with_fewer_images_than_were_recorded_is_refused(tmp_path, split, lost):
+    write_cell(tmp_path)
+    path = tmp_path / f"eval/features/{split}.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(lost), path)
+    resealed(tmp_path / "eval/equivariance.json")
+    refused(tmp_path, rf"{split}\.parquet: holds \d+ images, equivariance\.json states \d+")
+
+
+def test_training_features_of_another_view_are_refused(tmp_path):
+    write_cell(tmp_path)
+    info, labels = information(), np.arange(300) % 3
+    keys = [f"train-{i:04d}" for i in range(300)]
+    with feature_writer(tmp_path / "eval/features/train.parquet", info) as writer:
+        writer.write("train", "grid", keys, labels, columns(info, labels, 1.0, 0), elements=labels)
+    resealed(tmp_path / "eval/equivariance.json")
+    refused(tmp_path, r"train\.parquet: column view: key 'train-0000' is of view 'grid', wanted: stored")
 
 
 def test_a_file_without_rows_is_refused(tmp_path):
@@ -249,7 +269,7 @@ def test_an_image_in_two_splits_is_refused(tmp_path, split, other):
     with feature_writer(tmp_path / f"eval/features/{split}.parquet", info) as writer:
         keys = [f"{other}-0007", *(f"new-{i}" for i in range(59))]
         writer.write(split, "stored", keys, labels, columns(info, labels, 1.0, 0))
-    resealed(tmp_path / "eval/equivariance.json")
+    resealed(tmp_path / "eval/equivariance.json", lambda values: values["rows"].update({split: 60}))
     reason = rf"column key: key '{other}-0007' is in (train|val)\.parquet too"
     refused(tmp_path, rf"(train|test)\.parquet: {reason}")
 
