@@ -118,6 +118,7 @@ def _add_job_commands(commands: Commands) -> None:
         added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
         added.add_argument("--cell", help="digest of the job that must have made the encoder (default: any)")
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
+    probe.add_argument("--features", help="digest of the job that must have made the features (default: any)")
     _add_gathering_commands(commands)
 
 
@@ -284,7 +285,7 @@ def _probe(options: argparse.Namespace) -> None:
     with _processor(1):
         from eqssl.evaluation.probing import evaluate
 
-        evaluate(job, options.evaluation, options.encoder, options.out, options.cell)
+        evaluate(job, options.evaluation, options.encoder, options.out, options.cell, options.features)
 
 
 def _publish(options: argparse.Namespace) -> None:

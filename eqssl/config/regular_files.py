@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -16,7 +16,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a regular file, or a link to one, for reading. A pipe that nobody writes to would block for ever.
 
     Raises:
@@ -47,6 +47,21 @@ def check_regular(path: str | Path, mode: int) -> None:
         raise OSError(f"{path}: is {kind}, allowed: a regular file")
 
 
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """The content of a file of at most so many bytes.
+
+    Raises:
+        ValueError: it is larger; names the file.
+        OSError: it is no regular file or cannot be read; names the file.
+    """
+    with open_regular(path) as file:
+        # a file may be of no bytes for `fstat` and endless for `read`, as those below /proc
+        too_large = os.fstat(file.fileno()).st_size > most or len(content := file.read(most + 1)) > most
+    if too_large:
+        raise ValueError(f"{path}: is larger than {most} bytes, which is the most that is read")
+    return content
+
+
 def read_text(path: str | Path, most: int) -> str:
     """The text of a file in UTF-8 of at most so many bytes.
 
@@ -54,10 +69,7 @@ def read_text(path: str | Path, most: int) -> str:
         ValueError: it is larger, or not UTF-8; names the file.
         OSError: it is no regular file or cannot be read; names the file.
     """
-    with open_regular(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path}: is larger than {most} bytes, which is the most that is read")
+    content = read_bytes(path, most)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

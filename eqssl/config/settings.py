@@ -57,15 +57,6 @@ def digest(values: object) -> str:
 
     Equal numbers give equal digests however they were written (1, 1.0), since YAML tools rewrite them.
     """
-    text = json.dumps(_normalised(values), sort_keys=True, separators=(",", ":"))
+    same = json.loads(json.dumps(values), parse_int=float)
+    text = json.dumps(same, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _normalised(values: object) -> object:
-    if isinstance(values, Mapping):
-        return {str(key): _normalised(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [_normalised(value) for value in values]
-    if isinstance(values, int) and not isinstance(values, bool):
-        return float(values)
-    return values

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from eqssl.config.plain import shown
 from eqssl.data.shards.index import SPLITS, SplitName
 from eqssl.evaluation.parquet import FeatureInfo, FeatureTable, read_features, read_info
 from eqssl.machine.records import Record
@@ -98,7 +99,9 @@ def check_images(table: FeatureTable, evaluation: Record) -> None:
     rows, split = evaluation.values.get("rows"), table.path.stem
     stated = rows.get(split) if isinstance(rows, dict) else None
     if stated != len(seen):
-        raise ValueError(f"{table.path}: holds {len(seen)} images, {evaluation.path.name} states {stated}")
+        raise ValueError(
+            f"{table.path}: holds {len(seen)} images, {evaluation.path.name} states {shown(stated)}"
+        )
 
 
 def _check_stored(table: FeatureTable) -> None:
@@ -123,11 +126,12 @@ def check_apart(table: FeatureTable, other: FeatureTable) -> None:
 def _check_info(file: Path, info: FeatureInfo, first: FeatureInfo, encoder: Mapping[str, Any]) -> None:
     if info.encoder != encoder["weights_sha256"]:
         raise ValueError(
-            f"{file}: metadata eqssl.encoder: made with weights {info.encoder}, "
-            f"but encoder.json names {encoder['weights_sha256']}"
+            f"{file}: metadata eqssl.encoder: made with weights {shown(info.encoder)}, "
+            f"but encoder.json names {shown(encoder['weights_sha256'])}"
         )
     for name, value in vars(info).items():
-        if value != getattr(first, name):
+        other = getattr(first, name)
+        if value != other:
             raise ValueError(
-                f"{file}: metadata eqssl.{name}: {value!r}, but train.parquet has {getattr(first, name)!r}"
+                f"{file}: metadata eqssl.{name}: {shown(value)}, but train.parquet has {shown(other)}"
             )

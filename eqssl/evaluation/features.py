@@ -20,6 +20,7 @@ from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import FeatureInfo, feature_writer
+from eqssl.machine.cell_numbers import check_identity
 from eqssl.machine.live.progress import track
 from eqssl.machine.records import Record, read_record, write_record
 from eqssl.machine.steps import features_code
@@ -68,6 +69,7 @@ def extract(
     place = choose_device(device)
     encoder, out = Path(encoder), Path(out)
     record = read_record(encoder / "encoder.json", ("job", "data")).check_job(cell)
+    check_identity(record, record.job)
     network = load_encoder(encoder).to(place)
     splits = [load_split(shards, name) for name in SPLITS]
     _check(job, network, record, splits[0].index)

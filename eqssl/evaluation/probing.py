@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.jobs import ProbeJob
+from eqssl.config.plain import shown
 from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
@@ -24,6 +25,7 @@ from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
 from eqssl.machine import provenance
+from eqssl.machine.cell_numbers import check_identity, number, numbers, refuse
 from eqssl.machine.files import atomic
 from eqssl.machine.live.progress import track
 from eqssl.machine.records import Record, read_record, write_record
@@ -62,6 +64,7 @@ def evaluate(
     encoder: str | Path,
     out: str | Path,
     cell: str | None = None,
+    features: str | None = None,
 ) -> None:
     """Write predictions.csv into `out`, and metrics.json, the record of this step.
 
@@ -74,6 +77,7 @@ def evaluate(
         encoder: folder of encoder.json and pretrain.json.
         out: folder to write into.
         cell: digest of the job that the encoder has to be made by; None for any.
+        features: digest of the job that the features have to be made by; None for any.
 
     Raises:
         ValueError: bad input, or files that do not belong together; the message names file, key or column,
@@ -81,7 +85,7 @@ def evaluate(
         OSError: a file is missing or cannot be written.
     """
     out, settings = Path(out), job.probe
-    sources = _records(Path(evaluation), Path(encoder), cell)
+    sources = _records(Path(evaluation), Path(encoder), cell, features)
     records = {name: dict(record.values) for name, record in sources.items()}
     with threadpool_limits(1):
         data = CellFeatures.load(sources["equivariance"], sources["encoder"])
@@ -114,16 +118,33 @@ def evaluate(
     write_record(out / "metrics.json", values, ["predictions.csv"], made_of)
 
 
-def _records(evaluation: Path, encoder: Path, cell: str | None) -> dict[str, Record]:
+def _records(evaluation: Path, encoder: Path, cell: str | None, features: str | None) -> dict[str, Record]:
     """The records of the steps before this one, which belong together."""
     described = read_record(encoder / "encoder.json", (*_ENCODER_KEYS, "job")).check_job(cell)
     trained = read_record(encoder / "pretrain.json", ("epochs", "seconds"))
-    measured = read_record(evaluation / "equivariance.json", ("error", "rows"))
+    measured = read_record(evaluation / "equivariance.json", ("error", "rows")).check_job(features)
+    _check_numbers(described, trained, measured)
     return {
         "encoder": described,
         "pretrain": trained.check_made_of(encoder=described),
         "equivariance": measured.check_made_of(encoder=described),
     }
+
+
+def _check_numbers(encoder: Record, pretrain: Record, equivariance: Record) -> None:
+    """Refuse records whose identity or numbers, which go into metrics.json, are of another kind.
+
+    Raises:
+        ValueError: names file and key.
+    """
+    check_identity(encoder, encoder.job)
+    wanted = [(encoder, "parameters"), (encoder, "flops"), (pretrain, "epochs"), (pretrain, "seconds")]
+    for record, key in [*wanted, (equivariance, "error")]:
+        number(record.path, key, record.values[key])
+    pretext = pretrain.values.get("measured", {})
+    if not isinstance(pretext, dict) or not all(name.startswith("pretext_") for name in pretext):
+        refuse(pretrain.path, "measured", f"given {shown(pretext)}, expected a table of numbers pretext_*")
+    numbers(pretrain.path, pretext, "measured.")
 
 
 def strengths(settings: ProbeSettings) -> list[float]:

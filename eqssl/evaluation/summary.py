@@ -10,14 +10,11 @@ from typing import Any
 
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
+from eqssl.machine.cell_numbers import IDENTITY, read_metrics
 from eqssl.machine.files import atomic, write_json
-from eqssl.machine.records import read_record
 
-IDENTITY = (
-    "dataset",
-    "group",
-    "pretext",
-    "seed",
+FIRST = (
+    *IDENTITY,
     "parameters",
     "flops",
     "epochs",
@@ -39,7 +36,7 @@ def columns(names: Iterable[str]) -> list[str]:
     shares = sorted({int(match["share"]) for match in found})
     metrics = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for view in views for share in shares]
     metrics += [f"knn_{view}" for view in views]
-    return [*IDENTITY, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
+    return [*FIRST, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
 
 
 def label_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -68,8 +65,9 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: list[str] = []
     for path in map(Path, metrics):
-        row = {key: value for key, value in read_record(path, IDENTITY).values.items() if key != "details"}
-        names = names or columns(row)
+        values = read_metrics(path, FIRST).values
+        row = {key: value for key, value in values.items() if key != "details" and value is not None}
+        names = names or columns(values)
         _check(path, row, names)
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:
@@ -106,7 +104,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    kept = [name for name in names[len(IDENTITY) :] if not name.endswith(("_lo", "_hi"))]
+    kept = [name for name in names[len(FIRST) :] if not name.endswith(("_lo", "_hi"))]
     cells: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault((row["dataset"], row["group"], row["pretext"]), []).append(row)

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 
 from eqssl.config import jobs
 from eqssl.config.params import Params
+from eqssl.machine.cell_numbers import IDENTITY
 from eqssl.machine.chain import Chain
 from eqssl.machine.files import read_json
 
 Numbers: TypeAlias = Mapping[str, Any]
-IDENTITY = ("dataset", "group", "pretext", "seed")
 
 
 def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers | None) -> None:

@@ -98,9 +98,10 @@ class Record:
         return self
 
 
-def differs(path: Path, found: str, record: Path, stated: str) -> str:
+def differs(path: Path, found: str, record: Path, stated: object) -> str:
     """The message about a file that is not the one that a record names."""
-    return f"{path}: SHA-256 is {found}, but {record.name} states {stated}: damaged or mixed up"
+    text = " ".join(str(stated).split())[:64]  # a record may state anything in the place of a hash
+    return f"{path}: SHA-256 is {found}, but {record.name} states {text}: damaged or mixed up"
 
 
 def seal_of(values: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from eqssl.config.plain import shown
 from eqssl.config.regular_files import read_text
 from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
+from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
 from eqssl.machine.records import read_record
 
@@ -36,7 +37,7 @@ def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
     """
     described = read_record(encoder / "encoder.json")
     trained = read_record(encoder / "pretrain.json").check_made_of(encoder=described)
-    measured = read_record(metrics, ("dataset", "group", "pretext", "seed"))
+    measured = read_metrics(metrics)
     measured.check_made_of(encoder=described, pretrain=trained)
     copies = {
         measured.file("predictions.csv"): into / "predictions.csv",

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
+from eqssl.config.plain import shown
+from eqssl.machine.cell_numbers import IDENTITY, numbers, read_metrics, refuse, top_numbers
 from eqssl.machine.records import read_record
 from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate
 
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-IDENTITY = ("dataset", "group", "pretext", "seed")
 GROUPS = tuple(PLANE_GROUPS)
-ACCURACY = re.compile(
-    r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling)"
-)
 
 
 @dataclass(frozen=True)
@@ -86,16 +82,18 @@ class Cell:
         return tuple(sorted((x["degrees"], x["error"]) for x in tables))
 
     def _tables(self, where: str, items: Any, key: str) -> list[dict[str, float]]:
-        """The tables in a list, each checked to have the numbers `degrees` and `key`."""
+        """The tables in a list, each checked to have the numbers `degrees` and `key`; none if it is null."""
+        if not isinstance(items, list | None):
+            refuse(self.path, where, f"given {shown(items)}, expected a list")
         found = []
         for position, item in enumerate(items or ()):
             place = f"{where}[{position}]"
             if not isinstance(item, Mapping):
-                refuse(self.path, place, f"given {item!r}, expected a table of numbers")
-            numbers = _numbers(self.path, item, place + ".")
-            if not {"degrees", key} <= set(numbers):
+                refuse(self.path, place, f"given {shown(item)}, expected a table of numbers")
+            entry = numbers(self.path, item, place + ".")
+            if not {"degrees", key} <= entry.keys():
                 refuse(self.path, place, f"given {item!r}, expected numbers degrees and {key}")
-            found.append(numbers)
+            found.append(entry)
         return found
 
     def estimate(self, column: str) -> Estimate | None:
@@ -145,26 +143,14 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
 
     predictions.csv lies beside metrics.json, pretrain.json beside loss.csv; all four belong together.
     """
-    record = read_record(metrics)
+    record = read_metrics(metrics)
     trained = read_record(losses.with_name("pretrain.json"))
     record.check_made_of(pretrain=trained)
-    values = record.values
-    for key in IDENTITY:
-        kind = int if key == "seed" else str
-        if not isinstance(values.get(key), kind) or isinstance(values.get(key), bool):
-            refuse(
-                metrics,
-                key,
-                f"given {values.get(key)!r}, expected {'an integer' if kind is int else 'a name'}",
-            )
-    details = values.get("details", {})
-    if not isinstance(details, dict):
-        refuse(metrics, "details", f"given {details!r}, expected a table")
     classes, test_images = _counts(record.file("predictions.csv"))
     cell = Cell(
-        **{key: values[key] for key in IDENTITY},
-        numbers=_numbers(metrics, values),
-        details=details,
+        **{key: record.values[key] for key in IDENTITY},
+        numbers=top_numbers(record),
+        details=record.values.get("details", {}),
         losses=read_losses(trained.file(losses.name)),
         path=metrics,
         classes=classes,
@@ -205,27 +191,3 @@ def section(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The table below `key`, or an empty one."""
     inner = values.get(key)
     return inner if isinstance(inner, Mapping) else {}
-
-
-def refuse(path: Path, key: str, reason: str) -> NoReturn:
-    """Raise the ValueError for a damaged file."""
-    raise ValueError(f"{path}: {key}: {reason}")
-
-
-def _numbers(path: Path, values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a table, without nulls. Accuracies must be in [0, 1], ends of intervals need not."""
-    numbers = {}
-    for key, value in values.items():
-        if key in (*IDENTITY, "details") or value is None:
-            continue
-        number = _number(path, prefix + key, value)
-        if ACCURACY.fullmatch(key) and not 0 <= number <= 1:
-            refuse(path, prefix + key, f"given {value!r}, expected an accuracy between 0 and 1")
-        numbers[key] = number
-    return numbers
-
-
-def _number(path: Path, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        refuse(path, key, f"given {value!r}, expected a finite number")
-    return float(value)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eqssl.report.cells import GROUPS, IDENTITY, MISSING
+from eqssl.machine.cell_numbers import IDENTITY
+from eqssl.report.cells import GROUPS, MISSING
 from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate, over_seeds
 

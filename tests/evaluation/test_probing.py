@@ -177,7 +177,7 @@ def test_features_of_another_encoder_are_refused(tmp_path):
     encoder = resealed(tmp_path / "encoder.json", lambda values: values.update(weights_sha256="f" * 64))
     for name in ("pretrain.json", "eval/equivariance.json"):
         resealed(tmp_path / name, encoder=encoder)
-    refused(tmp_path, r"train\.parquet: metadata eqssl\.encoder: made with weights e+, but .* f+")
+    refused(tmp_path, r"train\.parquet: metadata eqssl\.encoder: made with weights 'e+', but .* 'f+'")
 
 
 def test_files_of_different_data_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -53,6 +54,17 @@ def deleted(results: Results, name: str, path: Path) -> None:
 def folder(results: Results, name: str, path: Path) -> None:
     path.unlink()
     path.mkdir()
+
+
+def pipe(results: Results, name: str, path: Path) -> None:
+    """Nobody writes to it, so that reading it would take for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(results: Results, name: str, path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
 
 
 def other_kind(results: Results, name: str, path: Path) -> None:
@@ -145,7 +157,18 @@ _EDITS: dict[str, Callable[[Path], None]] = {
     ".tar": _edit_tar,
 }
 
-OF_ANY: tuple[Damage, ...] = (flipped, half, empty, deleted, folder, other_kind, edited, other_seed)
+OF_ANY: tuple[Damage, ...] = (
+    flipped,
+    half,
+    empty,
+    deleted,
+    folder,
+    pipe,
+    endless,
+    other_kind,
+    edited,
+    other_seed,
+)
 
 
 def damages(name: str) -> list[Damage]:

@@ -105,7 +105,8 @@ class Results:
         files, job = self.files(group, seed), jobs.pretrain_job(self.params, self.cell(group, seed))
         home, evaluation = files["encoder.json"].parent, files["equivariance.json"].parent
         target = out or files["metrics.json"].parent
-        evaluate(jobs.probe_job(self.params), evaluation, home, target, job.digest)
+        features = jobs.features_job(self.params).digest
+        evaluate(jobs.probe_job(self.params), evaluation, home, target, job.digest, features)
 
     def publish(self, out: Path | None = None) -> None:
         files, into = self.files(), out or self.root

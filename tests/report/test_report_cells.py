@@ -45,7 +45,7 @@ def test_order_is_groups_by_size_then_pretexts_with_references_last(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda v: v.pop("group"), "group: given None, expected a name"),
+        (lambda v: v.pop("group"), "group: missing"),
         (lambda v: v.update(seed="0"), "seed: given '0', expected an integer"),
         (
             lambda v: v.update(acc_grid_10=71.3),

@@ -83,10 +83,12 @@ rule probe:
         runtime=60,
     params:
         job=jobs.probe_job(PARAMS).json_text(),
+        features=EVALUATION_ID,
         evaluation=subpath(input.equivariance, parent=True),
         encoder=subpath(input.encoder, parent=True),
         out=subpath(output.metrics, parent=True),
         code=steps.probe_code(),
     shell:
         "exec python -m eqssl probe --job {params.job:q} --evaluation {params.evaluation:q} "
-        "--encoder {params.encoder:q} --cell {wildcards.cell_id} --out {params.out:q} > {log:q} 2>&1"
+        "--encoder {params.encoder:q} --cell {wildcards.cell_id} --features {params.features} "
+        "--out {params.out:q} > {log:q} 2>&1"

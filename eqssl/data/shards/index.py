@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import PrivateAttr, ValidationError, model_validator
 
 from eqssl.config.errors import explain
+from eqssl.config.regular_files import read_bytes
 from eqssl.config.settings import Settings
 from eqssl.machine.files import write_text
 from eqssl.machine.records import SEAL, seal_of
@@ -19,6 +19,8 @@ from eqssl.machine.records import SEAL, seal_of
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 INDEX_FILE = "index.json"
+LARGEST = 2**29
+"""Bytes of an index.json; five million images need no more."""
 
 
 class Tar(Settings):
@@ -85,7 +87,6 @@ class ShardIndex(Settings):
     made_of: Mapping[str, str] = {}
     seal: str = ""
     _folder: Path = PrivateAttr(default=Path())
-    _digest: str = PrivateAttr(default="")
 
     @property
     def folder(self) -> Path:
@@ -94,8 +95,8 @@ class ShardIndex(Settings):
 
     @property
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of index.json, which holds those of the tars, so it identifies all bytes."""
-        return self._digest
+        """The seal, which covers the SHA-256 of each tar, so that it identifies all images."""
+        return self.seal
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -125,22 +126,20 @@ class ShardIndex(Settings):
         """Read an index.json, or the one in a folder.
 
         Raises:
-            ValueError: the file is not an index of this version; names the file.
+            ValueError: the file is not an index of this version, or too large; names the file.
             OSError: it cannot be read.
         """
         path = Path(path)
         if path.is_dir():
             path = path / INDEX_FILE
-        content = path.read_bytes()
         try:
-            index = cls.model_validate_json(content)
+            index = cls.model_validate_json(read_bytes(path, LARGEST))
         except ValidationError as error:
             reasons = "; ".join(explain(error, cls).splitlines())
             raise ValueError(f"{path}: {reasons}") from None
         if index.seal != seal_of(index.plain()):
             raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
         index._folder = path.parent
-        index._digest = hashlib.sha256(content).hexdigest()
         return index
 
     def write(self, folder: str | Path) -> None:

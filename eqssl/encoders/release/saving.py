@@ -13,6 +13,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from eqssl.config.encoders import EncoderSettings
+from eqssl.config.groups import GROUPS
+from eqssl.config.plain import shown
 from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape, flop_count, parameter_count
 from eqssl.encoders.layers import Bases, EquivariantLayers
@@ -76,16 +79,17 @@ def load_encoder(path: str | Path) -> Encoder:
         OSError: if one is missing.
     """
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    described = read_description(folder).values
-    shape = _shape(folder / DESCRIPTION, described)
-    tensors = _read_weights(folder / WEIGHTS, described["weights_sha256"])
-    if described["form"] == TRAINED:
-        encoder = _empty(shape, tensors)
-    elif described["form"] in (FOLDED, UNFOLDED):
-        encoder = empty_release(shape, described["form"] == FOLDED)
+    described = read_description(folder)
+    shape = _shape(described.path, described.values)
+    tensors = _read_weights(folder / WEIGHTS, described.values["weights_sha256"])
+    form = described.values["form"]
+    if form == TRAINED:
+        encoder = _empty(shape, tensors, folder / WEIGHTS)
+    elif form in (FOLDED, UNFOLDED):
+        encoder = empty_release(shape, form == FOLDED)
     else:
         allowed = ", ".join((TRAINED, FOLDED, UNFOLDED))
-        raise ValueError(f"{folder / DESCRIPTION}: form: given {described['form']!r}, allowed: {allowed}")
+        raise ValueError(f"{described.path}: form: given {shown(form)}, allowed: {allowed}")
     fill(encoder, tensors, folder / WEIGHTS)
     encoder = encoder.eval().requires_grad_(False)
     return accelerate(encoder) if encoder.is_released else encoder
@@ -122,26 +126,30 @@ def _shape(path: Path, described: Mapping[str, Any]) -> Shape:
         shape = TypeAdapter(Shape).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        name, *rest = first["loc"]
-        key = ".".join(map(str, [_RENAMED.get(str(name), name), *rest]))
-        raise ValueError(f"{path}: {key}: given {first['input']!r}: {first['msg']}") from None
-    for name in ("order", "size", "fields", "kernel", "image"):
+        # the place is empty if the whole cannot be read, such as half of a pair of UTF-16
+        key = ".".join(_RENAMED.get(str(name), str(name)) for name in first["loc"])
+        raise ValueError(f"{path}: {key}: given {shown(first['input'])}: {first['msg']}") from None
+    EncoderSettings.named(shape.name, f"{path}: name")
+    if shape.group not in GROUPS:
+        raise ValueError(f"{path}: group: given {shown(shape.group)}, allowed: {', '.join(GROUPS)}")
+    for name in ("order", "size", "samples", "fields", "equivariant_stages", "kernel", "image"):
+        least = 0 if name in ("samples", "equivariant_stages") else 1
         numbers = getattr(shape, name)
         for number in numbers if isinstance(numbers, tuple) else (numbers,):
-            if not 1 <= number <= LARGEST:
+            if not least <= number <= LARGEST:
                 key = _RENAMED.get(name, name)
-                raise ValueError(f"{path}: {key}: given {number}, allowed: 1 to {LARGEST}")
+                raise ValueError(f"{path}: {key}: given {shown(number)}, allowed: {least} to {LARGEST}")
     return shape
 
 
-def _empty(shape: Shape, tensors: Mapping[str, Tensor]) -> Encoder:
+def _empty(shape: Shape, tensors: Mapping[str, Tensor], path: Path) -> Encoder:
     """A trained encoder's layers, on the filter bases of its own file."""
     # a generator of its own, so that loading leaves torch's global one where it was
     generator = torch.Generator()
     sampling = torch.zeros(shape.samples, shape.size) if shape.samples else None
     output = torch.zeros(shape.order, shape.size) if shape.samples else None
-    layers = EquivariantLayers(shape.size, sampling, _bases_of(tensors, shape.size), generator)
-    plain = EquivariantLayers(1, None, _bases_of(tensors, 1), generator)
+    layers = EquivariantLayers(shape.size, sampling, _bases_of(tensors, shape.size, path), generator)
+    plain = EquivariantLayers(1, None, _bases_of(tensors, 1, path), generator)
     return network(shape.name)(shape, layers, plain, output)
 
 
@@ -156,7 +164,7 @@ def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _bases_of(tensors: Mapping[str, Tensor], size: int) -> Bases:
+def _bases_of(tensors: Mapping[str, Tensor], size: int, path: Path) -> Bases:
     """The filter bases that the file holds for fields of so many channels, by the sizes of their tables."""
     known = {
         tuple(table.shape): key.removesuffix("index")
@@ -167,7 +175,7 @@ def _bases_of(tensors: Mapping[str, Tensor], size: int) -> Bases:
     def bases(kind: Kind, kernel: int) -> FilterBasis:
         entries = kernel**2 * (1 if kind == "lift" else size)
         if (size, entries) not in known:
-            raise ValueError(f"{WEIGHTS}: holds no {kind} basis of {kernel} x {kernel} filters")
+            raise ValueError(f"{path}: holds no {kind} basis of {kernel} x {kernel} filters")
         prefix = known[size, entries]
         return FilterBasis(tensors[f"{prefix}basis"], tensors[f"{prefix}index"].to(torch.int64))
 

@@ -1,0 +1,97 @@
+"""Records that say something impossible under a right seal: each reader names the file and the key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sealed import resealed
+from small_results import STEPS, Results, build
+
+DEEP: Any = json.loads("[" * 300 + "]" * 300)
+NO_NUMBERS = (None, "5", True, [1], {"a": 1}, -3, 10**400, "\ud800", DEEP)
+NO_NAMES = (None, 5, "", "a\nb", "a/../b", "\ud800", ["C4"], "x" * 101)
+NO_SHAPE = ("x", None, 10**400, [[1]])
+ENCODER = ("features", "export")
+
+EDITS: list[tuple[str, str, tuple[str, ...], tuple[Any, ...]]] = [
+    ("encoder.json", "dataset", ("features", "probe"), (*NO_NAMES, "other")),
+    ("encoder.json", "group", ("features", "probe"), (*NO_NAMES, "C2")),
+    ("encoder.json", "group", ("export",), (*NO_SHAPE, "C3")),
+    ("encoder.json", "pretext", ("features", "probe"), (*NO_NAMES, "other")),
+    ("encoder.json", "seed", ("features", "probe"), (*NO_NUMBERS, 1, 2**63)),
+    ("encoder.json", "parameters", ("probe",), NO_NUMBERS),
+    ("encoder.json", "flops", ("probe",), NO_NUMBERS),
+    ("encoder.json", "job", ("features", "probe"), (None, 10**400, {"seed": 10**400}, DEEP)),
+    ("encoder.json", "name", ENCODER, (*NO_SHAPE, "\ud800")),
+    ("encoder.json", "equivariant_stages", ENCODER, (*NO_SHAPE, -1)),
+    ("encoder.json", "samples", ENCODER, (*NO_SHAPE, -1)),
+    ("encoder.json", "image_shape", ENCODER, NO_SHAPE),
+    ("encoder.json", "form", ENCODER, NO_SHAPE),
+    ("pretrain.json", "epochs", ("probe",), NO_NUMBERS),
+    ("pretrain.json", "seconds", ("probe",), NO_NUMBERS),
+    ("pretrain.json", "measured", ("probe",), (None, "x", [1], {"seed": 1}, {"pretext_accuracy": 7}, DEEP)),
+    ("equivariance.json", "job", ("probe",), (None, 10**400, {"features": {}}, DEEP)),
+    ("equivariance.json", "error", ("probe",), NO_NUMBERS),
+    ("metrics.json", "dataset", ("publish", "summary", "report"), (*NO_NAMES, "other")),
+    ("metrics.json", "group", ("publish", "summary", "report"), (*NO_NAMES, "C2")),
+    ("metrics.json", "seed", ("publish", "summary", "report"), (*NO_NUMBERS, 1, 2**63)),
+    ("metrics.json", "epochs", ("publish", "report"), [value for value in NO_NUMBERS if value is not None]),
+    ("metrics.json", "acc_stored_100", ("summary",), (*NO_NUMBERS, 1.5)),
+    ("metrics.json", "flops", ("summary",), NO_NUMBERS),
+    ("metrics.json", "details", ("publish", "summary", "report"), (None, 3, "x", [])),
+]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQSSL_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
+        return build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def results(built: Results, tmp_path: Path) -> Results:
+    shutil.copytree(built.root, tmp_path / "project")
+    return Results(tmp_path / "project", built.params)
+
+
+def put(key: str, value: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda content: content.update({key: value})
+
+
+def reseal_after(results: Results, name: str) -> None:
+    """Seal the records after this one too, so that the chain holds."""
+    files = results.files()
+    if name == "encoder.json":
+        for later in ("pretrain.json", "equivariance.json"):
+            resealed(files[later], encoder=files[name])
+    if name != "metrics.json":
+        sources = {source: files[f"{source}.json"] for source in ("encoder", "pretrain", "equivariance")}
+        resealed(files["metrics.json"], **sources)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "step"), [(name, key, step) for name, key, steps, _ in EDITS for step in steps]
+)
+def test_an_impossible_value_under_a_right_seal_is_named(
+    results: Results, name: str, key: str, step: str
+) -> None:
+    values = next(edit[3] for edit in EDITS if edit[:2] == (name, key) and step in edit[2])
+    path, whole = results.path(name), results.path(name).read_bytes()
+    for value in values:
+        resealed(path, put(key, value))
+        reseal_after(results, name)
+        with pytest.raises((ValueError, OSError)) as caught:
+            STEPS[step][0](results, results.root / "again")
+        message = str(caught.value)
+        assert f"{path}: " in message, repr(value)[:80]
+        assert key in message, repr(value)[:80]
+        assert "\n" not in message
+        assert len(message) < 1000
+        assert not (results.root / "again").exists()
+        path.write_bytes(whole)
