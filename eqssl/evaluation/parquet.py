@@ -7,18 +7,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
+from pydantic import Field, TypeAdapter, ValidationError
 
 from eqssl.data.shards.index import SPLITS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.files import atomic
 
 ROW_GROUP = 4096
+
+
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=2**15)], ...], Field(min_length=1, max_length=64)]
+"""Of each stage; the product of two of them is a width that Arrow can count."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class FeatureInfo:
     encoder: str
     data: str
     group: str
-    orders: tuple[int, ...]
-    fields: tuple[int, ...]
+    orders: Sizes
+    fields: Sizes
     classes: tuple[str, ...]
     code: str
 
@@ -64,14 +69,20 @@ class FeatureInfo:
         Raises:
             ValueError: names the file and the entry that is missing or malformed.
         """
+        types = get_type_hints(cls, include_extras=True)
         values: dict[str, Any] = {}
-        for name in cls.__dataclass_fields__:
+        for name, kind in types.items():
+            text = (metadata or {}).get(f"eqssl.{name}".encode())
+            if text is None:
+                raise ValueError(f"{path}: metadata eqssl.{name}: missing")
             try:
-                value = json.loads((metadata or {})[f"eqssl.{name}".encode()])
-            except (KeyError, ValueError):
-                raise ValueError(f"{path}: metadata eqssl.{name}: missing or not JSON") from None
-            values[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**values)
+                values[name] = TypeAdapter(kind).validate_json(text, strict=True)
+            except ValidationError as error:
+                raise ValueError(f"{path}: metadata eqssl.{name}: {error.errors()[0]['msg']}") from None
+        info = cls(**values)
+        if len(info.orders) != len(info.fields):
+            raise ValueError(f"{path}: metadata eqssl.orders: there are {len(info.fields)} stages")
+        return info
 
 
 @dataclass(frozen=True)
@@ -326,8 +337,9 @@ def _checked_info(path: Path, file: pq.ParquetFile) -> FeatureInfo:
     schema = file.schema_arrow
     info = FeatureInfo.from_metadata(schema.metadata, path)
     for field in feature_schema(info):
-        if field.name not in schema.names:
-            raise ValueError(f"{path}: column {field.name}: missing")
+        count = schema.names.count(field.name)
+        if count != 1:
+            raise ValueError(f"{path}: column {field.name}: {'there twice' if count else 'missing'}")
         given = schema.field(field.name).type
         if given != field.type:
             raise ValueError(f"{path}: column {field.name}: is {given}, should be {field.type}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from damages import Damage, damages, deleted, empty, flip_at, flipped, folder, h
 from small_results import SHARDS, STEPS, Results, build
 
 from eqssl.machine import verify
+from eqssl.machine.files import sha256
 
 NAMES = (
     *SHARDS,
@@ -118,6 +120,23 @@ def test_verify_names_a_published_copy_that_is_damaged(results: Results, name: s
     path = results.root / name
     damage(results, path.name, path)
     assert set(faulty(results)) == {path}
+
+
+def test_a_published_copy_of_another_size_is_not_read(results: Results) -> None:
+    copy = results.root / "model/encoder.safetensors"
+    os.truncate(copy, 10**12)
+
+    def hash_of(path: Path) -> str:
+        assert path != copy
+        return sha256(path)
+
+    assert [fault.path for fault in verify.faults(results.params, results.root, hash_of)] == [copy]
+
+
+@pytest.mark.parametrize(("step", "name"), [(step, name) for step, name in READ if name.endswith(".json")])
+def test_a_record_of_a_terabyte_is_not_read(results: Results, step: str, name: str) -> None:
+    os.truncate(results.path(name), 10**12)
+    refused(results, step, name)
 
 
 def test_metrics_that_were_not_made_yet_are_no_fault(results: Results) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from sealed import resealed
 from small_results import STEPS, Results, build
@@ -62,6 +63,53 @@ def results(built: Results, tmp_path: Path) -> Results:
 
 def put(key: str, value: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content.update({key: value})
+
+
+NO_SIZES = (
+    "null",
+    "5",
+    "[]",
+    '"x"',
+    "[-1]",
+    "[0]",
+    "[1e99]",
+    "1e999",
+    "[1000000000]",
+    "{}",
+    "[null]",
+    "[true]",
+)
+NO_TEXT = ("null", "5", "[]", '"\\ud800"', "")
+METADATA = {
+    "orders": (*NO_SIZES, "[1, 1, 1]", "[" * 3000, f"[{'1' * 400}]"),
+    "fields": (*NO_SIZES, "[" * 3000, f"[{'1' * 400}]"),
+    "classes": ("null", "5", '"x"', "[1]", "{}", "[" * 3000, '["\\ud800"]'),
+    "encoder": NO_TEXT,
+    "data": NO_TEXT,
+    "group": NO_TEXT,
+    "code": NO_TEXT,
+}
+
+
+@pytest.mark.parametrize("key", METADATA)
+def test_impossible_metadata_of_features_are_named(results: Results, key: str) -> None:
+    path = results.path("train.parquet")
+    table = pq.read_table(path)
+    for text in METADATA[key]:
+        values = {**table.schema.metadata, f"eqssl.{key}".encode(): text.encode()}
+        pq.write_table(table.replace_schema_metadata(values), path)
+        resealed(results.path("equivariance.json"))
+        with pytest.raises(ValueError, match=rf"^\S*train\.parquet: metadata eqssl\.{key}: [^\n]*$"):
+            results.probe(results.root / "again")
+
+
+def test_a_column_that_is_there_twice_is_named(results: Results) -> None:
+    path = results.path("train.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("label", table["label"]), path)
+    resealed(results.path("equivariance.json"))
+    with pytest.raises(ValueError, match=r"train\.parquet: column label: there twice$"):
+        results.probe(results.root / "again")
 
 
 def reseal_after(results: Results, name: str) -> None:

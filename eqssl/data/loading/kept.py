@@ -102,13 +102,12 @@ class _Kept:
             OSError: the array cannot be read.
         """
         with open_regular(self._path) as file:
-            note = self._note()
+            note, images = self._note(), self._mapped(file)
             found, identity = hashed(file, self._path)
             if found != note.sha256:
                 raise ValueError(
                     f"{self._path}: SHA-256 is {found}, {self._note_path.name} states {note.sha256}"
                 )
-            images = self._mapped(file)
         with suppress(OSError):  # to read it again next time is no error
             self._write_note(found, identity)
         return images
