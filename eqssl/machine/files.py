@@ -25,8 +25,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     The content is flushed to disk before the rename, so a crash leaves either the old file or the new one. An
     error of the system that names no file, such as that of a full disk, names this one.
+
+    Raises:
+        OSError: a device or a folder stands there, or it cannot be written; names the file.
     """
     path = Path(path)
+    if path.is_char_device() and not path.is_symlink():  # renaming would replace it for the whole machine
+        raise OSError(f"{path}: is a device, allowed: a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)

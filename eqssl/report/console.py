@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eqssl.machine.cell_numbers import IDENTITY
+from eqssl.machine.cell_numbers import IDENTITY, number
 from eqssl.report.cells import GROUPS, MISSING
 from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate, over_seeds
@@ -57,25 +57,28 @@ def _read(path: Path) -> list[tuple[tuple[str, str, str, str], dict[str, Estimat
         absent = [key for key in IDENTITY if key not in (reader.fieldnames or ())]
         if absent:
             raise ValueError(f"{path}: the header lacks {', '.join(absent)}")
-        rows = []
+        rows: dict[tuple[str, str, str, str], dict[str, Estimate]] = {}
         for line in reader:
+            place = f"line {reader.line_num}: "
+            if None in line or None in line.values():
+                raise ValueError(f"{path}: {place}has another number of fields than the header")
             try:
-                numbers = {
-                    key: float(text)
-                    for key, text in line.items()
-                    if key not in IDENTITY and text not in ("", None)
-                }
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}: line {reader.line_num}: {error}") from None
+                given = {key: float(text) for key, text in line.items() if key not in IDENTITY and text}
+            except ValueError as error:
+                raise ValueError(f"{path}: {place}{error}") from None
+            numbers = {key: number(path, key, value, place) for key, value in given.items()}
             estimates = {
                 key: Estimate(value, numbers.get(f"{key}_lo"), numbers.get(f"{key}_hi"))
                 for key, value in numbers.items()
             }
             dataset, group, pretext, seed = (line[key] for key in IDENTITY)
-            rows.append(((dataset, group, pretext, seed), estimates))
+            identity = (dataset, group, pretext, seed)
+            if identity in rows:
+                raise ValueError(f"{path}: {place}the same cell stands above")
+            rows[identity] = estimates
     if not rows:
         raise ValueError(f"{path}: no cells")
-    return rows
+    return list(rows.items())
 
 
 def _table(

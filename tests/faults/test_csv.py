@@ -24,6 +24,11 @@ TABLES = {
     "a quote without end": (f'{HEADER}"{ROW * 10_000}'.encode(), "not CSV: field larger"),
     "a column twice": (f"seed,{HEADER}0,{ROW}".encode(), "has the column 'seed' twice"),
     "a text as number": (f"{HEADER}d,C4,random,0,x\n".encode(), "line 2: could not convert"),
+    "a number without end": (f"{HEADER}d,C4,random,0,1e999\n".encode(), "line 2: acc_stored_100: given inf"),
+    "no number": (f"{HEADER}d,C4,random,0,nan\n".encode(), "line 2: acc_stored_100: given nan"),
+    "an accuracy above 1": (f"{HEADER}d,C4,random,0,7.5\n".encode(), "expected an accuracy"),
+    "a cell twice": (f"{HEADER}{ROW}{ROW}".encode(), "line 3: the same cell stands above"),
+    "a field missing": (f"{HEADER}d,C4,random,0\n".encode(), "line 2: has another number of fields"),
     "a field too many": (f"{HEADER}d,C4,random,0,0.5,7\n".encode(), "line 2"),
 }
 LOSSES = {

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import stat
 
 import pytest
@@ -77,3 +78,14 @@ def test_a_json_file_without_the_needed_table_is_refused(tmp_path, text, reason)
 def test_sha256_is_that_of_the_bytes_of_the_file(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    with pytest.raises(OSError, match=r"null: is a device, allowed: a file$"):
+        write_text(device, "text")
+    assert device.is_char_device()
