@@ -59,7 +59,10 @@ def check_identity(record: Record, job: object) -> None:
         if key == "seed":
             right = type(given) is int and 0 <= given <= LARGEST
         else:
-            right = isinstance(given, str) and re.fullmatch(r"\w{1,100}", given) is not None
+            right = (
+                isinstance(given, str)
+                and re.fullmatch(r"[^\x00-\x1f\ud800-\udfff]{1,100}", given) is not None
+            )
         if not right:
             kind = "an integer" if key == "seed" else "a name"
             refuse(record.path, key, f"given {shown(given)}, expected {kind}")

@@ -15,7 +15,7 @@ from small_results import STEPS, Results, build
 
 DEEP: Any = json.loads("[" * 300 + "]" * 300)
 NO_NUMBERS = (None, "5", True, [1], {"a": 1}, -3, 10**400, "\ud800", DEEP)
-NO_NAMES = (None, 5, "", "a\nb", "a/../b", "\ud800", ["C4"], "x" * 101)
+NO_NAMES = (None, 5, "", "a\nb", "\ud800", ["C4"], "x" * 101)
 NO_SHAPE = ("x", None, 10**400, [[1]])
 ENCODER = ("features", "export")
 
