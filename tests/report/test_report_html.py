@@ -144,7 +144,11 @@ def test_text_from_files_is_escaped(tmp_path):
     values["details"]["versions"] = {"eqssl": "0.1.0", "processor": "<script>alert(1)</script> & Co"}
     values["pretext"] = "eq_<b>labels"
     cell = write_cell(tmp_path, {**values, "pretext": "safe"})
-    resealed(cell[0], lambda written: written.update(pretext="eq_<b>labels"))
+
+    def change(written):
+        written["pretext"] = written["details"]["encoder"]["job"]["pretext"] = "eq_<b>labels"
+
+    resealed(cell[0], change)
     write_report([cell], tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text()
     assert "<script>alert" not in text
