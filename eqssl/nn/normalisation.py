@@ -146,7 +146,10 @@ def _gradients(
     fourier: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the input, the weights and the biases. Field numbers come repeated for channels."""
+    """Gradients of the input, the weights and the biases.
+
+    `weight`, `mean` and `variance` hold each field's number once for each of its channels.
+    """
     size = x.shape[1] // fields
     if x.dtype != weight.dtype and x.is_contiguous(memory_format=torch.channels_last):
         # with another memory layout, torch sums half-precision maps in half precision
