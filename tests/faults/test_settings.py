@@ -59,7 +59,7 @@ def test_a_value_out_of_bounds_is_refused(
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_that_is_none_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_job_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, words = JOBS[name]
     places = ["--evaluation", "e", "--encoder", "e", "--out", str(tmp_path / "out")]
     said = refusal(capsys, "probe", "--job", text, *places)

@@ -197,7 +197,7 @@ def test_epochs_and_seeds_differ_and_repeat(folder):
     seen(Batches(split, 32, 2**63 - 1, "cpu"), epoch=2**40)
 
 
-def test_any_step_can_be_the_first(folder):
+def test_an_epoch_can_start_at_any_step(folder):
     batches = Batches(load_split(folder, "train"), 32, 5, "cpu")
     whole = seen(batches, epoch=3)
     for start in (0, 1, 4, 7):
