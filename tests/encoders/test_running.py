@@ -185,7 +185,7 @@ def test_a_copy_of_a_compiled_encoders_module_is_an_encoder():
 
 
 def fresh_with_state(group_name: str, state: dict[str, Tensor]) -> Encoder:
-    """An encoder that never saw other weights."""
+    """A new encoder with the same state, which has never had other weights."""
     encoder = new(group_name, seed=5)
     encoder.load_state_dict(state)
     return encoder.eval()

@@ -16,7 +16,7 @@ def stream(seed, number):
 
 
 def slow(metrics, resamples, seed):
-    """Image by image and draw by draw."""
+    """Compute intervals image by image and draw by draw."""
     images = metrics[0].shape[1]
     of_images = stream(seed, 0)
     chosen_images = [of_images.integers(images, size=images) for _ in range(resamples)]

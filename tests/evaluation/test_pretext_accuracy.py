@@ -1,4 +1,4 @@
-"""What validation images say of label tasks: of one learnt by content, one by a shortcut, one not learnt."""
+"""Label tasks on validation images: one learnt from content, one from a shortcut, and one not learnt."""
 
 import json
 from typing import ClassVar

@@ -142,7 +142,7 @@ def test_a_torch_that_lacks_an_operation_leaves_a_network_plain(form: str, monke
 
 @needs_onednn
 def test_torch_still_has_the_operations_that_fast_cpu_leans_on():
-    """The canary: when it fails, its message says what torch changed and how to run meanwhile."""
+    """A canary: if it fails, its message says what torch changed and how to run until it is fixed."""
     assert packed.problem() is None, packed.problem()
 
 

@@ -1,6 +1,7 @@
-"""A disk that is full: one sentence, nothing half written, and the same bytes once there is room.
+"""A full disk: one line as the error, nothing half written, and the same bytes once there is room.
 
-A limit on the size of files stands in for the disk, as it needs no rights. One test takes a real small disk.
+A limit on the size of files stands in for the disk, because it needs no special rights. One test uses a real
+small disk.
 """
 
 import os
@@ -176,7 +177,7 @@ def own_mounts():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or not own_mounts(), reason="no right to mount")
 def test_a_training_on_a_disk_of_64_kilobytes_is_one_line(job, shards, tmp_path, scratch_folder):
-    """The scratch folder of a training lies on it: the decoded images fit, a checkpoint does not."""
+    """The scratch folder of a training is on the disk: the decoded images fit, a checkpoint does not."""
     assert cli.main(pretrain(job(), shards, tmp_path / "whole")) == 0
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()

@@ -1,4 +1,4 @@
-"""Pointers of DVC that are none: `eqssl guard` names the file and the reason."""
+"""Files that are not valid DVC pointers: `eqssl guard` names the file and the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that no person would write: each is refused at once, in words that name the key and the reason."""
+"""Hostile settings: each is refused at once, with a message that names the key and the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command says on its end with code 1, which has to come soon and be short."""
+    """The message of a command that ends with code 1, which must come quickly and be short."""
     started = time.monotonic()
     assert cli.main(arguments) == 1
     assert time.monotonic() - started < SECONDS

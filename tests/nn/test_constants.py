@@ -1,4 +1,4 @@
-"""Tensors that follow a layer, are saved with it, and are nobody else's."""
+"""Tensors that move with a layer, are saved with it, and belong to it alone."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""What training asks of a pretext and gives it, tried with one that uses all of it."""
+"""The interface between training and pretexts, tested with a pretext that uses all of it."""
 
 import os
 import signal

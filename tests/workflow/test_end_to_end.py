@@ -1,4 +1,4 @@
-"""The pipeline, Snakemake, DVC and git together, on a grid of seconds."""
+"""The pipeline, Snakemake, DVC and git together, on a grid that takes seconds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def edit(project: Project, addition: str, *modules: str) -> str:
 
 
 def results(folder: Path) -> dict[str, object]:
-    """What a cell came to, less what depends on the moment: times and the record of the machine."""
+    """The results of a cell without what differs between runs: times and the record of the machine."""
     metrics = {}
     for path in sorted(folder.rglob("metrics.json")):
         values = json.loads(path.read_text())

@@ -137,7 +137,7 @@ def test_a_flipped_bit_in_a_tar_is_an_error(folder, tmp_path):
 
 
 def rewritten(folder, tar, key, png):
-    """Put other bytes over an image and let index.json agree, so that only decoding can find out."""
+    """Overwrite an image and make index.json agree, so that only decoding can notice it."""
     index = ShardIndex.load(folder)
     columns = index.splits["val"]
     i = columns.keys.index(key)

@@ -1,4 +1,4 @@
-"""Views of another size than the image's: which pixels they see, and what keeps them smooth."""
+"""Views that differ in size from the image: which pixels they show, and what keeps them smooth."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ ENCODERS = ["cnn", "resnet18", "resnet50", "wide_resnet16_8"]
 
 
 def with_history(encoder: Encoder) -> Encoder:
-    """Statistics, factors and summands that none of the first values hides."""
+    """Give batch norms statistics, weights and biases that differ from their first values."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for layer in encoder.modules():

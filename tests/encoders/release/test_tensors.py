@@ -20,7 +20,7 @@ def saved(request, params, tmp_path_factory):
 
 
 def rewritten(saved, folder, change):
-    """Another state under a right SHA-256; `change` is told it and the prefix of its second convolution."""
+    """Change the state, with a correct SHA-256. `change` gets it and the prefix of its second convolution."""
     folder.mkdir()
     tensors = load_file(saved / "encoder.safetensors")
     prefix = sorted(name for name in tensors if name.endswith(".index"))[1].removesuffix("index")
