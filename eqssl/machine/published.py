@@ -1,4 +1,4 @@
-"""The copies that people and DVC read: are they still those of the cells that they were taken from?"""
+"""Compare the copies that people and DVC read with the cells that they were taken from."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ IDENTITY = ("dataset", "group", "pretext", "seed")
 
 
 def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers | None) -> None:
-    """Check the copies of the active cell, those that are there.
+    """Check the existing copies of the active cell.
 
     Args:
-        chain: takes the faults.
+        chain: collects the faults.
         params: the settings.
         root: the folder of the project.
         numbers: the published part of the active cell's metrics; None if it has none yet.
@@ -55,12 +55,12 @@ def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) ->
 
 
 def check_table(chain: Chain, table: Path, cells: Sequence[Numbers | None]) -> None:
-    """Compare the table of the grid with the metrics of its cells, once all of them are there.
+    """Compare the table of the grid with the metrics of its cells, once all of them exist.
 
     Args:
-        chain: takes the faults.
+        chain: collects the faults.
         table: the CSV file.
-        cells: the published part of each cell's metrics; None for one that has none yet or is faulty.
+        cells: the published part of each cell's metrics; None if a cell has none yet or is faulty.
     """
     if not table.is_file() or None in cells:
         return
@@ -91,5 +91,5 @@ def _identity(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    """A value as the table has it: all digits of a number, nothing for what is not there."""
+    """A value as it is in the table: all digits of a number, an empty text for None."""
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Records: what a step made, what it made that of, and whether both are still so.
+"""Records: what a step made, from what, and whether both are still unchanged.
 
 A record is the JSON file that a step writes last. Beside the step's own values it holds
 
@@ -28,7 +28,7 @@ _OWN = (SEAL, FILES, MADE_OF)
 
 @dataclass(frozen=True)
 class Record:
-    """A record whose seal was found to be right.
+    """A record whose seal has been checked.
 
     Attributes:
         path: the JSON file.
@@ -46,16 +46,16 @@ class Record:
 
     @property
     def job(self) -> Any:
-        """The job that made it: among its values, or among the `details` of metrics.json."""
+        """The job that made it, from its values or from the `details` of metrics.json."""
         details = self.values.get("details")
         inner = details.get("job") if isinstance(details, Mapping) else None
         return self.values.get("job", inner)
 
     def file(self, name: str) -> Path:
-        """The path of a file of the step, after its content was compared with the record.
+        """The path of a file of the step, after comparing its content with the record.
 
         Raises:
-            ValueError: the record does not name it, or it is another file than the one that it names.
+            ValueError: the record does not name it, or names another content.
             OSError: it cannot be read.
         """
         path = self.path.parent / name
@@ -84,7 +84,7 @@ class Record:
         return self
 
     def check_job(self, expected: str | None) -> Self:
-        """Refuse a record of another job: that of another cell, or of other settings.
+        """Refuse a record of another job, that is of another cell or of other settings.
 
         Args:
             expected: digest of the job; None for any.
@@ -99,7 +99,7 @@ class Record:
 
 
 def differs(path: Path, found: str, record: Path, stated: str) -> str:
-    """The message about a file that is not the one that a record names."""
+    """The message about a file whose content is not the one in a record."""
     return f"{path}: SHA-256 is {found}, but {record.name} states {stated}: damaged or mixed up"
 
 
@@ -121,7 +121,7 @@ def write_record(
     Args:
         path: the JSON file.
         values: the step's own values; `files`, `made_of` and `seal` among them are replaced.
-        files: names of the files of the step, relative to the folder of the record; they are whole by now.
+        files: names of the files of the step, relative to the folder of the record; they are written already.
         made_of: name -> seal of each record that was read.
 
     Returns:

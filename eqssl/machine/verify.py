@@ -1,8 +1,8 @@
-"""`eqssl verify`: is every file still what the records say, from the metrics down to the shards?
+"""`eqssl verify`: does every file still agree with the records, from the metrics down to the shards?
 
-Snakemake judges files by their times first, and asks for the last files of the chain alone. Here content is
-the judge: each record's seal, the hash of each file that a record names, and whether records belong
-together. A file is hashed once; while its size, times and inode stay the same its hash is taken from a cache.
+Snakemake compares times first, and looks only at the last files of the chain. Here the content is checked:
+each record's seal, the hash of each file that a record names, and whether records belong together. A file is
+hashed once. As long as its size, times and inode stay the same, its hash is taken from a cache.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from eqssl.machine.scratch import scratch
 from eqssl.machine.store import published
 
 MANY = 100
-"""Cells from which on progress is shown."""
+"""From this number of cells on, progress is shown."""
 
 
 def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[Fault]:
-    """Every file of the grid and of the active cell that is missing or is not what the records say.
+    """The files of the grid and of the active cell that are missing or do not agree with the records.
 
-    What was not made yet is no fault: a record may be missing as long as no later step has its own.
+    A file that has not been made yet is not a fault: a record may be missing as long as no later step has
+    one.
 
     Args:
         params: the settings; they name the cells and the folders.
@@ -47,7 +48,7 @@ def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[
 
 
 def _shown(cells: list[Cell]) -> Iterable[Cell]:
-    """The cells, with progress where there are many."""
+    """The cells, with progress if there are many."""
     return track(cells, len(cells), "verifying", "cells") if len(cells) >= MANY else cells
 
 
@@ -86,13 +87,13 @@ def repair(params: Params, remove: bool) -> list[str]:
 
     Args:
         params: the settings.
-        remove: False to say it alone, as a dry run does.
+        remove: False to only say it, as a dry run does.
 
     Returns:
-        The paths that have to be made again, the missing ones among them.
+        The paths that must be made again, including the missing ones.
 
     Raises:
-        ValueError: a folder stands where a file has to be made.
+        ValueError: there is a folder where a file must be made.
         OSError: a damaged file cannot be removed.
     """
     with remembered_hashes() as hash_of:
@@ -108,8 +109,8 @@ def repair(params: Params, remove: bool) -> list[str]:
 
 @contextmanager
 def remembered_hashes() -> Iterator[Hash]:
-    """Gives hashes that are remembered in the scratch folder as long as a file stays as it is."""
+    """Gives hashes that are remembered in the scratch folder as long as a file does not change."""
     cache = HashCache(scratch() / "hashes.json")
     yield lambda path: cached_sha256(path, cache)
-    with suppress(OSError):  # a full disk costs time at the next run, and nothing else
+    with suppress(OSError):  # with a full disk the next run only takes longer
         cache.save()

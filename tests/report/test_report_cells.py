@@ -120,7 +120,7 @@ def test_bytes_that_are_not_text_are_refused(tmp_path):
         read_cell(*pair)
 
 
-def test_a_null_is_a_number_that_is_missing(tmp_path):
+def test_a_null_in_metrics_counts_as_a_missing_number(tmp_path):
     cell = read_cell(*changed(tmp_path, lambda v: v.update(acc_stored_10=None)))
     assert cell.estimate("acc_stored_10") is None
     assert cell.estimate("acc_stored_100") is not None

@@ -1,4 +1,4 @@
-"""A run ends with the good bytes, whatever happened to the files of an earlier one."""
+"""A run ends with the right bytes, whatever happened to the files of an earlier run."""
 
 from __future__ import annotations
 

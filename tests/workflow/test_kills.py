@@ -1,4 +1,4 @@
-"""A run that is killed in any step, as often as one likes, ends with the bytes of an undisturbed one."""
+"""A run that is killed in any step, any number of times, ends with the bytes of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def prepared(folder: Path, images: Path) -> Project:
 
 
 def kill_in(project: Project, step: str, delay: float) -> bool:
-    """Start a run and kill it some time after a step has begun. Whether it lived so long."""
+    """Start a run and kill it some time after a step has begun; False if it ended before."""
     shutil.rmtree(project.folder / "logs", ignore_errors=True)
     process = project.start(sys.executable, "-m", "eqssl", "run", "--cores", "2")
     while process.poll() is None:

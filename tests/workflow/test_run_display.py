@@ -1,4 +1,4 @@
-"""What a person sees of a run: one display on a terminal, plain lines elsewhere."""
+"""What a user sees of a run: one display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def saved(request, params, tmp_path_factory):
 
 
 def rewritten(saved, folder, change):
-    """Another state under a right SHA-256; `change` is told it and the prefix of its second convolution."""
+    """Change the state, with a correct SHA-256. `change` gets it and the prefix of its second convolution."""
     folder.mkdir()
     tensors = load_file(saved / "encoder.safetensors")
     prefix = sorted(name for name in tensors if name.endswith(".index"))[1].removesuffix("index")
@@ -111,7 +111,7 @@ def test_weights_that_cannot_be_are_refused_in_one_line(saved, tmp_path, case):
     assert "encoder.safetensors" in str(refused.value)
 
 
-def test_what_was_saved_is_loaded(saved, tmp_path):
+def test_an_unchanged_file_of_weights_is_loaded(saved, tmp_path):
     folder = rewritten(saved, tmp_path / "cell", lambda tensors, prefix: None)
     images = torch.zeros(1, 1, 12, 12)
     assert torch.equal(load_encoder(folder)(images), load_encoder(saved)(images))
