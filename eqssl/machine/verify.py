@@ -28,8 +28,8 @@ MANY = 100
 """From this number of cells on, progress is shown."""
 
 
-def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[Fault]:
-    """The files of the grid and of the active cell that are missing or do not agree with the records.
+def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256, grid: bool = True) -> list[Fault]:
+    """The files of the active cell and of the grid that are missing or do not agree with the records.
 
     A file that has not been made yet is not a fault: a record may be missing as long as no later step has
     one.
@@ -38,12 +38,15 @@ def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[
         params: the settings; they name the cells and the folders.
         root: the folder of the project.
         hash_of: gives the SHA-256 of a file.
+        grid: whether to look at the grid too.
     """
     chain = Chain(hash_of)
-    cells = list(dict.fromkeys([*params.cells(), params.cell]))
+    wanted = list(params.cells()) if grid else []
+    cells = list(dict.fromkeys([*wanted, params.cell]))
     numbers = {cell: _check_cell(chain, params, cell, root) for cell in _shown(cells)}
     check_published(chain, params, root, numbers[params.cell])
-    check_table(chain, root / "metrics/grid.csv", [numbers[cell] for cell in params.cells()])
+    if grid:
+        check_table(chain, root / "metrics/grid.csv", [numbers[cell] for cell in wanted])
     return chain.faults
 
 
@@ -82,12 +85,13 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers
     return None if metrics is None else published(metrics.values)
 
 
-def repair(params: Params, remove: bool) -> list[str]:
+def repair(params: Params, remove: bool, grid: bool) -> list[str]:
     """Remove what is damaged, so that the workflow makes it again, and say so.
 
     Args:
         params: the settings.
         remove: False to only say it, as a dry run does.
+        grid: whether to look at the grid, and not at the active cell alone.
 
     Returns:
         The paths that must be made again, including the missing ones.
@@ -97,7 +101,7 @@ def repair(params: Params, remove: bool) -> list[str]:
         OSError: a damaged file cannot be removed.
     """
     with remembered_hashes() as hash_of:
-        found = faults(params, hash_of=hash_of)
+        found = faults(params, hash_of=hash_of, grid=grid)
     for fault in found:
         if fault.path.is_dir():
             raise ValueError(f"{fault.path}: is a folder, but a file has to be made there: remove it")

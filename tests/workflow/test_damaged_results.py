@@ -95,6 +95,15 @@ def test_a_dry_run_names_damage_and_removes_nothing(copy: Project) -> None:
     assert path.is_file()
 
 
+def test_the_active_cell_alone_asks_for_no_other_cell(copy: Project) -> None:
+    other = one(copy, "results/small/C4/random/s0-*/encoder.safetensors")
+    other.unlink()
+    assert NOTHING in copy.eqssl("run", "--cores", "4", "cell")
+    flip(one(copy, f"{CELL}/encoder.safetensors"))
+    assert "it is made again" in copy.eqssl("run", "--cores", "4", "cell")
+    assert not other.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, half, empty, deleted])
 @pytest.mark.parametrize(
