@@ -35,7 +35,7 @@ def decode_image(content: bytes) -> UInt8[np.ndarray, "h w c"]:
             if image.mode in _DEEP:
                 raise ValueError(f"has more than 8 bits per channel (mode {image.mode})")
             array = np.array(image.convert("L" if image.mode in _GRAY else "RGB"))  # torch wants it writable
-    except Exception as error:  # Pillow's decoders raise whatever they meet
+    except Exception as error:  # Pillow's decoders raise errors of any type
         reason = str(error).replace("\n", " ") or type(error).__name__
         raise ValueError(f"cannot be decoded as an image: {reason}") from None
     return array[:, :, None] if array.ndim == 2 else array

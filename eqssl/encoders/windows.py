@@ -73,7 +73,7 @@ class WindowLayers(Layers):
 
 
 def check_windows(architecture: type[Encoder], shape: Shape) -> None:
-    """Check by a stand-in for an image and stand-ins for the layers that no layer breaks the symmetry.
+    """Refuse an architecture that breaks the symmetry, tested with stand-ins for the image and the layers.
 
     Raises:
         ValueError: names the layer, the size of its map, and the nearest sizes of images that work.

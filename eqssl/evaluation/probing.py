@@ -41,7 +41,7 @@ class FittedProbes:
     """Probes on one feature column, one per share of the labels and draw.
 
     Attributes:
-        standardiser: standardises features as those of the training images.
+        standardiser: standardiser that was fitted on the training images.
         probes: share in per cent -> the chosen probe of each draw; 100 is always there, with one probe.
         record: how they were chosen, for metrics.json.
     """

@@ -105,7 +105,7 @@ def ridge_path(moments: Moments, standardiser: Standardiser, strengths: Sequence
 
     Args:
         moments: moments of the training images, for features that are not standardised.
-        standardiser: standardises as the fitting split.
+        standardiser: standardiser that was fitted on the training images.
         strengths: lambda of each probe.
     """
     scale, n = standardiser.scale, moments.count

@@ -32,7 +32,7 @@ class FastConv2d(PlainConv2d):
         self._kept: tuple[tuple[int, int], Tensor, dict[str, Any]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # what is kept can be neither copied nor pickled; it is made anew
+        # oneDNN's layout can be neither copied nor pickled, so it is made again
         return {**super().__getstate__(), "_kept": None}
 
     def forward(

@@ -56,7 +56,7 @@ def check_shared(folder: Path, advice: str) -> None:
     """Refuse a folder in which everybody may replace the files of others.
 
     A group may, because people who share a project write to one scratch folder. In a folder with the sticky
-    bit, such as /tmp, only its owner can replace a file.
+    bit, such as /tmp, a file can be replaced by its owner alone.
 
     Args:
         folder: the folder.

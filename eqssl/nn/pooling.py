@@ -36,7 +36,7 @@ def _mean_of_padded(x: Tensor, kernel: int, padding: int) -> Tensor:
 
 
 def halve_by_maximum(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch channel half half"]:
-    """Maximum over the windows of `halve`; for regular fields only, not for Fourier coefficients."""
+    """Maximum over the windows of `halve`. It is equivariant on regular fields alone."""
     kernel, padding = _window(x.shape[-1], "halve_by_maximum")
     return F.max_pool2d(x, kernel, 2, padding)
 

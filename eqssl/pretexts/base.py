@@ -128,7 +128,7 @@ class Pretext(nn.Module):
         return self.encoder.group
 
     def fields_of(self, channels: int) -> int:
-        """Number of regular fields with about so many channels; so heads of all groups are equally wide."""
+        """How many regular fields make about `channels` channels: heads of all groups are equally wide."""
         return max(1, channels // self.group.order)
 
     def normalised(self, images: Float[Tensor, "batch channel side side"]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The canonical basis of a linear span: the same rows whatever basis the span is given by.
+"""The canonical basis of a linear span: the same rows for every basis that describes the span.
 
 Linear algebra libraries are free to choose a basis of a space, and their choice differs between processors.
 Here the basis depends only on the span and on a list of vectors, the axes. It is what Gram-Schmidt makes of
@@ -56,7 +56,7 @@ def canonical_basis(rows: Rows, axes: Rows) -> Rows:
     for axis in (axes / np.linalg.norm(axes, axis=1, keepdims=True)) @ coordinates.T:
         if found == len(basis):
             break
-        # twice, as rounding leaves a little of the rows before it
+        # twice, because rounding leaves a small part along the earlier rows
         rest = axis - basis[:found].T @ (basis[:found] @ axis)
         rest = rest - basis[:found].T @ (basis[:found] @ rest)
         length = np.linalg.norm(rest)

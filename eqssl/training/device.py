@@ -37,7 +37,7 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
     """Within the block: the same bits on every run, as far as the device can.
 
     The number of threads is fixed, because sums in another order round differently. An operation that has no
-    deterministic form is an error on the CPU and a warning elsewhere. Everything is put back afterwards.
+    deterministic form is an error on the CPU and a warning elsewhere. All settings are restored afterwards.
     """
     # cuBLAS reads this when it is first used; without it its sums depend on the order of streams.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

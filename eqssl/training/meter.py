@@ -1,4 +1,4 @@
-"""Means of the loss and of a pretext's own numbers, summed on the device and read now and then."""
+"""Means of the loss and of a pretext's own numbers, summed on the device and read from time to time."""
 
 from __future__ import annotations
 

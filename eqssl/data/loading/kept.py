@@ -35,7 +35,7 @@ def kept_array(path: Path, made_of: str, shape: tuple[int, ...], chunks: Chunks)
     Several processes may call at once: one makes the array and the others wait.
 
     Args:
-        path: the .npy file; its note and its lock lie beside it.
+        path: the .npy file; its note and its lock are beside it.
         made_of: names everything that the content depends on.
         shape: of the array.
         chunks: gives the content, part by part.

@@ -25,7 +25,7 @@ class RelativeLocation(PatchTask):
     corruption and widths, and a head without symmetry, which fails (B).
 
     Measures against shortcuts: patches have gaps between them and are shifted (the shifts turn with the
-    image), images lose their colours, and each patch is standardised by itself.
+    image), images lose their colours at random, and each patch is standardised by itself.
     """
 
     def build(
