@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from project_copy import Project, copied
 
+OF_THE_MOMENT = ("details", "seconds_pretrain", "made_of", "seal")
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 POINTERS = ("results.dvc", "provenance.dvc", "data/shards.dvc")
 
@@ -61,7 +62,7 @@ def results(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("metrics.json")):
         values = json.loads(path.read_text())
         metrics[str(path.relative_to(folder))] = {
-            key: value for key, value in values.items() if key not in ("details", "seconds_pretrain")
+            key: value for key, value in values.items() if key not in OF_THE_MOMENT
         }
     names = ("encoder.safetensors", "loss.csv", "predictions.csv")
     files = [path for name in names for path in sorted(folder.rglob(name))]
