@@ -147,4 +147,8 @@ def faulty(grid):
     target `cell` looks at no other cell: a clone may have pulled that one alone.
     """
     runs = bool(workflow.executor_plugin) and not workflow.dryrun and not workflow.touch
-    return verify.repair(PARAMS, remove=runs, grid=grid) if workflow.is_main_process else []
+    return (
+        verify.repair(PARAMS, remove=runs, grid=grid)
+        if workflow.is_main_process
+        else []
+    )
