@@ -80,6 +80,8 @@ class Chain:
             self.fault(path, f"{path}: missing")
         except OSError as error:
             self.fault(path, f"{path}: {error.strerror or error}")
+        except ValueError as error:
+            self.fault(path, str(error))
         else:
             if found != stated:
                 self.fault(path, differs(path, found, record, stated))

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from eqssl.config.regular_files import open_regular, read_text
 from eqssl.machine.naming import naming
+
+LONGEST_JSON = 2**29
+"""Bytes of a JSON file; the index of five million images needs no more."""
 
 
 @contextmanager
@@ -58,12 +62,12 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
         needed: keys that it must have.
 
     Raises:
-        ValueError: the file is not JSON, no object, holds NaN or Infinity, or lacks a key; names the file.
-        OSError: the file cannot be read.
+        ValueError: it is too large, not JSON, no object, holds NaN or Infinity, or lacks a key; names it.
+        OSError: it is no regular file or cannot be read; names it.
     """
     path = Path(path)
+    text = read_text(path, LONGEST_JSON)
     try:
-        text = path.read_text(encoding="utf-8")
         values = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"{path}: not JSON of ours: tables within tables, too deep to read") from None
@@ -79,7 +83,7 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
 
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import stat
 
 import pytest
@@ -77,3 +78,10 @@ def test_a_json_file_without_the_needed_table_is_refused(tmp_path, text, reason)
 def test_sha256_is_that_of_the_bytes_of_the_file(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for read in (read_json, sha256):
+        with pytest.raises(OSError, match=r"pipe\.json: is a named pipe, allowed: a regular file"):
+            read(tmp_path / "pipe.json")

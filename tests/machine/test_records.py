@@ -187,7 +187,7 @@ def test_what_is_no_record_is_refused(step: Path, text: str) -> None:
 
 def test_bytes_that_are_no_text_are_refused(step: Path) -> None:
     step.write_bytes(step.read_bytes().replace(b"mine", b"\xff\xfe\x00\x01"))
-    refused(step, "not JSON")
+    refused(step, "is not UTF-8")
 
 
 def test_any_byte_that_changes_the_content_is_noticed(step: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_file_without_a_table_of_metrics_is_refused(tmp_path, text):
 def test_bytes_that_are_not_text_are_refused(tmp_path):
     pair = changed(tmp_path, lambda v: None)
     pair[0].write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"metrics\.json: not JSON"):
+    with pytest.raises(ValueError, match=r"metrics\.json: is not UTF-8"):
         read_cell(*pair)
 
 
