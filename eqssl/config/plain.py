@@ -6,7 +6,7 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 MOST_ENTRIES = 100_000
 """Most entries of all lists and tables of settings together. A shared entry counts at each of its places."""
@@ -53,7 +53,7 @@ def parse_json(text: str, where: str) -> Any:
         ValueError: not JSON, or not plain within the bounds of `check_plain`; names `where` and the reason.
     """
     try:
-        values = json.loads(text, object_pairs_hook=_table, parse_constant=_no_number, parse_int=_whole)
+        values = json.loads(text, object_pairs_hook=_table, parse_constant=refuse_constant, parse_int=_whole)
     except RecursionError:
         raise ValueError(f"{where}: not JSON within bounds: too many levels inside each other") from None
     except ValueError as error:
@@ -119,5 +119,6 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _no_number(name: str) -> float:
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's JSON reader takes for numbers."""
     raise ValueError(f"{name} is not a number")

@@ -12,6 +12,7 @@ from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.files import atomic, write_json
 from eqssl.machine.records import read_record
+from eqssl.machine.store import published
 
 IDENTITY = (
     "dataset",
@@ -68,7 +69,7 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: list[str] = []
     for path in map(Path, metrics):
-        row = {key: value for key, value in read_record(path, IDENTITY).values.items() if key != "details"}
+        row = published(read_record(path, IDENTITY).values)
         names = names or columns(row)
         _check(path, row, names)
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])

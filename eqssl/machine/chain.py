@@ -60,14 +60,8 @@ class Chain:
             if job is not None:
                 record.check_job(job)
             record.check_made_of(**{name: other for name, other in made_of.items() if other is not None})
-        except FileNotFoundError:
-            self.fault(path, f"{path}: missing")
-            return None
-        except OSError as error:
-            self.fault(path, f"{path}: {error.strerror or error}")
-            return None
-        except ValueError as error:
-            self.fault(path, str(error))
+        except (ValueError, OSError) as error:
+            self.fault(path, _reason(path, error))
             return None
         for name, stated in record.files.items():
             self._check_file(path.parent / name, stated, path)
@@ -76,12 +70,8 @@ class Chain:
     def _check_file(self, path: Path, stated: str, record: Path) -> None:
         try:
             found = self.hash_of(path)
-        except FileNotFoundError:
-            self.fault(path, f"{path}: missing")
-        except OSError as error:
-            self.fault(path, f"{path}: {error.strerror or error}")
-        except ValueError as error:
-            self.fault(path, str(error))
+        except (ValueError, OSError) as error:
+            self.fault(path, _reason(path, error))
         else:
             if found != stated:
                 self.fault(path, differs(path, found, record, stated))
@@ -89,3 +79,10 @@ class Chain:
     def fault(self, path: Path, reason: str) -> None:
         """Note a fault."""
         self.faults.append(Fault(path, reason))
+
+
+def _reason(path: Path, error: ValueError | OSError) -> str:
+    """Why a file cannot be used, with its path in front, as our own errors have it."""
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: missing"
+    return f"{path}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)

@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from eqssl.config.plain import refuse_constant
 from eqssl.config.regular_files import open_regular, read_text
 from eqssl.machine.naming import naming
 
@@ -68,7 +69,7 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     path = Path(path)
     text = read_text(path, LONGEST_JSON)
     try:
-        values = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        values = json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"{path}: not JSON of ours: tables within tables, too deep to read") from None
     except ValueError as error:
@@ -90,8 +91,4 @@ def sha256(path: str | Path) -> str:
 def _finite(text: str) -> float:
     """A number with a fraction or an exponent; 1e999 would be read as Infinity."""
     number = float(text)
-    return number if math.isfinite(number) else _refuse_constant(text)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
+    return number if math.isfinite(number) else refuse_constant(text)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from eqssl.config.regular_files import open_regular
 from eqssl.machine.files import write_text
 
 TICK = 50_000_000
@@ -51,21 +52,6 @@ def identity(path: Path) -> Identity:
         OSError: it cannot be found.
     """
     return _identity(path.stat(), path)
-
-
-def opened(path: Path) -> BufferedReader:
-    """Open a file for reading. A folder, a pipe or a device is refused at once, without waiting.
-
-    Raises:
-        ValueError: it is not a plain file.
-        OSError: it cannot be opened.
-    """
-
-    def without_waiting(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NONBLOCK)
-
-    identity(path)
-    return open(path, "rb", opener=without_waiting)  # Path.open takes no opener
 
 
 def open_identity(file: BufferedReader, path: Path) -> Identity:
@@ -144,7 +130,7 @@ def cached_sha256(path: Path, cache: HashCache) -> str:
     """
     if (known := cache.get(path, identity(path))) is not None:
         return known
-    with opened(path) as file:
+    with open_regular(path) as file:
         digest, settled = hashed(file, path)
     if settled is not None:
         cache.put(path, settled, digest)
@@ -167,7 +153,7 @@ class _Entries(BaseModel):
 def _read(path: Path) -> dict[str, _Entry]:
     """The entries of a cache's file; none if its first line is not the SHA-256 of its second."""
     try:
-        with opened(path) as file:
+        with open_regular(path) as file:
             digest, _, text = file.read(_LONGEST_CACHE).partition(b"\n")
         text = text.removesuffix(b"\n")
         if digest.decode() != hashlib.sha256(text).hexdigest():

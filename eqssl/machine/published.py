@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from eqssl.config import jobs
+from eqssl.config.grid import IDENTITY
 from eqssl.config.params import Params
 from eqssl.machine.chain import Chain
+from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.files import read_json
 
 Numbers: TypeAlias = Mapping[str, Any]
-IDENTITY = ("dataset", "group", "pretext", "seed")
 
 
 def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers | None) -> None:
@@ -66,10 +66,10 @@ def check_table(chain: Chain, table: Path, cells: Sequence[Numbers | None]) -> N
         return
     expected = {_identity(cell): cell for cell in cells if cell is not None}
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (csv.Error, ValueError) as error:
-        chain.fault(table, f"{table}: not a CSV file: {error}")
+        with csv_rows(table) as reader:
+            rows = list(reader)
+    except ValueError as error:
+        chain.fault(table, str(error))
         return
     reasons = [_difference(row, expected.pop(_identity(row), None)) for row in rows]
     reasons += [f"{' '.join(identity)}: missing" for identity in expected]

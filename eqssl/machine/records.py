@@ -110,6 +110,20 @@ def seal_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def check_seal(path: Path, values: Mapping[str, Any]) -> None:
+    """Refuse values that are not those that were sealed.
+
+    Args:
+        path: where they were read, for the message.
+        values: the values with their seal.
+
+    Raises:
+        ValueError: names the file.
+    """
+    if seal_of(values) != values[SEAL]:
+        raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
+
+
 def write_record(
     path: str | Path,
     values: Mapping[str, Any],
@@ -150,8 +164,7 @@ def read_record(path: str | Path, needed: Sequence[str] = ()) -> Record:
     path = Path(path)
     content = read_json(path, (*needed, *_OWN))
     files, made_of, seal = content[FILES], content[MADE_OF], content[SEAL]
-    if seal_of(content) != seal:
-        raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
+    check_seal(path, content)
     for key in (FILES, MADE_OF):
         table = content[key]
         if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):

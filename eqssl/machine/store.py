@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from eqssl.config.grid import IDENTITY
 from eqssl.config.plain import shown
 from eqssl.config.regular_files import read_text
 from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
@@ -36,7 +37,7 @@ def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
     """
     described = read_record(encoder / "encoder.json")
     trained = read_record(encoder / "pretrain.json").check_made_of(encoder=described)
-    measured = read_record(metrics, ("dataset", "group", "pretext", "seed"))
+    measured = read_record(metrics, IDENTITY)
     measured.check_made_of(encoder=described, pretrain=trained)
     copies = {
         measured.file("predictions.csv"): into / "predictions.csv",

@@ -64,10 +64,10 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers
     job = jobs.pretrain_job(params, cell)
     home = root / job.folder
     evaluation = root / jobs.evaluation_folder(params, cell)
-    steps: list[tuple[str, Path, str, tuple[str, ...]]] = [
+    steps: list[tuple[str, Path, str | None, tuple[str, ...]]] = [
         ("data", root / jobs.shard_folder(params, cell.dataset) / "index.json", job.data, ()),
         ("encoder", home / "encoder.json", job.digest, ("data",)),
-        ("pretrain", home / "pretrain.json", "", ("encoder",)),
+        ("pretrain", home / "pretrain.json", None, ("encoder",)),
         ("equivariance", evaluation / "equivariance.json", jobs.features_job(params).digest, ("encoder",)),
         (
             "metrics",
@@ -80,7 +80,7 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers
         steps.pop()  # not made yet
     found: dict[str, Record | None] = {}
     for name, path, digest, sources in steps:
-        found[name] = chain.step(path, digest or None, **{source: found[source] for source in sources})
+        found[name] = chain.step(path, digest, **{source: found[source] for source in sources})
     metrics = found.get("metrics")
     return None if metrics is None else published(metrics.values)
 

@@ -10,14 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
+from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.records import read_record
-from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate
 
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-IDENTITY = ("dataset", "group", "pretext", "seed")
 GROUPS = tuple(PLANE_GROUPS)
 ACCURACY = re.compile(
     r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling)"

@@ -35,8 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Proje
 
 @pytest.fixture
 def copy(built: Project, tmp_path: Path) -> Project:
-    shutil.copytree(built.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return built.duplicate(tmp_path / "project")
 
 
 def planned(text: str) -> dict[str, int]:
@@ -223,8 +222,7 @@ def test_a_store_that_lost_a_cell_is_refused(copy: Project) -> None:
 
 def test_a_killed_run_goes_on_and_ends_the_same(copy: Project, tmp_path: Path) -> None:
     copy.change(pretrain={"epochs": 12}, machine={"checkpoint_seconds": 0.05})
-    shutil.copytree(copy.folder, tmp_path / "undisturbed", symlinks=True)
-    undisturbed = Project(tmp_path / "undisturbed")
+    undisturbed = copy.duplicate(tmp_path / "undisturbed")
     undisturbed.eqssl("run", "cell")
 
     cells = copy.folder / "results/small/C4/contrastive"

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from project_copy import Project, copied
-from test_damaged_results import contents
 
 STEPS = ("shard", "pretrain", "features", "probe", "summary", "publish", "report")
 pytestmark = pytest.mark.slow
@@ -60,6 +59,6 @@ def test_runs_that_are_killed_end_with_the_bytes_of_an_undisturbed_one(
     delays = random.Random(seed)  # noqa: S311
     kills = [kill_in(project, step, delays.uniform(0, 3)) for step in STEPS]
     project.eqssl("run", "--cores", "2")
-    assert contents(project) == contents(undisturbed)
+    assert project.contents() == undisturbed.contents()
     assert "every file is what its record says" in project.eqssl("verify")
     assert sum(kills) >= 4

@@ -22,8 +22,10 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict
 
+from eqssl.config.regular_files import open_regular
 from eqssl.machine.files import atomic, write_text
-from eqssl.machine.hashes import TICK, Identity, hashed, open_identity, opened
+from eqssl.machine.hashes import TICK, Identity, hashed, open_identity
+from eqssl.machine.locks import open_lock
 
 Chunks = Callable[[], Iterable[UInt8[np.ndarray, "..."]]]
 _LONGEST_NOTE = 2**12  # bytes
@@ -87,7 +89,7 @@ class _Kept:
             ValueError: it has changed, or may have.
             OSError: the array or its note cannot be read.
         """
-        with opened(self._path) as file:
+        with open_regular(self._path) as file:
             if self._note().identity != open_identity(file, self._path):
                 raise ValueError(f"{self._path}: was written to since it was last read")
             return self._mapped(file)
@@ -100,7 +102,7 @@ class _Kept:
             FileNotFoundError: there is no array.
             OSError: the array cannot be read.
         """
-        with opened(self._path) as file:
+        with open_regular(self._path) as file:
             note = self._note()
             found, identity = hashed(file, self._path)
             if found != note.sha256:
@@ -127,7 +129,7 @@ class _Kept:
 
     def _note(self) -> _Note:
         try:
-            with opened(self._note_path) as file:
+            with open_regular(self._note_path) as file:
                 note = _Note.model_validate_json(file.read(_LONGEST_NOTE))
         except (ValueError, OSError):
             raise ValueError(
@@ -154,7 +156,7 @@ class _Kept:
 def _only_one(path: Path) -> Iterator[None]:
     """Let in one process at a time. On a file system without locks the work may be done twice instead."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with open_lock(path) as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
