@@ -38,10 +38,10 @@ rule all:
         rules.summary.output,
         rules.html.output,
         rules.publish.output,
-        faulty=lambda wildcards: faulty(),
+        faulty=lambda wildcards: faulty(grid=True),
 
 
 rule cell:
     input:
         rules.publish.output,
-        faulty=lambda wildcards: faulty(),
+        faulty=lambda wildcards: faulty(grid=False),

@@ -1,4 +1,4 @@
-"""How long an encoder takes to build, in processes of their own: escnn's cache empty, then filled.
+"""How long an encoder takes to build, each time in a new process: with escnn's cache empty, then filled.
 
     python bench/_construction.py ENCODER GROUP KERNEL SIDE CACHE
 
@@ -20,7 +20,7 @@ PAPERS = {"encoder": "resnet18", "kernel": 3, "side": 32}
 
 
 def construction(group: str) -> dict[str, Any]:
-    """Seconds to build a ResNet-18 cold and warm, without imports, and the size of its checkpoint."""
+    """Seconds to build a ResNet-18 with cold and warm cache, without imports, and its checkpoint's size."""
     with tempfile.TemporaryDirectory() as cache:
         cold, warm = (_built_elsewhere(group, cache) for _ in range(2))
     return {
@@ -45,7 +45,7 @@ def _built_elsewhere(group: str, cache: str) -> dict[str, Any]:
 
 
 def _move_cache(folder: str) -> None:
-    """Let escnn keep what it computes in a folder; to be called before escnn is imported."""
+    """Make escnn cache its results in a folder. Call this before escnn is imported."""
     import joblib
 
     class Elsewhere(joblib.Memory):  # type: ignore[misc]
@@ -61,7 +61,7 @@ def _build(name: str, group_name: str, kernel: int, side: int) -> dict[str, Any]
 
     from eqssl.config.encoders import EncoderSettings
     from eqssl.encoders import build_encoder, save_encoder
-    from eqssl.symmetry import _escnn  # noqa: F401 - imported here so that building does not pay for it
+    from eqssl.symmetry import _escnn  # noqa: F401 - imported here so that it does not count as building
 
     torch.set_num_threads(1)
     imported = time.perf_counter()

@@ -17,18 +17,18 @@ Step = Callable[[], object]
 
 
 STEPS_IN_FLIGHT = 5
-"""Steps that a CUDA device gets before it is waited for, as in training, where the host runs ahead of it."""
+"""Steps that are sent to a CUDA device before waiting for it. In training, too, the host runs ahead of it."""
 
 
 class Clock:
-    """Seconds of a step, with the device's work.
+    """Seconds of a step, including the device's work.
 
-    On a CPU the time of this process, which other processes on the machine hardly change, as long as there
-    is one thread; with more of them it would add up, so then the time of day. On a CUDA device the mean of
-    several steps in a row.
+    On a CPU with one thread this is the processor time of this process, which other processes on the machine
+    hardly change. With several threads their processor times would add up, so elapsed time is used. On a CUDA
+    device it is the mean of several steps in a row.
 
     Args:
-        device: where the step runs.
+        device: the device on which the step runs.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -59,9 +59,9 @@ class Clock:
 def interleaved(
     clock: Clock, steps: Mapping[str, Step], rounds: int, warm_up: int = 2
 ) -> dict[str, list[float]]:
-    """Seconds of each step in each round, where a round runs each step once, one after the other.
+    """Seconds of each step in each round. A round runs all steps once, one after the other.
 
-    Every other round goes backwards, so that no step always follows the same one.
+    Every other round runs in reverse order, so that no step always follows the same one.
     """
     found: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(warm_up + rounds):
@@ -82,7 +82,7 @@ def ratio(times: Mapping[str, list[float]], name: str, to: str = "plain") -> tup
 
 
 def saved_bytes(forward: Callable[[], Tensor], network: nn.Module) -> int:
-    """Bytes that a forward pass keeps for the backward pass, less the network's own tensors."""
+    """Bytes that a forward pass keeps for the backward pass, without the network's own tensors."""
     own = {
         t.untyped_storage().data_ptr()
         for t in (*network.parameters(), *network.buffers(), *constants_of(network))
@@ -93,10 +93,10 @@ def saved_bytes(forward: Callable[[], Tensor], network: nn.Module) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        # an operation's own output, kept as it is, would keep its operation, and both would never be freed
+        # an output that is kept as it is would keep its operation alive, and neither would ever be freed
         return tensor.detach()
 
-    # the result is held until the bytes are added up: freed storages would lend their place to others
+    # the result is held until the bytes are added up, because other tensors would reuse freed memory
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = forward()
     total = sum(kept.values())
@@ -105,7 +105,7 @@ def saved_bytes(forward: Callable[[], Tensor], network: nn.Module) -> int:
 
 
 def device_peak_bytes(step: Step, device: torch.device) -> int:
-    """Bytes of a CUDA device at the highest point of a step, beyond what lay there before."""
+    """Peak memory of a CUDA device in a step, in bytes, beyond what was in use before."""
     step()
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -117,7 +117,7 @@ def device_peak_bytes(step: Step, device: torch.device) -> int:
 
 def synchronisations(step: Step) -> int:
     """How often a step waits for the CUDA device."""
-    # the first use of the debug mode in a process counts one that is not the step's
+    # the first use of the debug mode in a process counts a synchronisation that is not the step's
     torch.cuda.set_sync_debug_mode("warn")
     step()
     with warnings.catch_warnings(record=True) as caught:
@@ -131,7 +131,7 @@ def synchronisations(step: Step) -> int:
 
 
 def expansion_seconds(clock: Clock, network: nn.Module, rounds: int) -> float:
-    """Seconds that all filters take to be expanded, with the backward pass."""
+    """Seconds to expand all filters, including the backward pass."""
     layers = [layer for layer in network.modules() if isinstance(layer, GroupConv2d)]
     gradients = [torch.randn_like(layer.expand().detach()) for layer in layers]
 
@@ -145,7 +145,7 @@ def expansion_seconds(clock: Clock, network: nn.Module, rounds: int) -> float:
 
 
 def tensor_bytes(network: nn.Module) -> tuple[int, int]:
-    """Bytes of the parameters, and of the bases and tables that come with them in a checkpoint."""
+    """Bytes of the parameters, and of the bases and tables that are saved with them."""
     parameters = sum(p.numel() * p.element_size() for p in network.parameters())
     constants = constants_of(network, saved_only=True)
     return parameters, sum(t.numel() * t.element_size() for t in constants)

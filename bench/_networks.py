@@ -1,6 +1,6 @@
-"""The three networks that are compared: ours, plain torch of the same shapes, and escnn's modules.
+"""The three networks that are compared: ours, plain torch with the same shapes, and escnn's modules.
 
-All three come from the same architecture (`eqssl.encoders`); only what makes its layers differs.
+All three have the same architecture (`eqssl.encoders`); only the makers of layers differ.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from eqssl.symmetry.fourier import ROTATIONS, field_representation, field_size, 
 
 @dataclass(frozen=True)
 class Case:
-    """What a network is made for.
+    """Which network is measured, and on which images.
 
     Attributes:
         encoder: name in the registry, or `stage`: one convolution, batch norm and non-linearity.
         group: name of the group.
         kernel: side of the filters.
-        width: channels of each stage; None for those of the architecture's paper.
-        side: pixels of an image.
-        batch: images of a step.
+        width: channels of each stage; None for the numbers in the architecture's paper.
+        side: side of an image in pixels.
+        batch: number of images in a step.
     """
 
     encoder: str
@@ -45,7 +45,7 @@ class Case:
 
     @property
     def channels(self) -> int:
-        """Channels that come in: those of an image, or of whole fields of about the first width."""
+        """Number of input channels: those of an image, or of whole fields that make about the first width."""
         if self.encoder != "stage":
             return 3
         assert self.width is not None  # noqa: S101 - a stage has a width
@@ -54,11 +54,11 @@ class Case:
 
 
 class TorchLayers(Layers):
-    """Torch's own layers on as many channels: what a network without symmetry costs."""
+    """Torch's own layers on equally many channels: the cost of a network without symmetry."""
 
     def lift(self, channels: int, fields: int, kernel: int, down: Down = "no") -> nn.Module:
         """Convolution from images."""
-        # on even sides, which all benchmarks have, `boxed` is one convolution whose filter is a pixel wider
+        # on even sides, as in all benchmarks, `boxed` is one convolution with a filter that is a pixel wider
         stride = 1 if down == "no" else 2
         return nn.Conv2d(
             channels, fields * self.size, kernel + (down == "boxed"), stride, kernel // 2, bias=False
@@ -69,16 +69,16 @@ class TorchLayers(Layers):
         return self.lift(incoming * self.size, fields, kernel, down)
 
     def norm(self, fields: int) -> nn.Module:
-        """One statistic for each channel."""
+        """Batch norm with one mean and variance for each channel."""
         return nn.BatchNorm2d(fields * self.size)
 
     def activation(self) -> nn.Module:
-        """ReLU, also where the equivariant network needs something dearer."""
+        """ReLU, even where the equivariant network needs something more expensive."""
         return nn.ReLU(inplace=True)
 
 
 class Typed(nn.Module):
-    """An escnn module between plain tensors; keeps escnn's own memory layout, which is contiguous.
+    """An escnn module that takes and gives plain tensors, in escnn's own memory layout (contiguous).
 
     Args:
         module: the escnn module.
@@ -95,7 +95,7 @@ class Typed(nn.Module):
 
 
 class Contiguous(nn.Module):
-    """Images in the layout that escnn runs fastest on."""
+    """Puts images into the layout that escnn runs fastest on."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Copy unless it is contiguous."""
@@ -145,13 +145,13 @@ class EscnnLayers(Layers):
         return self._convolution(self._type(incoming), fields, kernel, down)
 
     def norm(self, fields: int) -> nn.Module:
-        """One statistic for each field."""
+        """Batch norm with one mean and variance for each field."""
         if self.sampling is None:
             return Typed(_escnn.nn.InnerBatchNorm(self._type(fields)))
         return Typed(_escnn.nn.IIDBatchNorm2d(self._type(fields)))
 
     def activation(self) -> nn.Module:
-        """ReLU, or ELU of sampled values; acts on the fields of the layer that was made last."""
+        """ReLU, or ELU of sampled values, for the fields of the layer that was made last."""
         if self.sampling is None:
             return Typed(_escnn.nn.ReLU(self._type(self.fields), inplace=True))
         irreps = [self.group.gspace.fibergroup.irrep(*name) for name in _band(self.group)]
@@ -181,7 +181,7 @@ def ours(case: Case) -> nn.Module:
 
 
 def plain(case: Case) -> nn.Module:
-    """Plain torch of the same convolution shapes, its filters in channels_last."""
+    """Plain torch with the same convolution shapes, and filters in channels_last."""
     layers = TorchLayers(field_size(group(case.group)))
     return _twin(case, layers).to(memory_format=torch.channels_last)
 
@@ -233,7 +233,7 @@ def folded(made: nn.Module) -> nn.Module:
 
 
 def exported(made: nn.Module) -> nn.Module:
-    """The plain form that escnn itself has for a network; modules that have none are left as they are."""
+    """The plain form into which escnn exports a network; modules that it cannot export stay as they are."""
     made.eval()
     for name, child in made.named_children():
         if not isinstance(child, Typed):

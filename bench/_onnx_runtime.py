@@ -1,4 +1,4 @@
-"""ONNX Runtime as a peer of exported networks on a CPU."""
+"""ONNX Runtime, which exported networks are compared with on a CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eqssl.encoders.release.exporting import onnx_model
 
 
 def is_installed() -> bool:
-    """Whether ONNX files can be written and run here."""
+    """Whether the packages that write and run ONNX files are installed."""
     return all(find_spec(name) is not None for name in ("onnx", "onnxscript", "onnxruntime"))
 
 

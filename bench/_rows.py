@@ -1,4 +1,4 @@
-"""One row of the benchmark: three networks or more, one step each, timed in turns."""
+"""One row of the benchmark: three or more networks, whose steps are timed in turns."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Job:
         mode: `train` and `stage` are training steps; the others are inference.
         dtype: `float32` or `bfloat16` (autocast).
         compiled: whether the networks go through torch.compile.
-        rounds: rounds that count.
+        rounds: number of rounds that count.
         graph: whether steps are CUDA graphs, which a device runs without waiting for the host's launches.
     """
 
@@ -63,14 +63,14 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name of the job in messages."""
         case = self.case
         form = ("compiled" if self.compiled else "eager") + (", CUDA graph" if self.graph else "")
         return f"{case.encoder} {case.group} {case.kernel}x{case.kernel} {self.mode} {self.dtype} {form}"
 
 
 def target(job: Job) -> float | None:
-    """The largest ratio to plain torch that is wanted, for rows that have one."""
+    """The largest acceptable ratio to plain torch, for rows that have one."""
     if job.mode == "stage":
         return 1.8
     if job.mode == "released":
@@ -89,15 +89,15 @@ def measure(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
 
     Args:
         job: what to measure.
-        device: where.
-        notes: gets a line for each thing that could not be done.
+        device: the device to measure on.
+        notes: a line is added for each measurement that was not possible.
     """
     makers = {**_MAKERS, **({"plain_folded": plain} if job.mode == "released" else {})}
     networks = {name: make(job.case).to(device) for name, make in makers.items()}
     images = _images(job.case, device)
     for network in networks.values():
         _settle(network, images["ours"])
-    # what escnn exports lies on the CPU
+    # what escnn exports is on the CPU
     networks = {name: _in_mode(network, name, job.mode).to(device) for name, network in networks.items()}
     runs = _compiled(networks, images, job, device, notes) if job.compiled else dict(networks)
     raw = {name: _step(runs[name], networks[name], images[name], job, device) for name in networks}
@@ -119,10 +119,10 @@ def measure(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
 
 
 def measure_apart(job: Job, device: torch.device, notes: list[str]) -> dict[str, Any]:
-    """The row of a job, on a CPU from a process of its own.
+    """The row of a job. On a CPU it is measured in a new process.
 
-    How often malloc gives memory back to the kernel and asks for it again depends on the largest block that a
-    process has ever freed, so the rows before it would change a row's times by up to a sixth.
+    How often malloc returns memory to the kernel and asks for it again depends on the largest block that a
+    process has ever freed. So earlier rows would change a row's times by up to a sixth.
     """
     if device.type != "cpu":
         return measure(job, device, notes)
@@ -144,7 +144,7 @@ def _has_onnx(job: Job, device: torch.device) -> bool:
 
 def _onnx_step(network: nn.Module, images: Tensor) -> Step:
     assert isinstance(network, Encoder)  # noqa: S101 - stages are trained only
-    # in the layout that ONNX has, and not in ours
+    # in the memory layout of ONNX, not in ours
     run, images = session(network), images.contiguous()
     return lambda: run(images)
 
@@ -178,7 +178,7 @@ def _images(case: Case, device: torch.device) -> dict[str, Tensor]:
 
 
 def _settle(network: nn.Module, images: Tensor) -> None:
-    """Let batch norms see images, so that no map of the network in eval mode is enormous or vanishes."""
+    """Let batch norms see images, so that no map is huge or vanishes in eval mode."""
     network.train()
     with torch.no_grad():
         for _ in range(2):
@@ -212,7 +212,7 @@ def _step(
 
         return infer
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9)
-    # within a network the convolution also passes a gradient on
+    # inside a network the convolution also computes the gradient of its input
     images = images.detach().requires_grad_(job.mode == "stage")
 
     def train() -> None:
@@ -237,7 +237,7 @@ def _compiled(
     device: torch.device,
     notes: list[str],
 ) -> dict[str, Any]:
-    """Each network through torch.compile, as one graph; escnn's as it is where that fails.
+    """Compile each network with torch.compile as one graph; escnn's stays as it is if that fails.
 
     escnn's filter expansion reads numbers from tensors, which breaks the graph, and compiling its pieces one
     by one takes minutes for each network.
@@ -246,7 +246,7 @@ def _compiled(
         RuntimeError: if ours or the plain one does not compile.
     """
     found: dict[str, Any] = {}
-    # once for a row: it would also drop what has been compiled for the row's other networks
+    # once for a row, because it would also drop what has been compiled for the row's other networks
     torch._dynamo.reset()
     for name, network in networks.items():
         run = torch.compile(network, fullgraph=True)
@@ -265,7 +265,7 @@ def _compiled(
 
 
 def _captured(step: Step, name: str, job: Job, notes: list[str]) -> Step:
-    """The step as one CUDA graph, or itself if it waits for the device, which no graph can do."""
+    """The step as one CUDA graph, or unchanged if it waits for the device, which a graph cannot do."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -289,7 +289,7 @@ def _memory(
     job: Job,
     device: torch.device,
 ) -> dict[str, int]:
-    """Peak bytes of a step on a CUDA device; elsewhere what a forward pass keeps for the backward pass."""
+    """Peak bytes of a step on a CUDA device; elsewhere those that are kept for the backward pass."""
     if device.type == "cuda":
         return {f"{name}_bytes": device_peak_bytes(step, device) for name, step in steps.items()}
     if job.compiled:

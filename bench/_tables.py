@@ -23,7 +23,7 @@ def show(result: Mapping[str, Any]) -> None:
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """One row in a few words, for the progress."""
+    """One row in a few words, to show progress."""
     ours = f"ours/plain {row['ours_vs_plain']:.3f}"
     if row["target"] is not None:
         ours += f" (wanted {row['target']:.2f})"

@@ -3,8 +3,8 @@
     python bench/dry_run.py [--rounds N] [--json FILE]
 
 The settings are those of params.yaml with another grid: 5 groups, 10 pretexts and 20 seeds. It runs in a copy
-of the files that git tracks. Nothing was made there, so each job is new. Beside it stands the same with a
-single cell: what starting Snakemake takes.
+of the files that git tracks, which has no results, so each job is new. The same with a single cell is
+measured too: that is the cost of starting Snakemake.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PRETEXTS, SEEDS = 10, 20
 
 
 def settings(groups: int, pretexts: int, seeds: int) -> dict[str, Any]:
-    """params.yaml with a grid of so many groups, of pretexts that take all of `GROUPS`, and of seeds."""
+    """params.yaml with a grid of the given numbers of groups, seeds and pretexts that accept all `GROUPS`."""
     params = Params.load(ROOT / "params.yaml")
     fitting = [n for n, entry in params.pretexts.items() if not any(map(entry.refusal, GROUPS))]
     grid = {
@@ -56,7 +56,7 @@ def dry_run(folder: Path) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     with (folder / "dry_run.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        # unlike `wait` it tells what this process used, and no other
+        # unlike `wait` it gives the usage of this process alone
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError((folder / "dry_run.log").read_text()[-2000:])
@@ -64,7 +64,7 @@ def dry_run(folder: Path) -> dict[str, float]:
 
 
 def measure(rounds: int) -> list[dict[str, Any]]:
-    """The least of some rounds, in which the large grid and the single cell take turns."""
+    """The smallest values of several rounds, in which the large grid and the single cell take turns."""
     grids = ((len(GROUPS), PRETEXTS, SEEDS), (1, 1, 1))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:

@@ -1,11 +1,12 @@
-"""Our encoders against plain torch of the same convolution shapes and against escnn, in turns in one process.
+"""Compare our encoders with plain torch (the same convolution shapes) and escnn, in turns in one process.
 
     python bench/encoders.py [--quick] [--json FILE] [--groups C4,D4] [--kernels 3,5] [--modes train,eval]
                              [--dtypes float32,bfloat16] [--device auto] [--rounds N] [--forms eager,compiled]
 
 A row compares three networks of one architecture: ours; plain torch in channels_last with as many channels
-(an ordinary convolution, BatchNorm2d, ReLU); and escnn's modules. In each round each runs once, and a ratio
-is the median over rounds of the ratios within a round, so that a busy machine slows all. Modes:
+(an ordinary convolution, BatchNorm2d, ReLU); and escnn's modules. In each round each runs once. A ratio is
+the median over rounds of the ratios within a round, so that a busy machine slows down all of them alike.
+Modes:
 
     train               zero_grad, forward, backward and SGD step
     eval                inference in eval mode; ours and escnn keep their filters
@@ -15,14 +16,15 @@ is the median over rounds of the ratios within a round, so that a busy machine s
     released_unfolded   the same with batch norms as a factor and a summand
     stage               a training step of convolution, batch norm and non-linearity, for SO2 and O2
 
-On a CPU one thread is used and the process's own time is read; the ResNet-18 of the rows for every group is
-narrow. Each row has a process of its own there: how often malloc gives memory back to the kernel and asks for
-it again depends on all that a process did. With --keep-memory it never does, as in the commands of eqssl.
+On a CPU one thread is used and processor time is measured. The ResNet-18 in the rows for every group is
+narrow. Each row runs in a new process, because how often malloc returns memory to the kernel and asks for it
+again depends on everything that a process did before. With --keep-memory it never returns memory, as in the
+commands of eqssl.
 
 On a CUDA device the ResNet-18 has the papers' widths, the batch is 512, and each row counts how often a step
-waits for the device; rows come eager, as CUDA graphs (which take away the time of launches, if the step waits
-for nothing), and compiled as CUDA graphs. Without --quick, whole ResNets are measured too, and compiled
-networks, which take inductor about a minute each. The JSON is written after every row.
+waits for the device; rows are measured eager, as CUDA graphs (without the time of launches, if the step does
+not wait for the device), and compiled as CUDA graphs. Without --quick, whole ResNets are measured too, and
+compiled networks, which take inductor about a minute each. The JSON is written after every row.
 """
 
 from __future__ import annotations
@@ -50,10 +52,10 @@ from eqssl.training.compiling import missing_compiler
 from eqssl.training.device import choose_device
 
 NARROW = (32, 64, 128, 256)
-"""Channels of the stages of the ResNet-18 that rows for every group and kernel use: all at least 32."""
+"""Channels of the stages of the ResNet-18 in the rows for every group and kernel: all at least 32."""
 CUDA_BATCH = 512
 EXPORT_BATCHES = (1, 32, 256)
-"""Images of a step of exported networks on a CPU."""
+"""Batch sizes of exported networks on a CPU."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +89,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _filled(options: argparse.Namespace) -> argparse.Namespace:
-    """Options that were not given get what the run and the device call for."""
+    """Fill in options that were not given, by the kind of run and the device."""
     quick = options.quick
     options.device = choose_device(options.device)
     on_cuda = options.device.type == "cuda"
@@ -142,7 +144,7 @@ def _rows_of(options: argparse.Namespace, compiled: bool, graph: bool = False) -
 
 
 def _batches(options: argparse.Namespace, mode: str, dtype: str, compiled: bool) -> tuple[int, ...]:
-    """Sizes of the batches of a row; several for exported networks, which are run on few images too."""
+    """Batch sizes of a row; several for exported networks, which are also used with few images."""
     several = mode == "released" and dtype == "float32" and options.device.type == "cpu" and not compiled
     if not several or options.batch_given:
         return (options.batch,)
@@ -150,7 +152,7 @@ def _batches(options: argparse.Namespace, mode: str, dtype: str, compiled: bool)
 
 
 def _whole(options: argparse.Namespace) -> Iterator[Job]:
-    """ResNet-18 and ResNet-50 of the papers' widths, in training and exported."""
+    """ResNet-18 and ResNet-50 with the widths of the papers, in training and exported."""
     on_cuda = options.device.type == "cuda"
     for encoder, side, batch in (("resnet18", 32, 64), ("resnet50", 224, 4)):
         for name in options.groups:
@@ -226,13 +228,13 @@ def _machine(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _column(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
-    """Some values of the rows that have them, with what the rows are."""
+    """Some values of the rows that have them, with the names of the rows."""
     named = ("encoder", "group", "kernel", "dtype", "compiled", "cuda_graph", "batch")
     return [{key: row[key] for key in (*named, *keys)} for row in rows if all(key in row for key in keys)]
 
 
 def main() -> int:
-    """Measure, print tables, and write JSON where asked."""
+    """Measure, print tables, and write JSON if asked for."""
     options = _filled(_parser().parse_args())
     torch.set_num_threads(options.threads)
     options.keep_memory = options.keep_memory and keep_freed_memory()

@@ -1,13 +1,12 @@
-"""What the labels of a pretext cost: its step against its encoder's on as many pixels, in turns.
+"""What the labels of a pretext cost: its step compared with its encoder's on equally many pixels, in turns.
 
     python bench/pretexts.py [--quick] [--json FILE] [--groups C4,D4] [--pretexts eq_labels,eq_jigsaw]
                              [--device auto] [--threads N] [--batch N] [--rounds N]
 
 A pretext step is everything that training does for a batch of stored images: corruption, encoder, head, loss,
-backward pass and optimiser. The step that it is measured against is the same encoder's on a tensor of the
-shape that the pretext gives it, with the mean square of its features as the loss: what the encoder alone
-costs. A ratio is the median over rounds of the ratios within a round. Memory that is freed stays with the
-process, as in the commands of eqssl.
+backward pass and optimiser. It is compared with a step of the same encoder alone, on a tensor of the shape
+that the pretext gives it, with the mean square of its features as the loss. A ratio is the median over rounds
+of the ratios within a round. Memory that is freed stays with the process, as in the commands of eqssl.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ TASKS = ("eq_labels", "labels", "eq_jigsaw", "jigsaw", "eq_orientation", "orient
 
 
 def encoded_shape(pretext: base.Pretext, images: Tensor) -> tuple[int, ...]:
-    """The shape of what a step of the pretext gives its encoder."""
+    """The shape of the tensor that a step of the pretext gives its encoder."""
     seen: list[tuple[int, ...]] = []
     hook = pretext.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
     pretext(base.Step(images, None, torch.Generator(images.device), 0.0))
@@ -61,7 +60,7 @@ def optimised(network: nn.Module, loss: Any) -> Step:
 def measure(name: str, params: Params, batch: int, rounds: int, device: torch.device) -> dict[str, Any]:
     """One row."""
     pretext = pretexts.build(name, params).to(device).train()
-    # one encoder for both: where its weights lie in memory is worth some per cent
+    # one encoder for both, because the place of its weights in memory changes times by some per cent
     encoder = pretext.encoder
     generator = torch.Generator(device).manual_seed(0)
     images = torch.randint(0, 256, (batch, 1, 28, 28), dtype=torch.uint8, device=device)
@@ -111,7 +110,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> int:
-    """Measure, print a table, and write JSON where asked."""
+    """Measure, print a table, and write JSON if asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,11 @@
-"""Random views: how many images a second, here and with kornia, measured in turns in one process.
+"""Random views: images per second, here and with kornia, measured in turns in one process.
 
     python bench/views.py [--quick] [--threads N] [--device NAME] [--json FILE]
 
 Both make the same kind of view: crop, turn by any angle with a mirroring, brightness, contrast, and with 3
 channels saturation, hue and grayscale. kornia (an optional package) resamples for the crop and again for the
 turn. The ratio is the median over rounds of our speed / kornia's within a round, so that a busy machine slows
-both.
+down both alike.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def kornia_view(channels: int, side: int) -> nn.Module:
 
 
 def seconds(function: Callable[[Tensor], Tensor], images: Tensor, calls: int) -> float:
-    """Time of `calls` calls, the device's work included."""
+    """Time of `calls` calls, including the device's work."""
     started = time.perf_counter()
     for _ in range(calls):
         result = function(images)
@@ -91,7 +91,7 @@ def measure(shape: tuple[int, int, int, int], device: str, rounds: int, calls: i
 
 
 def main() -> int:
-    """Measure, print a line for each shape, and write JSON where asked."""
+    """Measure, print a line for each shape, and write JSON if asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -250,7 +250,7 @@ def _shard(options: argparse.Namespace) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    """Train the encoder of one cell; a killed run goes on from its last checkpoint."""
+    """Train the encoder of one cell; a killed run resumes from its last checkpoint."""
     from eqssl.config.jobs import PretrainJob
 
     if not 0 < options.checkpoint_seconds <= MOST_SECONDS:

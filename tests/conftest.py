@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many damages and hostile inputs were tried, by what was tried."""
+    """Print how many damages and hostile inputs each test has tried."""
     counts: Counter[str] = Counter()
     for report in terminalreporter.getreports("passed"):
         path, _, name = report.nodeid.partition("::")

@@ -159,7 +159,7 @@ print("every addition works")
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the package with three additions, made as CONTRIBUTING tells, and settings that use them."""
+    """A copy of the package with three additions, made as in CONTRIBUTING.md, and settings that use them."""
     folder = tmp_path / "tree"
     shutil.copytree(
         ROOT / "eqssl", folder / "eqssl", ignore=shutil.ignore_patterns("__pycache__", "embedded")

@@ -39,7 +39,7 @@ def test_every_public_name_is_there():
         _ = eqssl.nonsense
 
 
-def test_a_script_as_a_user_writes_it(tmp_path):
+def test_a_users_script_runs_with_the_public_names(tmp_path):
     G = eqssl.group("D4")
     assert (G.order, len(G.elements), G.is_exact) == (8, 8, True)
 

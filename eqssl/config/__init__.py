@@ -1,1 +1,1 @@
-"""Every setting, typed and frozen, and what each command is told. Nothing here imports torch or escnn."""
+"""Every setting, typed and frozen, and the jobs of the commands. Nothing here imports torch or escnn."""

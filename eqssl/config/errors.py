@@ -1,4 +1,4 @@
-"""Mistakes in settings, told as a person would: the key, what was given, what is allowed."""
+"""Readable messages about mistakes in settings: the key, what was given, and what is allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eqssl.config.plain import shown
 
 TABLE = "a table of settings"
 MOST_LINES = 20
-# pydantic's name of a mistake -> what is allowed, where pydantic would speak of its own types
+# pydantic's name of a mistake -> what is allowed, where pydantic would name its own types
 _ALLOWED = {
     "model_type": TABLE,
     "model_attributes_type": TABLE,
@@ -28,7 +28,7 @@ _ALLOWED = {
 
 
 def unknown(key: str, given: object, allowed: Iterable[str]) -> str:
-    """What to say of a name that is none of those allowed."""
+    """The message about a name that is not allowed."""
     names = sorted(allowed)
     hint = did_you_mean(given, names)
     return f"{key}: given {shown(given)}, allowed: {', '.join(names)}{hint}"
@@ -67,11 +67,11 @@ class _Place:
     """Where a mistake is.
 
     Attributes:
-        key: its parts, as they stand in the settings.
+        key: the parts of the key, as in the settings.
         holder: the settings that the last part belongs to.
-        kinds: if these are of one of several kinds: all of them by name.
+        kinds: if these settings are of one of several kinds, all kinds by name.
         kind: the name of this one.
-        annotation: type of what stands there.
+        annotation: type of the value at this place.
     """
 
     key: list[str]
@@ -119,7 +119,7 @@ def _extra(place: _Place) -> str:
 
 
 def _untold(place: _Place, given: Any, discriminator: str) -> str:
-    """The key that tells kinds apart is missing, or names none of them."""
+    """The message for a missing or unknown value of the key that distinguishes kinds."""
     kinds = {tag: kind for kind in _members(place.annotation) for tag in _tags(kind)}
     key = ".".join([*place.key, discriminator])
     if discriminator not in given:
@@ -196,7 +196,7 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _tags(member: Any) -> list[str]:
-    """The name by which pydantic tells a kind from others: the only value that one of its keys can have."""
+    """The name by which pydantic recognises a kind: the only value that one of its keys can have."""
     fields = member.model_fields.values() if _is_model(member) else []
     return [str(get_args(f.annotation)[0]) for f in fields if _is_one_value(f.annotation)]
 

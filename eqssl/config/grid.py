@@ -20,6 +20,10 @@ class Cell(Settings):
     seed: Seed
 
 
+IDENTITY: tuple[str, ...] = tuple(Cell.model_fields)
+"""The names of what tells one cell from another."""
+
+
 class GridSettings(Settings):
     """The cells of `all`: the product of four lists, none of which names anything twice.
 

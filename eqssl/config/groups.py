@@ -29,7 +29,7 @@ class PlaneGroup:
         return self.rotations in (1, 2, 4)
 
 
-# A name keeps its meaning for ever, because results are found by it.
+# A name keeps its meaning forever, because results are found by it.
 GROUPS = {
     "trivial": PlaneGroup(1),
     "C2": PlaneGroup(2),

@@ -1,4 +1,4 @@
-"""What each command is told: the settings that decide its result, and no others.
+"""The job of each command: the settings that decide its result, and no others.
 
 A job's digest is part of the path of what it makes. Results of other settings stay where they are, and going
 back to an earlier setting costs nothing. (New code, or new raw data, replaces the files of a path.)

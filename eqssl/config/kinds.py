@@ -1,4 +1,4 @@
-"""Families of settings: several kinds, each with settings of its own, told apart by the value of one key."""
+"""Families of settings: several kinds with different settings, distinguished by the value of one key."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from eqssl.config.settings import Settings
 class Kind(Settings):
     """Settings of one kind of a family, for example of the pretext task `simclr`.
 
-    A family is a subclass that names the key by which its kinds are told apart. A kind is a subclass of its
-    family that has this key as a `Literal` and says which class implements it:
+    A family is a subclass that names the key that distinguishes its kinds. A kind is a subclass of its family
+    that has this key as a `Literal` and says which class implements it:
 
         class JigsawSettings(PretextSettings):
             implementation = "eqssl.pretexts.labels.jigsaw:Jigsaw"

@@ -76,7 +76,7 @@ class Params(Settings):
 
         Raises:
             ValueError: names the file, every offending key, its value and what is allowed.
-            OSError: it is no regular file or cannot be read.
+            OSError: it is not a regular file or cannot be read.
         """
         values = read_yaml(path)
         for overlay in overlays:
@@ -88,7 +88,7 @@ class Params(Settings):
 
     @classmethod
     def check(cls, values: object) -> Self:
-        """Validate settings as YAML gives them, and what they say of each other."""
+        """Validate settings as YAML gives them, and check that they agree with each other."""
         check_plain(values)
         params = cls.read(values)
         for name in params.pretexts:
@@ -134,7 +134,7 @@ def _check_names(
 
 
 def _check_size(params: Params) -> None:
-    """Not more cells than this machine is told to take. They are counted, not made."""
+    """Refuse a grid with more cells than `machine.most_cells`. Cells are counted without making them."""
     grid, most = params.grid, params.machine.most_cells
     cells = math.prod(map(len, (grid.dataset, grid.group, grid.pretext, grid.seed)))
     if cells > most:

@@ -1,4 +1,4 @@
-"""Plain values as YAML and JSON give them, checked to be few, shallow and of the expected types."""
+"""Plain values as YAML and JSON give them, with bounds on their number, depth, length and types."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 MOST_ENTRIES = 100_000
-"""Entries of all lists and tables of settings together, counting each place where a shared one stands."""
+"""Most entries of all lists and tables of settings together. A shared entry counts at each of its places."""
 DEEPEST = 40
-"""Levels of lists and tables inside each other."""
+"""Most levels of nested lists and tables."""
 LONGEST = 10_000
-"""Letters of one value or key."""
+"""Most characters of one value or key."""
 
 _SCALARS = (bool, int, float, str, type(None), datetime.date)
 
 
 def check_plain(values: object, where: str = "") -> None:
-    """Refuse settings that are too many, too deep, or hold what JSON does not have.
+    """Refuse settings that are too many or too deep, or hold values that JSON does not have.
 
-    Without recursion, and never more than `MOST_ENTRIES` steps: YAML's aliases share an object among many
-    places, so a small file can stand for a billion of them.
+    The check does not recurse and takes at most `MOST_ENTRIES` steps. YAML's aliases share an object among
+    many places, so a small file can stand for a billion entries.
 
     Args:
         values: lists, tables and scalars.
@@ -47,13 +47,13 @@ def check_plain(values: object, where: str = "") -> None:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Plain values from JSON text; a key that stands twice in a table is refused.
+    """Plain values from JSON text. A key that occurs twice in a table is refused.
 
     Raises:
         ValueError: not JSON, or not plain within the bounds of `check_plain`; names `where` and the reason.
     """
     try:
-        values = json.loads(text, object_pairs_hook=_table, parse_constant=_no_number, parse_int=_whole)
+        values = json.loads(text, object_pairs_hook=_table, parse_constant=refuse_constant, parse_int=_whole)
     except RecursionError:
         raise ValueError(f"{where}: not JSON within bounds: too many levels inside each other") from None
     except ValueError as error:
@@ -63,13 +63,13 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def shown(value: object) -> str:
-    """A value in a message: one line, and short."""
+    """A value as short text on one line, for a message."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} letters)"
 
 
 def _misfit(value: object) -> str | None:
-    """Why this is no plain value; None if it is one. What is inside of it is not looked at."""
+    """Why this is not a plain value; None if it is. Values inside it are not checked."""
     if isinstance(value, Mapping):
         reasons = (_misfit_of_key(key) for key in value)
         return next((reason for reason in reasons if reason), None)
@@ -119,5 +119,6 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _no_number(name: str) -> float:
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python's JSON reader takes for numbers."""
     raise ValueError(f"{name} is not a number")

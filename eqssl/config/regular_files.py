@@ -1,4 +1,4 @@
-"""Opening files that a person names: never a pipe, a device or a folder."""
+"""Open files that a user names, and refuse pipes, devices and folders."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _KINDS = {
 
 
 def open_regular(path: str | Path) -> BufferedReader:
-    """Open a regular file, or a link to one, for reading. A pipe that nobody writes to would block for ever.
+    """Open a regular file, or a link to one, for reading. A pipe without a writer would block forever.
 
     Raises:
-        OSError: there is no such file, it is no regular file, or it cannot be read; names it.
+        OSError: there is no such file, it is not a regular file, or it cannot be read; names it.
     """
     # O_NONBLOCK: opening returns at once, whatever it is
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -33,7 +33,7 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def check_regular(path: str | Path, mode: int) -> None:
-    """Refuse what is no regular file.
+    """Refuse anything but a regular file.
 
     Args:
         path: the file, for the message.
@@ -63,11 +63,11 @@ def read_bytes(path: str | Path, most: int) -> bytes:
 
 
 def read_text(path: str | Path, most: int) -> str:
-    """The text of a file in UTF-8 of at most so many bytes.
+    """The text of a file in UTF-8 of at most `most` bytes.
 
     Raises:
         ValueError: it is larger, or not UTF-8; names the file.
-        OSError: it is no regular file or cannot be read; names the file.
+        OSError: it is not a regular file or cannot be read; names the file.
     """
     content = read_bytes(path, most)
     try:

@@ -1,7 +1,7 @@
 """Types of single values that several sections use, with their bounds.
 
-The bounds are far from anything useful. They are there for slips (an epoch too many zeros) and for settings
-from elsewhere: what lies beyond would fill the memory or never end.
+The bounds are far beyond anything useful. They catch typing errors (a number of epochs with too many zeros)
+and hostile settings, which would fill the memory or never end.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pydantic_core import CoreSchema, core_schema
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Channels = Annotated[int, Field(ge=1, le=65_536)]
-"""Of a layer."""
+"""Channels of a layer."""
 Pixels = Annotated[int, Field(ge=1, le=4096)]
-"""Along a side."""
+"""Pixels along a side."""
 Stages = Annotated[int, Field(ge=1, le=64)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Positive = Annotated[float, Field(ge=1e-12, le=1e9)]
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", max_length=100)]
-"""A part of paths; with three of them a file's name is still one that file systems take."""
+"""A part of a path. A file name with three of them is still short enough for file systems."""
 
 
 class Distinct:
-    """Marks a list in which no value may stand twice."""
+    """Marks a list in which no value may occur twice."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(_distinct, handler(source))
@@ -54,5 +54,5 @@ def _printable(text: str) -> str:
 
 
 PathName = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_printable)]
-"""Of a file or folder."""
+"""Path of a file or folder."""
 ColumnName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]

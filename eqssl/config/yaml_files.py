@@ -1,4 +1,4 @@
-"""Reading YAML within bounds, which are checked before anything is built from it."""
+"""Read YAML within bounds, which are checked before anything is built from it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from eqssl.config.plain import DEEPEST, LONGEST, MOST_ENTRIES, check_plain, show
 from eqssl.config.regular_files import read_text
 
 MOST_BYTES = 500_000
-"""Of a file of settings."""
+"""Most bytes of a file of settings."""
 TEMPLATE = "__use_yte__"
-"""The key by which Snakemake takes a file for a template, whose expressions are code that it runs."""
+"""The key that makes Snakemake treat a file as a template and run the code in it."""
 # the parser in C, where PyYAML has it, reads as safely as the other one, and ten times as fast
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -35,7 +35,7 @@ def read_yaml(path: str | Path) -> Any:
 
     Raises:
         ValueError: the file is too large, not YAML, or out of the bounds of `parse_yaml`; names the file.
-        OSError: it is no regular file or cannot be read; names the file.
+        OSError: it is not a regular file or cannot be read; names the file.
     """
     text = read_text(path, MOST_BYTES)
     try:
@@ -47,8 +47,8 @@ def read_yaml(path: str | Path) -> Any:
 def parse_yaml(text: str) -> Any:
     """Plain lists, tables and scalars from YAML text.
 
-    Aliases may stand for `MOST_ENTRIES` entries in all. A key that stands twice in a table is refused,
-    because YAML's readers silently take one of the two. So is a template of Snakemake.
+    Aliases may stand for `MOST_ENTRIES` entries in all. A key that occurs twice in a table is refused,
+    because YAML readers silently take one of the two. A Snakemake template is refused too.
 
     Raises:
         ValueError: not YAML, or out of these bounds or those of `check_plain`.
@@ -64,12 +64,12 @@ def parse_yaml(text: str) -> Any:
 
 @dataclass
 class _Open:
-    """A list or table whose end has not come yet.
+    """A list or table that has not ended yet.
 
     Attributes:
-        anchor: the name that aliases call it by.
-        keys: of a table, so far; None for a list.
-        size: entries so far, with what aliases stand for.
+        anchor: the name that aliases use for it.
+        keys: the keys of a table so far; None for a list.
+        size: entries so far, including those that aliases stand for.
         height: levels below it so far.
         at_key: whether a key comes next.
     """
@@ -81,7 +81,7 @@ class _Open:
     at_key: bool = True
 
     def add(self, size: int, height: int) -> None:
-        """An entry came to its end."""
+        """Add a finished entry."""
         self.size += size
         self.height = max(self.height, height + 1)
         self.at_key = not self.at_key
@@ -142,7 +142,7 @@ class _Scan:
 
 
 def _check_scalar(event: Any, path: list[_Open]) -> None:
-    """A value or key that is not too long, and a key that does not stand twice."""
+    """Check that a value or key is not too long, and that a key does not occur twice."""
     text = event.value
     if len(text) > LONGEST:
         raise ValueError(f"{_line(event)}: given a text of {len(text)} letters, allowed: at most {LONGEST}")
@@ -160,7 +160,7 @@ def _line(event: Any) -> str:
 
 
 def _reason(error: yaml.YAMLError) -> str:
-    """What is wrong, in one line."""
+    """The reason of an error, in one line."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}: " if mark else ""
     return place + " ".join(str(problem or error).split())

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 MOST_PIXELS = 2**26
-"""Of an image: 8,192 x 8,192. A small file can state any number, and decoding makes room for it."""
+"""Most pixels of an image: 8,192 x 8,192. A small file can claim more, and decoding would allocate them."""
 _GRAY = {"1", "L", "LA", "La"}
 # formats that Pillow decodes itself; for some others it would run external programs on untrusted data
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -35,14 +35,14 @@ def decode_image(content: bytes) -> UInt8[np.ndarray, "h w c"]:
             if image.mode in _DEEP:
                 raise ValueError(f"has more than 8 bits per channel (mode {image.mode})")
             array = np.array(image.convert("L" if image.mode in _GRAY else "RGB"))  # torch wants it writable
-    except Exception as error:  # Pillow's decoders raise whatever they meet
+    except Exception as error:  # Pillow's decoders raise errors of any type
         reason = str(error).replace("\n", " ") or type(error).__name__
         raise ValueError(f"cannot be decoded as an image: {reason}") from None
     return array[:, :, None] if array.ndim == 2 else array
 
 
 def _opened(content: bytes) -> Image.Image:
-    """The image before any pixel is decoded. Pillow has limits of its own, which it may only warn of."""
+    """The image before any pixel is decoded. Pillow has its own limits, some of which only give warnings."""
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:

@@ -1,7 +1,7 @@
 """Encoders: images to regular fields.
 
-Adding one is a file in this folder and a class in `eqssl/config/encoders.py`. This module imports no
-encoder: settings are read first, modules when one is built.
+A new one is a file in this folder and a class in `eqssl/config/encoders.py`. This module imports no encoder.
+The module of an encoder is imported when one is built.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """Names that `encoder.name` takes."""
+    """The values that `encoder.name` may have."""
     return list(EncoderSettings.kinds())
 
 

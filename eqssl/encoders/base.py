@@ -1,4 +1,4 @@
-"""What every encoder is: images to regular fields, stage by stage, and their invariant part."""
+"""The base class of encoders: from images to regular fields, stage by stage, and to invariant features."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ class Shape:
     Attributes:
         name: the architecture, by its name in the registry.
         group: name of the group.
-        order: number of its elements that are listed; the last axis of features.
+        order: number of listed elements of the group; length of the last axis of features.
         size: channels of a field: the order, or the number of Fourier coefficients of a continuous group.
         samples: elements at which the activation of a continuous group is evaluated; 0 for a finite one.
-        fields: fields of each stage.
-        equivariant_stages: stages that keep the symmetry; those after them are plain and count channels.
+        fields: number of fields of each stage.
+        equivariant_stages: number of stages that keep the symmetry. Those after them are plain, and their
+            fields have one channel each.
         kernel: side of the filters.
         downsampling: how the side of a map is halved: `pool` (mean over windows of the right parity, then the
             convolution), `boxed` (the convolution, then such a mean, as one convolution) or `strided`.
         image: channels, height and width of an image.
-        group_pooling: how the invariant feature is made.
-        mean, std: of each channel of the training images, in [0, 1]; what images are normalised with.
+        group_pooling: how a field is pooled over the group for the invariant feature.
+        mean, std: mean and standard deviation of each channel of the training images, in [0, 1]. Images are
+            normalised with them.
     """
 
     name: str
@@ -63,7 +65,7 @@ class Shape:
 
 
 def down_of(downsampling: Downsampling | None) -> Down:
-    """What a convolution does where a map is halved (None: kept); with `pool` the halving comes before it."""
+    """How a convolution halves a map (None: not at all); with `pool` the map is halved before it."""
     return "no" if downsampling is None or downsampling == "pool" else downsampling
 
 
@@ -77,9 +79,9 @@ class Encoder(nn.Module):
     restricted to the trivial group, under which it is `size` fields of one channel each.
 
     Args:
-        shape: the architecture's numbers.
+        shape: the numbers that fix the architecture.
         layers: makes the layers of the equivariant stages.
-        restricted: makes those of the plain stages after them.
+        restricted: makes the layers of the plain stages after them.
         sampling: values of a field of Fourier coefficients at the listed elements, shape (order, size); None
             for a finite group.
     """
@@ -87,7 +89,7 @@ class Encoder(nn.Module):
     name: ClassVar[str]
     """Name in the registry."""
     default_width: ClassVar[tuple[int, ...]]
-    """Channels of each stage of the plain network that the group's is measured against."""
+    """Channels of each stage of the plain network, which the networks of other groups are matched to."""
 
     def __init__(
         self, shape: Shape, layers: Layers, restricted: Layers, sampling: Tensor | None = None
@@ -100,18 +102,18 @@ class Encoder(nn.Module):
 
     @abstractmethod
     def build(self, layers: Sequence[Layers]) -> None:
-        """Create the layers of every stage from what makes them."""
+        """Create the layers of each stage with the `Layers` of that stage."""
 
     @abstractmethod
     def maps(self, images: Float[Tensor, "batch channel side side"]) -> list[Tensor]:
         """Group-major feature maps after each stage."""
 
     def incoming(self, stage: int) -> int:
-        """Fields that come into a stage from the one before, as the stage counts them."""
+        """Number of input fields of a stage, in fields of that stage's own size."""
         return self.outgoing(stage - 1) * self._size[stage - 1] // self._size[stage]
 
     def outgoing(self, stage: int) -> int:
-        """Fields that go out of a stage."""
+        """Number of output fields of a stage."""
         return self.shape.fields[stage]
 
     @property
@@ -134,7 +136,7 @@ class Encoder(nn.Module):
 
     @property
     def group(self) -> Group:
-        """The group that acts on the features; importing escnn when first asked for."""
+        """The group that acts on the features. The first call imports escnn."""
         from eqssl.symmetry import group
 
         return group(self.group_name)
@@ -148,7 +150,7 @@ class Encoder(nn.Module):
 
     @property
     def fields(self) -> int:
-        """Number of regular fields that come out."""
+        """Number of regular fields of the output."""
         return self.outgoing(len(self.shape.fields) - 1)
 
     @property
@@ -204,14 +206,14 @@ class Encoder(nn.Module):
 
 
 def parameter_count(encoder: nn.Module) -> int:
-    """Number of trained numbers."""
+    """How many numbers all parameters hold together."""
     return sum(parameter.numel() for parameter in encoder.parameters())
 
 
 def flop_count(encoder: Encoder) -> int:
     """Floating-point operations of one forward pass of one image: two for each multiply-add of a convolution.
 
-    Filters are expanded beforehand in inference and do not count.
+    Expanding the filters does not count, because inference does it beforehand.
     """
     operations = 0
 

@@ -1,4 +1,4 @@
-"""New encoders, and encoders of different groups that can be compared: equal parameters or equal channels."""
+"""Build encoders. Those of different groups have equal parameters or channels, so they can be compared."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def build_encoder(
         settings: the section `encoder` of params.yaml.
         group_name: name of the group.
         image_shape: channels, height and width of an image.
-        mean: of each channel of the training images, in [0, 1].
-        std: of each channel likewise.
+        mean: mean of each channel of the training images, in [0, 1].
+        std: standard deviation of each channel, likewise.
         generator: draws the first weights.
 
     Raises:
@@ -88,7 +88,7 @@ def _fields(
     width: tuple[int, ...],
     shape: Callable[[str, Sequence[int]], Shape],
 ) -> Sequence[int]:
-    """Fields of each stage, as `encoder.match` wants them."""
+    """Number of fields of each stage, as `encoder.match` asks."""
     if group_name == "trivial":
         return width
     if settings.match == "channels":

@@ -15,7 +15,7 @@ from eqssl.nn.pooling import Halve
 class Network(Encoder):
     """Convolution, batch norm and activation in each stage; every stage but the first halves the side.
 
-    28-14-7-4, 32-16-8-4, and 10-5-3-2 for patches.
+    The sides of the maps are 28-14-7-4, 32-16-8-4, or 10-5-3-2 for patches.
     """
 
     name = "cnn"

@@ -1,7 +1,6 @@
-"""What encoders are made of: an architecture asks for layers by what they do, these classes say which.
+"""Makers of layers: an architecture asks for a layer by its role, and these classes choose the layer.
 
-The same architecture is thus an equivariant network in training and a plain torch network when it is
-released.
+So the same architecture is an equivariant network in training and a plain torch network when it is released.
 """
 
 from __future__ import annotations
@@ -100,17 +99,17 @@ class EquivariantLayers(Layers):
         return GroupConv2d(self.bases("group", kernel), incoming, fields, kernel, down, self.generator)
 
     def norm(self, fields: int) -> nn.Module:
-        """One statistic for each field."""
+        """Batch norm with one mean and variance for each field."""
         return FieldBatchNorm(fields, self.size, fourier=self.sampling is not None)
 
 
 class PlainLayers(Layers):
-    """Layers of a released network: torch's own convolutions on as many channels, with no group behind them.
+    """Layers of a released network: torch's own convolutions on equally many channels, without a group.
 
     Args:
         size: channels of a field.
         sampling: see `Layers`.
-        folded: whether a convolution carries its normalisation.
+        folded: whether normalisations are folded into convolutions.
     """
 
     def __init__(
@@ -128,17 +127,17 @@ class PlainLayers(Layers):
         return PlainConv2d(incoming * self.size, fields * self.size, kernel, down, bias=False)
 
     def norm(self, fields: int) -> nn.Module:
-        """A factor and a summand for each channel."""
+        """A scale and a shift for each channel."""
         return ChannelAffine(fields * self.size)
 
     def normalised(self, incoming: int, fields: int, kernel: int, down: Down = "no") -> nn.Module:
-        """Convolution with the batch norm in its filter and bias."""
+        """Convolution with the batch norm folded into its filter and bias."""
         if not self.folded:
             return super().normalised(incoming, fields, kernel, down)
         return PlainConv2d(incoming * self.size, fields * self.size, kernel, down, bias=True)
 
     def normalised_lift(self, channels: int, fields: int, kernel: int, down: Down = "no") -> nn.Module:
-        """Lifting convolution likewise."""
+        """Lifting convolution with the batch norm folded into it."""
         if not self.folded:
             return super().normalised_lift(channels, fields, kernel, down)
         return PlainConv2d(channels, fields * self.size, kernel, down, bias=True)
@@ -148,7 +147,7 @@ class CountedLayers(Layers):
     """Layers that do nothing but count the parameters that equivariant ones would have.
 
     Attributes:
-        parameters: so far.
+        parameters: number of parameters counted so far.
     """
 
     def __init__(self, size: int, bases: Bases) -> None:
@@ -168,6 +167,6 @@ class CountedLayers(Layers):
         return self._count("group", incoming, fields, kernel)
 
     def norm(self, fields: int) -> nn.Module:
-        """Count a factor and a summand for each field."""
+        """Count a scale and a shift for each field."""
         self.parameters += 2 * fields
         return nn.Identity()

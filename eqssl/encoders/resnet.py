@@ -1,8 +1,7 @@
 """Residual networks (He et al. 2016, Deep Residual Learning for Image Recognition), exact on every size.
 
-Up to 64 pixels the first convolution keeps the side (the form that is usual for CIFAR); larger images are
-reduced to a quarter of their side, by a 7 x 7 convolution and a pooling. ResNet-50 halves in its 3 x 3
-convolutions.
+Up to 64 pixels the first convolution keeps the side (the usual form for CIFAR). Larger images are reduced to
+a quarter of their side by a 7 x 7 convolution and a pooling. ResNet-50 halves maps in its 3 x 3 convolutions.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class Residual(nn.Module):
     """`activation(branch(x) + shortcut(x))`, where the shortcut is a 1 x 1 convolution if the fields change.
 
     Args:
-        layers: what makes the layers.
-        widths: fields that come in, that are inside, and that go out.
+        layers: makes the layers.
+        widths: numbers of input, inner and output fields.
         kernel: side of the filters.
         downsampling: how the side is halved; None keeps it.
     """
@@ -84,8 +83,8 @@ class ResNet(Encoder):
 
     Attributes:
         blocks: number of blocks of each stage.
-        block: their kind.
-        expansion: fields that go out of a block, for each field inside it.
+        block: class of the blocks.
+        expansion: output fields of a block for each of its inner fields.
     """
 
     default_width = (64, 128, 256, 512)
@@ -94,7 +93,7 @@ class ResNet(Encoder):
     expansion: ClassVar[int] = 1
 
     def outgoing(self, stage: int) -> int:
-        """Fields that go out of a stage."""
+        """Number of output fields of a stage."""
         return self.shape.fields[stage] * self.expansion
 
     def build(self, layers: Sequence[Layers]) -> None:
@@ -107,7 +106,7 @@ class ResNet(Encoder):
         channels, side = shape.image[:2]
         if side <= LARGEST_SMALL:
             return nn.Sequential(*layers.activated_lift(channels, fields, shape.kernel))
-        # with `pool`, averaging pixels before the first filter would lose what it is there to see
+        # `pool` would average pixels before the first filter could see their details
         down: Literal["boxed", "strided"] = "strided" if shape.downsampling == "strided" else "boxed"
         # the maximum of Fourier coefficients means nothing
         pool = HalveByMaximum() if layers.sampling is None else Halve()

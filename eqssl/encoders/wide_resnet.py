@@ -21,9 +21,9 @@ class WideBlock(nn.Module):
     """Two convolutions, each after batch norm and activation, and a shortcut.
 
     Args:
-        layers: what makes the layers.
-        incoming: fields that come in.
-        fields: fields that go out.
+        layers: makes the layers.
+        incoming: number of input fields.
+        fields: number of output fields.
         kernel: side of the filters.
         downsampling: how the side is halved; None keeps it.
     """

@@ -1,4 +1,4 @@
-"""Whether every window of an encoder is exact at the size of its images; otherwise, which sizes would do."""
+"""Whether every window of an encoder is exact at the size of its images; if not, which sizes work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eqssl.nn.exactness import is_exact
 
 
 class Met(NamedTuple):
-    """A layer that met a map: its name, the sides of filter and map, whether the two do not fit."""
+    """A layer and a map that it was applied to: the layer's name, both sides, and whether symmetry breaks."""
 
     layer: str
     kernel: int
@@ -23,7 +23,7 @@ class Met(NamedTuple):
 
 
 class Window(nn.Module):
-    """Stands in for a convolution: makes a map of one channel as large as the convolution would.
+    """Stands in for a convolution: gives a map with one channel, as large as the convolution's result.
 
     Args:
         kernel: side of the filter.
@@ -44,7 +44,7 @@ class Window(nn.Module):
         return x.new_zeros(1, 1, after, after)
 
     def met(self, name: str) -> list[Met]:
-        """What this layer met."""
+        """The maps that this layer was applied to."""
         return [Met(name, self.kernel, side, self._breaks(side)) for side in self.sides]
 
     def _breaks(self, side: int) -> bool:
@@ -53,7 +53,7 @@ class Window(nn.Module):
 
 
 class WindowLayers(Layers):
-    """Makes stand-ins for layers, which know sizes alone."""
+    """Makes stand-ins for layers that compute nothing but the sizes of maps."""
 
     def __init__(self, bound: bool) -> None:
         super().__init__(1)
@@ -68,12 +68,12 @@ class WindowLayers(Layers):
         return Window(kernel, down, self.bound)
 
     def norm(self, fields: int) -> nn.Module:
-        """Nothing."""
+        """A layer that does nothing."""
         return nn.Identity()
 
 
 def check_windows(architecture: type[Encoder], shape: Shape) -> None:
-    """Run a stand-in for an image through stand-ins for the layers, none of which may break the symmetry.
+    """Refuse an architecture that breaks the symmetry, tested with stand-ins for the image and the layers.
 
     Raises:
         ValueError: names the layer, the size of its map, and the nearest sizes of images that work.
@@ -97,7 +97,7 @@ def check_windows(architecture: type[Encoder], shape: Shape) -> None:
 
 
 def meetings(architecture: type[Encoder], shape: Shape, image: int) -> list[Met]:
-    """The maps that the layers meet, for images of a given side."""
+    """The maps that the layers are applied to, for images of a given side."""
     network = architecture(shape, WindowLayers(shape.order > 1), WindowLayers(False))
     with torch.no_grad():
         network.maps(torch.zeros(1, 1, image, image))

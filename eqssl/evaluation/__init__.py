@@ -1,7 +1,7 @@
-"""What the features of a frozen encoder are worth: features in Parquet, probes, intervals, equivariance.
+"""How good the features of a frozen encoder are: features in Parquet, probes, intervals, equivariance.
 
-Nothing here knows a pretext. Modules are imported by name, since their needs differ: `features` needs
-torch, `probing` scikit-learn, `summary` neither.
+Modules are imported by name, because their needs differ: `features` needs torch, `probing` scikit-learn,
+`summary` neither.
 """
 
 VIEWS = ("stored", "grid", "angle")

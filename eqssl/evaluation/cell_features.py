@@ -20,12 +20,12 @@ COLUMNS = ("invariant", "regular")
 
 @dataclass(frozen=True)
 class CellFeatures:
-    """Training and validation features of a cell; the test features are read when they are wanted.
+    """Training and validation features of a cell. The test features are read when they are needed.
 
     Attributes:
         files: the feature file of each split.
-        info: what they say about themselves.
-        train, val: the tables.
+        info: the metadata that all files share.
+        train, val: the tables of features.
         evaluation: the record of the step that made them.
     """
 
@@ -105,7 +105,7 @@ def check_images(table: FeatureTable, evaluation: Record) -> None:
 
 
 def _check_stored(table: FeatureTable) -> None:
-    """Training and validation images are there as they are stored, and in no other view."""
+    """Check that training and validation images have the view `stored` alone."""
     others = np.flatnonzero(table.views != "stored")
     if len(others):
         view, key = table.views[others[0]], table.keys[others[0]]

@@ -14,15 +14,15 @@ def nested_draws(
     """Draw the same number of images of each class for each share of the labels.
 
     Draw d permutes the images of each class once; a share takes the first
-    max(1, round(share / 100 * rows / classes)) of each class. So within a draw the smaller share is a
-    part of the larger one, and what differs between shares is the number of labels alone.
+    max(1, round(share / 100 * rows / classes)) of each class. So within a draw a smaller share is part of a
+    larger one, and shares differ only in the number of labels.
 
     Args:
         labels: class of each training image.
-        shares: per cent of the labels, each below 100.
+        shares: shares of the labels in per cent, each below 100.
         draws: number of draws.
         classes: names of the classes.
-        seed: of the permutations (Philox, one stream per draw and class).
+        seed: seed of the permutations (Philox, one stream per draw and class).
 
     Returns:
         share -> for each draw the ascending positions of its images.

@@ -1,4 +1,4 @@
-"""How well an encoder keeps its promise on real images: equivariance, and finding an image again."""
+"""How equivariant an encoder is on real images, and how well it finds a moved image again."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def measure(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> di
     Args:
         encoder: frozen, in eval mode, on the device of the images.
         images: test images as stored.
-        seed: of the elements that turn the queries of the retrieval.
+        seed: seed of the elements that move the queries of the retrieval.
 
     Returns:
-        group, exact (whether the group maps the pixel grid to itself; if not, errors are measured, not
-        promised), images, what `equivariance_errors` returns, error (the largest of all its errors), angles
-        (what `angle_errors` returns) and retrieval.
+        group, exact (whether the group maps the pixel grid to itself; if not, errors need not be small),
+        images, what `equivariance_errors` returns, error (the largest of all its errors), angles (what
+        `angle_errors` returns) and retrieval.
     """
     with torch.inference_mode():
         errors = equivariance_errors(encoder, images[:IMAGES])
@@ -59,7 +59,7 @@ def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> d
 
         |f(g x) - rho(g) f(x)| / |f(x)|        (Euclidean norms over all images)
 
-    A plain stage after equivariant ones promises nothing and has no error.
+    A plain stage after equivariant ones is not expected to be equivariant and has no error.
 
     Returns:
         `stages`, first to last, and `invariant`: the largest error over the group, None for a plain stage;
@@ -72,7 +72,7 @@ def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> d
     squares: Tensor | None = None
     sizes: Tensor | None = None
     for stored in torch.split(images, _BATCH):
-        batch = stored.float() / 255  # off the grid pixels are interpolated
+        batch = stored.float() / 255  # elements off the grid interpolate pixels
         reference = _features(encoder, batch)
         per_element = []
         for g in G.elements:
@@ -99,7 +99,7 @@ def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> d
 def _differences(
     G: Group, g: Any, moved: list[Tensor], reference: list[Tensor], kept: list[bool]
 ) -> list[Tensor]:
-    """Squared distance of each feature from what the group promises; zero where it promises nothing."""
+    """Squared distance of each feature from what equivariance demands; zero for plain stages."""
     expected = [act_on_regular(G, x, g) if k else x for x, k in zip(reference[:-1], kept[:-1], strict=True)]
     expected.append(reference[-1])
     return [
@@ -119,7 +119,7 @@ def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dic
 
         |f(turned x) - f(x)| / |f(x)|
 
-    Images are turned with interpolation, so that even a perfect network would show some change.
+    Images are turned with interpolation, so even a perfect network would show some change.
 
     Returns:
         For each angle of `DEGREES` its `degrees` and `error`.
@@ -140,12 +140,12 @@ def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dic
 
 
 def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> dict[str, float]:
-    """How well an image that was moved by a known element of D4 is found among images as stored.
+    """How well an image that was moved by a known element of D4 is found among the stored images.
 
-    Query: the regular feature of the moved image, acted on by the element's inverse where the element
-    belongs to the encoder's group (elsewhere nothing can be undone). Gallery: the regular features of the
-    images as stored. An image's rank is the number of gallery images whose cosine similarity is at least
-    that of the image itself, so that ties count against the encoder.
+    Query: the regular feature of the moved image. If the element belongs to the encoder's group, its inverse
+    is applied to the feature; otherwise the move cannot be undone. Gallery: the regular features of the
+    stored images. An image's rank is the number of gallery images whose cosine similarity is at least that of
+    the image itself, so that ties count against the encoder.
 
     Returns:
         queries: their number; mrr: mean of 1 / rank; hit_rate_1, hit_rate_5: share of ranks up to 1 and 5.
@@ -168,17 +168,17 @@ def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> 
 def undo(
     features: Float[Tensor, "b fields order"], places: Int[Tensor, "b order"]
 ) -> Float[Tensor, "b fields order"]:
-    """Take the number for each element from the place that `undo_table` names, image by image."""
+    """For each image, take the number of each element from the place that `undo_table` gives."""
     return features.gather(2, places[:, None].expand_as(features))
 
 
 def undo_table(G: Group) -> Int[Tensor, "eight order"]:
     """For each element d of D4, the places of a regular field's numbers after an image was moved by d.
 
-    f(d x)[d h] = f(x)[h], so row d holds the positions of d h, if d acts as an element of G; otherwise
-    the positions as they are.
+    f(d x)[d h] = f(x)[h], so row d holds the positions of d h if d acts as an element of G. Otherwise it
+    holds the unchanged positions.
     """
-    # groups have elements of their own classes: recognise them by what they do to the plane
+    # elements of different groups have different classes: compare how they move the plane
     D4 = group("D4")
     table = torch.arange(G.order).repeat(D4.order, 1)
     for row, d in enumerate(D4.elements):
@@ -191,7 +191,7 @@ def undo_table(G: Group) -> Int[Tensor, "eight order"]:
 def pessimistic_ranks(
     queries: Float[Tensor, "n width"], gallery: Float[Tensor, "n width"]
 ) -> Int[Tensor, " n"]:
-    """Rank of gallery row i for query i by cosine similarity: how many rows are no worse than it."""
+    """Rank of gallery row i for query i: how many rows have at least its cosine similarity."""
     similarity = (
         torch.nn.functional.normalize(queries, dim=1) @ torch.nn.functional.normalize(gallery, dim=1).T
     )

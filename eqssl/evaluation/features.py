@@ -33,7 +33,7 @@ BATCH = 512
 
 
 class _Task(NamedTuple):
-    """A batch to be done: some images of a split under one view."""
+    """A batch of work: some images of a split under one view."""
 
     split: Split
     view: str
@@ -59,7 +59,7 @@ def extract(
         encoder: folder of encoder.safetensors and encoder.json.
         out: folder to write into.
         device: `auto`, `cpu`, `cuda` ...
-        cell: digest of the job that the encoder has to be made by; None for any.
+        cell: digest of the job that must have made the encoder; None for any.
 
     Raises:
         ValueError: the encoder was not made of these shards or not by that job, it has fewer stages than
@@ -172,7 +172,7 @@ def _shown(value: Any) -> str:
 
 @contextmanager
 def _frozen(place: torch.device) -> Iterator[None]:
-    """No gradients, one thread, full float32 products: equivariance is exact up to rounding."""
+    """No gradients, one thread and full float32 products, so that equivariance is exact up to rounding."""
     with (
         torch.inference_mode(),
         reproducible(place, threads=1),

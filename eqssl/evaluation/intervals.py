@@ -1,4 +1,4 @@
-"""95 % bootstrap percentile intervals, paired: every metric of a cell sees the same resamples."""
+"""Paired 95 % bootstrap percentile intervals: all metrics of a cell use the same resamples."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BLOCK_NUMBERS = 4_000_000
 def accuracy_intervals(
     correct: Sequence[Bool[np.ndarray, "draws images"]], resamples: int, seed: int
 ) -> Float[np.ndarray, "metrics 2"]:
-    """Interval of each mean accuracy over test images, and over draws where there are several.
+    """Interval of each mean accuracy over test images, and over draws if there are several.
 
-    Resample b draws n images of n with replacement, the same ones for every metric, and D draws of D with
-    replacement, the same ones for every metric with D draws. Its accuracy is the mean over both (Efron &
-    Tibshirani 1993, An Introduction to the Bootstrap, sections 8.3 and 13.3). With one draw this is the
-    ordinary bootstrap over images.
+    Each resample takes n of the n images with replacement, the same ones for every metric, and D of the D
+    draws with replacement, the same ones for every metric with D draws. Its accuracy is the mean over both
+    (Efron & Tibshirani 1993, An Introduction to the Bootstrap, sections 8.3 and 13.3). With one draw this is
+    the ordinary bootstrap over images.
 
     Args:
-        correct: for each metric whether each test image was classified correctly, by each draw's probe.
+        correct: for each metric, whether each draw's probe classified each test image correctly.
         resamples: number of resamples.
-        seed: of the resamples (Philox).
+        seed: seed of the resamples (Philox).
 
     Returns:
         Lower and upper end of each metric's interval.
@@ -45,13 +45,13 @@ def accuracy_intervals(
 def bin_intervals(
     correct: Bool[np.ndarray, " images"], bins: Bool[np.ndarray, "bins images"], resamples: int, seed: int
 ) -> Float[np.ndarray, "bins 2"]:
-    """Interval of the accuracy within each of some sets of images, over the same resamples of all images.
+    """Interval of the accuracy within each set of images, over the same resamples of all images.
 
     Args:
         correct: whether each image was classified correctly.
-        bins: for each set which images belong to it; none may be empty.
+        bins: for each set, which images belong to it; none may be empty.
         resamples: number of resamples.
-        seed: of the resamples.
+        seed: seed of the resamples.
     """
     sums = resampled_sums(np.concatenate([bins & correct, bins]).T, resamples, seed)
     hits, members = sums[:, : len(bins)], sums[:, len(bins) :]
@@ -66,7 +66,7 @@ def resampled_sums(
 ) -> Float[np.ndarray, "resamples columns"]:
     """Sum of each column over the images of each resample: the matrix of counts times the columns.
 
-    Equal seeds and numbers of images give equal resamples, whatever the columns are.
+    The resamples depend on the seed and on the number of images, not on the columns.
     """
     # whole numbers below 2^24: float32 sums are exact
     values = np.ascontiguousarray(columns, np.float32)
@@ -75,7 +75,7 @@ def resampled_sums(
 
 
 def _image_counts(images: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "block images"]]:
-    """How often each resample holds each image, in blocks of resamples: multinomial counts."""
+    """How often each resample contains each image (multinomial counts), in blocks of resamples."""
     random = np.random.Generator(np.random.Philox(key=[seed, 0]))
     block = max(1, _BLOCK_NUMBERS // images)
     for start in range(0, resamples, block):
@@ -86,7 +86,7 @@ def _image_counts(images: int, resamples: int, seed: int) -> Iterator[Float[np.n
 
 
 def _draw_counts(draws: int, resamples: int, seed: int) -> Float[np.ndarray, "resamples draws"]:
-    """How often each resample holds each draw."""
+    """How often each resample contains each draw."""
     random = np.random.Generator(np.random.Philox(key=[seed, draws]))
     drawn = random.integers(draws, size=(resamples, draws))
     counts: np.ndarray = (drawn[:, :, None] == np.arange(draws)).sum(axis=1)

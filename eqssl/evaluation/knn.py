@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 BLOCK_NUMBERS = 2_000_000
-"""Similarities held at a time (8 MB: a block stays in the processor's cache)."""
+"""How many similarities are in memory at a time (8 MB, so that a block stays in the processor's cache)."""
 
 
 def knn_predict(
@@ -20,8 +20,8 @@ def knn_predict(
     """Class of each query by the vote of its nearest gallery images.
 
     The k images of highest cosine similarity s vote for their class with weight exp(s / T) (Wu et al.
-    2018, Unsupervised Feature Learning via Non-Parametric Instance Discrimination, section 3.4). Equal
-    similarities: the image that comes first in the gallery; equal votes: the first class.
+    2018, Unsupervised Feature Learning via Non-Parametric Instance Discrimination, section 3.4). Of equal
+    similarities the one that comes first in the gallery counts, of equal votes the first class.
 
     Args:
         queries: features of the images to classify.
@@ -57,9 +57,9 @@ def highest(
 ) -> tuple[Int[np.ndarray, "rows count"], Float[np.ndarray, "rows count"]]:
     """Columns and values of the `count` highest numbers of each row, descending, the first column on a tie.
 
-    The count-th highest of the maxima of disjoint sets of columns is a lower bound of the count-th highest
-    number, which hardly any other number passes. That leaves little to sort: four times quicker than
-    `np.argpartition`, whose choice among equal numbers is arbitrary besides.
+    The columns are divided into disjoint sets. The count-th highest of their maxima is a lower bound of the
+    count-th highest number, and few other numbers reach it. So there is little left to sort. This is four
+    times faster than `np.argpartition`, which also chooses arbitrarily among equal numbers.
     """
     rows, columns = values.shape
     sets = max(2 * count, columns // 32)

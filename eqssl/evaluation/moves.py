@@ -1,4 +1,4 @@
-"""How test images are turned: every image by its own element of D4 and its own angle."""
+"""How test images are moved: each has its own element of D4 and its own angle."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from eqssl.symmetry.turning import turn
 
 
 def draw_moves(count: int, seed: int) -> tuple[Int[np.ndarray, " count"], Float[np.ndarray, " count"]]:
-    """An element of D4 (its position) and an angle in [0, 360) for each image, from its number alone.
+    """An element of D4 (its position) and an angle in [0, 360) for each image, from seed and number.
 
-    Image i draws from the Philox stream of key (seed, i), so neither the order nor the number of the
-    images matters.
+    Image i draws from the Philox stream of key (seed, i), so the order and the number of the images do not
+    matter.
     """
     elements, angles = np.empty(count, np.int64), np.empty(count, np.float32)
     for image in range(count):
-        # another counter than the sources' own, which turn stored images by streams of such keys too
+        # another counter than that of the angles of stored images, which use streams of such keys too
         random = np.random.Generator(np.random.Philox(key=[seed, image], counter=[0, 0, 0, 1]))
         elements[image] = random.integers(8)
         angles[image] = 360 * random.random()
-    # rounding to float32 may reach the full circle
+    # rounding to float32 may give 360
     return elements, np.where(angles < 360, angles, np.float32(0))
 
 
 def view_of(
     images: UInt8[Tensor, "b c s s"], view: str, elements: Int[Tensor, " b"], angles: Float[Tensor, " b"]
 ) -> Tensor:
-    """A view of test images: as stored, moved on the grid, or turned by an angle; cut to the disc.
+    """A view of test images (stored, moved on the grid, or turned by an angle), cut to the disc.
 
     Args:
         images: as stored.

@@ -59,7 +59,7 @@ class FeatureInfo:
         return widths
 
     def metadata(self) -> dict[str, str]:
-        """As metadata of a schema: the values in JSON."""
+        """The values in JSON, as metadata of a schema."""
         return {f"eqssl.{name}": json.dumps(value) for name, value in vars(self).items()}
 
     @classmethod
@@ -144,7 +144,7 @@ def _list_type(width: int) -> pa.DataType:
 
 @contextmanager
 def feature_writer(path: str | Path, info: FeatureInfo) -> Iterator[FeatureWriter]:
-    """Write a feature file batch by batch, holding one row group in memory.
+    """Write a feature file batch by batch, with one row group in memory at a time.
 
     The file appears under its name when the block ends without an error, and not at all otherwise.
     """
@@ -160,14 +160,14 @@ def _writer(path: Path, info: FeatureInfo) -> pq.ParquetWriter:
         feature_schema(info),
         compression="zstd",
         compression_level=1,
-        use_dictionary=["split", "view"],  # a dictionary would be preferred over the byte-stream split
+        use_dictionary=["split", "view"],  # a dictionary would take precedence over the byte-stream split
         use_byte_stream_split=[f"{name}.list.element" for name in info.widths],
         write_page_checksum=True,
     )
 
 
 class FeatureWriter:
-    """What `feature_writer` gives: takes rows in any number, writes them in row groups of 4,096."""
+    """Takes any number of rows at a time, and writes them in row groups of 4,096; see `feature_writer`."""
 
     def __init__(self, path: Path, info: FeatureInfo, file: pq.ParquetWriter) -> None:
         self._path = path
@@ -230,7 +230,7 @@ def read_info(path: str | Path) -> FeatureInfo:
     """The metadata of a feature file.
 
     Raises:
-        ValueError: if it cannot be read, or its columns are not those that the metadata promise.
+        ValueError: if it cannot be read, or its columns are not those that the metadata state.
         OSError: if there is no such file.
     """
     with _open(Path(path)) as file:
@@ -268,17 +268,17 @@ def iterate_features(path: str | Path, columns: Sequence[str]) -> Iterator[dict[
 
 
 def read_features(path: str | Path, columns: Sequence[str], split: str | None = None) -> FeatureTable:
-    """Read the given feature columns of a file, and all that describes its rows.
+    """Read the given feature columns of a file, and the columns that describe its rows.
 
-    Each column goes into one array that was allocated for it, so that no column is ever held twice.
+    Each column goes into an array that is allocated for it at the start, so no column is in memory twice.
 
     Args:
         path: the file.
         columns: names of the feature columns.
-        split: the split that every row has to be of; None for any.
+        split: the split that every row must belong to; None for any.
 
     Raises:
-        ValueError: as `iterate_features`, or a row is of another split.
+        ValueError: as `iterate_features`, or if a row belongs to another split.
         OSError: as `iterate_features`.
     """
     path = Path(path)
@@ -333,7 +333,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _checked_info(path: Path, file: pq.ParquetFile) -> FeatureInfo:
-    """The metadata, after comparing the columns with what they promise."""
+    """The metadata, after checking that the columns agree with it."""
     schema = file.schema_arrow
     info = FeatureInfo.from_metadata(schema.metadata, path)
     for field in feature_schema(info):
@@ -347,7 +347,7 @@ def _checked_info(path: Path, file: pq.ParquetFile) -> FeatureInfo:
 
 
 def _checked_batch(path: Path, info: FeatureInfo, batch: pa.RecordBatch) -> dict[str, Any]:
-    """Arrays of a batch, after looking for numbers that are not finite and labels that name no class."""
+    """Arrays of a batch, after checking that numbers are finite and that each label names a class."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count:
             raise ValueError(f"{path}: column {name}: has empty cells")

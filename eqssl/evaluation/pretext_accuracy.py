@@ -1,4 +1,4 @@
-"""How well a label task was learnt, on validation images, and by what: content or shortcuts."""
+"""How well a label task was learnt, on validation images, and from what: content or shortcuts."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ def measure_pretext(
     """Measure every label task of a pretext in eval mode.
 
     Args:
-        pretext: a label task, or a pretext whose `parts()` have some; of others nothing is measured.
+        pretext: a label task, or a pretext with label tasks among its `parts()`. For others nothing is
+            measured.
         split: validation images.
         batch_size: images at a time.
-        seed: of the labels and of what corruptions draw.
-        device: where the pretext is.
-        precision: of the forward pass.
+        seed: seed of the labels and of what corruptions draw.
+        device: the device of the pretext.
+        precision: type of numbers in the forward pass.
 
     Returns:
         Numbers `pretext_<key>`, or `pretext_<part>_<key>` for a part of a sum, with the keys below except
-        `images` and `orbits`; null ones are left out. Details for each task (its part's name or "labels"):
+        `images` and `orbits`; null ones are left out. Details for each task, by the name of its part or
+        "labels":
 
         - `images`: how many inputs there were;
 
         - `accuracy`, `accuracy_lo`, `accuracy_hi`: share of inputs whose label has the highest score, with
           its 95 % interval (Wilson 1927);
         - `chance`: 1 / |Y|;
-        - `orbit_ceiling`: orbits / |Y|, the best that is possible without telling labels of one orbit apart,
-          as every pretext head on group-pooled features;
+        - `orbit_ceiling`: orbits / |Y|, the best accuracy that is possible without telling labels of one
+          orbit apart, as with a head on group-pooled features;
         - `orbit_accuracy`: share of inputs whose label's orbit is right;
         - `orbits`: each orbit's `labels` and `accuracy`;
-        - `accuracy_apart`, `surviving`: for tasks on patches the accuracy with every patch turned by quarter
-          turns of its own, and the share (accuracy_apart - chance) / (accuracy - chance) of what was learnt
-          that survives it. Content and its direction decide the label, and turning patches apart destroys
-          direction; what survives comes from cues that have none, such as colours, brightness or the
-          roundness of the image's border. `surviving` is null where nothing was learnt.
+        - `accuracy_apart`, `surviving`: for tasks on patches, the accuracy when every patch is turned
+          independently by random quarter turns, and the share (accuracy_apart - chance) / (accuracy - chance)
+          of what was learnt that survives this. Content and its direction decide the label, and turning
+          patches independently destroys the direction. What survives comes from cues without a direction,
+          such as colours, brightness or the roundness of the image's border. `surviving` is null if nothing
+          was learnt.
     """
     was_training = pretext.training
     pretext.eval()
@@ -60,7 +63,7 @@ def measure_pretext(
 
 
 def _label_tasks(pretext: Pretext, name: str = "") -> dict[str, LabelTask]:
-    """The label tasks by their names: that of the part, below another part after its name and a line."""
+    """The label tasks by their names. A part inside a part is named `outer_inner`."""
     if isinstance(pretext, LabelTask):
         return {name: pretext}
     found: dict[str, LabelTask] = {}
@@ -102,13 +105,13 @@ def _measured(
 
 
 def turned_apart(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """Inputs whose patches are turned each by a random number of quarter turns of its own.
+    """The inputs, with each patch turned independently by a random number of quarter turns.
 
-    Quarter turns whatever the task's group is: they leave square and round patches whole, and to a plain
-    network direction is as much worth as to an equivariant one.
+    The turns are quarter turns for every group. They keep square and round patches whole, and a plain network
+    uses direction as much as an equivariant one.
 
     Args:
-        inputs: of a task on patches, shape (batch, patches, channel, side, side).
+        inputs: inputs of a task on patches, shape (batch, patches, channel, side, side).
         generator: draws the turns.
     """
     patches = inputs.flatten(0, 1)
@@ -150,5 +153,5 @@ def _survival(found: dict[str, Any], right: Bool[Tensor, " n"]) -> dict[str, Any
 
 
 def _mean(values: Bool[Tensor, " n"]) -> float | None:
-    """Share of true values; None of nothing, as of an orbit that no validation image drew."""
+    """Share of true values; None if there are none, as for an orbit that no validation image drew."""
     return float(values.double().mean()) if len(values) else None

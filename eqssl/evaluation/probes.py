@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 PATIENCE = 2
-"""Weaker penalties in a row that may bring no gain on validation data before a path ends."""
+"""After so many weaker penalties in a row without a gain on validation data, a path ends."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class PathPoint:
 
     Attributes:
         strength: lambda = 1 / (C n).
-        iterations: of L-BFGS.
-        converged: False where scikit-learn warned that L-BFGS had stopped too early.
-        cold: whether the fit started from zero, because from the point before it would not move.
+        iterations: number of iterations of L-BFGS.
+        converged: False if scikit-learn warned that L-BFGS had stopped too early.
+        cold: whether the fit started from zero, because from the previous point it would not move.
         accuracy, log_loss: on validation data.
     """
 
@@ -46,7 +46,8 @@ class ProbePath:
     Attributes:
         points: in the order in which they were fitted.
         chosen: position of the chosen point.
-        edge: whether it is the first or the last strength of the settings: the range may be too narrow.
+        edge: whether it is the first or the last strength of the settings, so that the range may be too
+            narrow.
         ended: why the path ended before the weakest strength; None if it did not.
         probe: the chosen probe.
     """
@@ -63,7 +64,7 @@ class ProbePath:
         return self.points[self.chosen].strength
 
     def record(self) -> dict[str, Any]:
-        """For metrics.json."""
+        """The entry for metrics.json."""
         columns = {name: [getattr(point, name) for point in self.points] for name in vars(self.points[0])}
         return {
             "strength": self.strength,
@@ -82,15 +83,15 @@ def logistic_path(
     tolerance: float,
     iterations: int,
 ) -> ProbePath:
-    """Fit logistic regressions of falling penalty, each from the one before; choose by validation accuracy.
+    """Fit logistic regressions with falling penalties, each from the previous; choose by validation accuracy.
 
     On equal accuracy the stronger penalty is chosen. Two things end a path early; both are recorded:
 
     - `PATIENCE` strengths in a row brought neither a lower validation log-loss nor a better accuracy: the
       probe overfits;
-    - a fit that started from the point before made no iteration, and the fit from zero that was done in its
-      place brought no better accuracy: the penalty is too small to matter at this tolerance. (Without a
-      fit from zero such a path would stay where it is, silently, however far the true solutions move.)
+    - a fit that started from the previous point made no iteration, and a fit from zero in its place gave no
+      better accuracy: the penalty is too small to matter at this tolerance. (Without the fit from zero such a
+      path would silently stay where it is, however far the true solutions move.)
 
     Args:
         features: standardised features of the training images; L-BFGS is quickest in float32 and C order.
@@ -103,7 +104,7 @@ def logistic_path(
     points: list[PathPoint] = []
     probes: list[LogisticRegression] = []
     best, without_gain, ended = 0, 0, None
-    # the probe that has no weights yet starts from zero
+    # a probe without weights starts from zero
     probe = LogisticRegression(tol=tolerance, max_iter=iterations, solver="lbfgs", warm_start=True)
     for strength in strengths:
         probe, converged, cold = fit(probe, strength, features, labels)
@@ -131,16 +132,16 @@ def fit(
     features: Float[np.ndarray, "rows width"],
     labels: Int[np.ndarray, " rows"],
 ) -> tuple[LogisticRegression, bool, bool]:
-    """Fit with another penalty from a start, or from zero if L-BFGS makes no step from there.
+    """Fit with another penalty from given weights, or from zero if L-BFGS makes no step from there.
 
     Args:
-        start: settings and, if it was fitted, first weights. It is not changed.
+        start: gives the settings and, if it was fitted, the first weights. It is not changed.
         strength: lambda = 1 / (C n).
-        features: standardised.
-        labels: each class occurs.
+        features: standardised features.
+        labels: classes of the images; each class occurs.
 
     Returns:
-        The fitted probe, whether it converged, and whether it was fitted from zero in place of the start.
+        The fitted probe, whether it converged, and whether it was fitted from zero instead.
     """
     probe = copy(start).set_params(C=1 / (strength * len(labels)))
     converged = _fit(probe, features, labels)
@@ -153,7 +154,7 @@ def fit(
 def _fit(
     probe: LogisticRegression, features: Float[np.ndarray, "rows width"], labels: Int[np.ndarray, " rows"]
 ) -> bool:
-    """Fit in place. Whether it converged, which scikit-learn tells by a warning alone."""
+    """Fit in place, and say whether it converged. scikit-learn reports this only by a warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         probe.fit(features, labels)

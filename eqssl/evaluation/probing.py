@@ -1,4 +1,4 @@
-"""From feature files to the metrics of a cell: probes, nearest neighbours, intervals."""
+"""Compute the metrics of a cell from its feature files: probes, nearest neighbours, intervals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FittedProbes:
     """Probes on one feature column, one per share of the labels and draw.
 
     Attributes:
-        standardiser: of the training images.
+        standardiser: standardiser that was fitted on the training images.
         probes: share in per cent -> the chosen probe of each draw; 100 is always there, with one probe.
         record: how they were chosen, for metrics.json.
     """
@@ -76,8 +76,8 @@ def evaluate(
         evaluation: folder of `features` and equivariance.json, as `features.extract` wrote it.
         encoder: folder of encoder.json and pretrain.json.
         out: folder to write into.
-        cell: digest of the job that the encoder has to be made by; None for any.
-        features: digest of the job that the features have to be made by; None for any.
+        cell: digest of the job that must have made the encoder; None for any.
+        features: digest of the job that must have made the features; None for any.
 
     Raises:
         ValueError: bad input, or files that do not belong together; the message names file, key or column,
@@ -119,7 +119,7 @@ def evaluate(
 
 
 def _records(evaluation: Path, encoder: Path, cell: str | None, features: str | None) -> dict[str, Record]:
-    """The records of the steps before this one, which belong together."""
+    """The records of the previous steps, after checking that they belong together."""
     described = read_record(encoder / "encoder.json", (*_ENCODER_KEYS, "job")).check_job(cell)
     trained = read_record(encoder / "pretrain.json", ("epochs", "seconds"))
     measured = read_record(evaluation / "equivariance.json", ("error", "rows")).check_job(features)
@@ -167,10 +167,10 @@ def fit_all(data: CellFeatures, settings: ProbeSettings) -> dict[str, FittedProb
 def fit_probes(data: CellFeatures, column: str, settings: ProbeSettings) -> FittedProbes:
     """Fit probes for every share of the labels and every draw.
 
-    Features are standardised by all training images, which takes no labels. Every probe's strength is
-    chosen on the validation split. With all labels the chosen probe is then refitted on training and
-    validation images; with fewer it stays as it was fitted on its draw, since the number of labels is
-    what is being studied.
+    Features are standardised by all training images, which needs no labels. Every probe's strength is chosen
+    on the validation split. With all labels the chosen probe is then refitted on training and validation
+    images. With fewer labels it stays as it was fitted on its draw, because the number of labels is what is
+    studied.
     """
     train, val, classes = data.train, data.val, data.info.classes
     standardiser = Standardiser.fit(train.features[column])
@@ -218,7 +218,7 @@ def _correct(
     fitted: dict[str, FittedProbes],
     settings: ProbeSettings,
 ) -> dict[str, Correct]:
-    """Whether each test image was classified correctly by each draw's probe, for each metric by its name."""
+    """For each metric, whether each draw's probe classified each test image correctly."""
     correct: dict[str, Correct] = {}
     for prefix, column in PREFIXES.items():
         for view, table in test.items():
@@ -253,7 +253,7 @@ def _metrics(correct: dict[str, Correct], settings: ProbeSettings) -> tuple[dict
 def _angles(
     test: dict[str, FeatureTable], predicted: dict[str, Int[np.ndarray, " images"]], settings: ProbeSettings
 ) -> list[dict[str, float]]:
-    """Accuracy by the angle of view `angle`, in bins of 15 degrees named by their centres; none is empty."""
+    """Accuracy by angle on the view `angle`, in bins of 15 degrees, given by their centres; none is empty."""
     if "angle" not in test:
         return []
     table = test["angle"]
@@ -275,7 +275,7 @@ def _angles(
 
 
 def _prediction_change(predicted: dict[str, dict[str, Int[np.ndarray, " images"]]]) -> dict[str, float]:
-    """Share of test images whose class by the probe of all labels differs between `stored` and `grid`."""
+    """Share of test images whose predicted class (all labels) differs between `stored` and `grid`."""
     return {
         column: float((views["stored"] != views["grid"]).mean())
         for column, views in predicted.items()

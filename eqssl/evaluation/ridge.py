@@ -1,4 +1,4 @@
-"""A closed-form ridge classifier from one pass over the features, for every strength at once."""
+"""Closed-form ridge classifiers for all strengths at once, from one pass over the features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eqssl.evaluation.standardise import Standardiser
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Scores of the classes, linear in standardised features."""
+    """A linear map from standardised features to scores of the classes."""
 
     weights: Float[np.ndarray, "width classes"]
     bias: Float[np.ndarray, " classes"]
@@ -35,13 +35,13 @@ class LinearProbe:
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over images of features x and targets y (+1 for the image's class, -1 for the others), in float64.
+    """Sums over images of features x and targets y (+1 for the image's class, -1 for others), in float64.
 
     Attributes:
         count: number of images.
         x, y: sums of x - shift and of y.
         xx, xy: sums of (x - shift)(x - shift)' and of (x - shift) y'.
-        shift: subtracted from every x, so that large means do not cost digits.
+        shift: subtracted from every x, so that large means cost no precision.
     """
 
     count: int
@@ -61,7 +61,7 @@ class Moments:
     ) -> Self:
         """Sum over batches of features and labels; memory does not grow with their number.
 
-        Without a shift the mean of the first batch is taken.
+        Without a shift, the mean of the first batch is subtracted.
         """
         count, x, y = 0, np.zeros(width), np.zeros(classes)
         xx, xy = np.zeros((width, width)), np.zeros((width, classes))
@@ -97,15 +97,15 @@ class Moments:
 
 
 def ridge_path(moments: Moments, standardiser: Standardiser, strengths: Sequence[float]) -> list[LinearProbe]:
-    """Ridge classifiers of standardised features, one for each strength, from one eigendecomposition.
+    """Ridge classifiers on standardised features, one for each strength, from one eigendecomposition.
 
         minimise  mean_i |y_i - W' z_i - b|^2 + strength |W|^2,    z the standardised features
 
     which is scikit-learn's RidgeClassifier with alpha = strength * n. The intercept is not penalised.
 
     Args:
-        moments: of the training images, of features that are not standardised.
-        standardiser: of the fitting split.
+        moments: moments of the training images, for features that are not standardised.
+        standardiser: standardiser that was fitted on the training images.
         strengths: lambda of each probe.
     """
     scale, n = standardiser.scale, moments.count

@@ -1,4 +1,4 @@
-"""Features with mean 0 and deviation 1 on the fitting split."""
+"""Features with mean 0 and standard deviation 1 on the fitting split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Subtracts each feature's mean and divides by its deviation, both of the images it was fitted on.
+    """Subtracts each feature's mean and divides by its standard deviation, both of the fitted images.
 
     A feature that hardly varies (less than 1e-6 of its size, the rounding of float32) becomes 0, not noise.
     """

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
-from eqssl.machine.cell_numbers import IDENTITY, read_metrics
+from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
+from eqssl.machine.store import published
 
 FIRST = (
     *IDENTITY,
@@ -28,8 +30,8 @@ _ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 def columns(names: Iterable[str]) -> list[str]:
     """Columns of grid.csv for the views and shares that occur among the names of metrics.
 
-    First what names the cell and its cost, then accuracies on the invariant feature, on the regular
-    feature, and of nearest neighbours, each followed by the ends of its interval.
+    First come the columns that name the cell and its cost, then accuracies on the invariant feature, on the
+    regular feature, and of nearest neighbours, each followed by the ends of its interval.
     """
     found = [match for match in map(_ACCURACY.fullmatch, names) if match]
     views = sorted({match["view"] for match in found}, key=VIEWS.index)
@@ -40,17 +42,17 @@ def columns(names: Iterable[str]) -> list[str]:
 
 
 def label_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Columns of grid.csv for what was measured of label tasks, as they come in the rows."""
+    """Columns of grid.csv for the metrics of label tasks, in the order in which they occur in the rows."""
     return list(dict.fromkeys(name for row in rows for name in row if name.startswith("pretext_")))
 
 
 def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | Path) -> None:
     """Write one row per cell into a CSV, and means over the seeds into a JSON.
 
-    The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with
-    all their digits; only label tasks have the columns `pretext_*`, which are empty elsewhere. The JSON is
-    {dataset: {group: {pretext: {metric: mean}}}} of the accuracies, the equivariance error and what was
-    measured of label tasks, without intervals.
+    The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with all
+    their digits. Only label tasks fill the columns `pretext_*`, which are empty in other rows. The JSON is
+    {dataset: {group: {pretext: {metric: mean}}}} with the accuracies, the equivariance error and the metrics
+    of label tasks, without intervals.
 
     Args:
         metrics: the metrics.json of each cell.
@@ -65,9 +67,9 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: list[str] = []
     for path in map(Path, metrics):
-        values = read_metrics(path, FIRST).values
-        row = {key: value for key, value in values.items() if key != "details" and value is not None}
-        names = names or columns(values)
+        values = published(read_metrics(path, FIRST).values)
+        row = {key: value for key, value in values.items() if value is not None}
+        names = names or columns(row)
         _check(path, row, names)
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:
@@ -93,7 +95,7 @@ def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
 
 
 def _text(value: object) -> str:
-    """Floats by repr: the shortest text that reads back as the same number; nothing for what is not there."""
+    """Floats by repr, the shortest text that reads back as the same number; an empty text for None."""
     if value is None:
         return ""
     return repr(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Convolution by oneDNN with a filter that is laid out for it once, where torch does so in every call."""
+"""Convolution by oneDNN with a filter that is converted to its layout once; torch does so in every call."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def pack(
     stride: int,
     padding: Pair,
 ) -> Tensor:
-    """The filter as oneDNN reads it; fastest for maps of that shape, right for all.
+    """The filter in oneDNN's own layout: correct for all maps, fastest for maps of the given shape.
 
     Raises:
-        RuntimeError: by torch, if it cannot be laid out.
+        RuntimeError: from torch, if the filter cannot be converted.
     """
     reorder = torch.ops.mkldnn._reorder_convolution_weight
     result: Tensor = reorder(weight.detach(), padding, (stride, stride), (1, 1), 1, shape)
@@ -37,7 +37,7 @@ def convolve(
     stride: int,
     padding: Pair,
 ) -> Float[Tensor, "batch out_channels out_height out_width"]:
-    """Convolution with a filter that `pack` laid out for the same stride and padding."""
+    """Convolution with a filter that `pack` converted for the same stride and padding."""
     place = (padding, (stride, stride), (1, 1), 1)
     result: Tensor = torch.ops.mkldnn._convolution_pointwise(x, filters, bias, *place, "none", [], "")
     return result
@@ -45,7 +45,7 @@ def convolve(
 
 @cache
 def problem() -> str | None:
-    """What torch changed of the two operations; None if they are as they should be."""
+    """What torch changed in the two operations; None if they work as expected."""
     x = torch.linspace(-1, 1, 2 * 8 * 36, dtype=torch.float32, device="cpu").view(2, 8, 6, 6)
     weight = torch.linspace(-1, 1, 4 * 8 * 9, dtype=torch.float32, device="cpu").view(4, 8, 3, 3)
     with torch.no_grad(), torch.autocast("cpu", enabled=False):

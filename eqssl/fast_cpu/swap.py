@@ -1,4 +1,4 @@
-"""Layers of a released network are swapped for accelerated subclasses."""
+"""Swap the layers of a released network for accelerated subclasses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eqssl.nn.onednn import is_on
 from eqssl.nn.plain import PlainConv2d
 
 FEWEST_NUMBERS = 2**15
-"""Numbers of a filter; with fewer, a layer takes as long one way as the other."""
+"""Numbers in the smallest filter that is swapped; for smaller ones it saves no time."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -20,12 +20,12 @@ Network = TypeVar("Network", bound=nn.Module)
 def accelerate(network: Network) -> Network:
     """Swap the convolutions of a released network for accelerated ones; it computes the same within rounding.
 
-    The parameters and their names stay. With gradients, under autocast, on another device, in another
-    precision, and in a program that is traced or compiled, an accelerated layer computes as the plain one.
+    The parameters and their names stay. An accelerated layer computes like the plain one with gradients,
+    under autocast, on another device, in another precision, and while it is traced or compiled.
 
     Args:
-        network: released; it is changed in place. It stays as it is if `EQSSL_FAST_CPU` is 0, on processors
-            other than x86, and with a torch that lacks the operations.
+        network: a released network; it is changed in place. It stays as it is if `EQSSL_FAST_CPU` is 0, on
+            processors other than x86, and if torch lacks the operations.
 
     Returns:
         The same network.

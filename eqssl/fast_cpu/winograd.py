@@ -1,16 +1,16 @@
 """Convolution with half of the products: tiles of a row as polynomials, multiplied at a few points.
 
-Toom and Cook's way to multiply polynomials, as Winograd (1980) and Lavin and Gray (arXiv 1509.09308) use it
-for convolutions, along the rows alone. A tile of 3 + k pixels d gives four results y of a filter g with k
-columns, by points p and one at infinity:
+This is Toom and Cook's method of multiplying polynomials, which Winograd (1980) and Lavin and Gray (arXiv
+1509.09308) use for convolutions. Here it is used along the rows alone. A tile d of 3 + k pixels and a filter
+g with k columns give four results y, through points p and one point at infinity:
 
     y = A (G g * B d),      A_jp = p^j,      G_pi = p^i / M'(p),      B_pi = [x^i] M(x) / (x - p),
     M(x) = product of (x - p)
 
 and at infinity A_3 = 1, G_(k-1) = 1, B_i = [x^i] M(x). That takes 6 products instead of 12 for k = 3, and 8
-instead of 20 for k = 5. A product is here a convolution along the columns. Rounding errors depend on the
-points (Barabasz et al., arXiv 1803.10986); with these they were seen to be 1.7 times (k = 3) and 2.5 times
-(k = 5) those of the sums.
+instead of 20 for k = 5. Each product is a convolution along the columns. Rounding errors depend on the points
+(Barabasz et al., arXiv 1803.10986). With the points used here, the measured errors are 1.7 times (k = 3) and
+2.5 times (k = 5) those of the plain convolution.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from torch import Tensor
 from eqssl.fast_cpu.packed import convolve, pack
 
 STEP = 4
-"""Results of a tile, and the pixels from one tile to the next."""
+"""Results per tile, which is also the distance in pixels from one tile to the next."""
 POINTS = {3: (0.0, 0.625, -0.625, 1.5, -1.5), 5: (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)}
 """The finite points for each kernel; their squares are exact in binary."""
-# of a part of the maps, for each thread: larger parts leave the cache, smaller ones take more calls
+# of the maps that are processed at once, for each thread: more do not fit the cache, fewer take more calls
 _BYTES = 2**22
-# fewer channels, products (for each thread) and pixels than these are faster without
+# with fewer channels, products (for each thread) or pixels than these, plain convolution is faster
 _FEWEST_CHANNELS = {3: 192, 5: 64}
 _FEWEST_PRODUCTS = 3 * 10**8
 _FEWEST_PIXELS = 128
@@ -41,7 +41,7 @@ _FEWEST_PIXELS = 128
 def matrices(
     kernel: int,
 ) -> tuple[Float[Tensor, "step points"], Float[Tensor, "points points"], Float[Tensor, "points kernel"]]:
-    """A and B in float32, and G in float64; infinity comes last."""
+    """A and B in float32, and G in float64; the point at infinity comes last."""
     points = np.array(POINTS[kernel])
     size = len(points) + 1
     A, B, G = np.zeros((STEP, size)), np.zeros((size, size)), np.zeros((size, kernel))
@@ -56,9 +56,9 @@ def matrices(
 
 
 def pays(x: Float[Tensor, "batch in_channels height width"], out_channels: int, kernel: int) -> bool:
-    """Whether this convolution of stride 1 takes less time so: for many channels and pixels.
+    """Whether this method is faster for a convolution with stride 1: it is for many channels and pixels.
 
-    What comes before and after the products takes as long for every channel, the products for every pair.
+    The work before and after the products grows with the number of channels, the products with that of pairs.
     """
     batch, in_channels, height, width = x.shape
     pixels = batch * height * width
@@ -73,7 +73,7 @@ def pays(x: Float[Tensor, "batch in_channels height width"], out_channels: int, 
 def filters_at_points(
     weight: Float[Tensor, "out_channels in_channels kernel kernel"], x: Tensor
 ) -> list[Tensor]:
-    """`G g` for each point, laid out for maps such as x."""
+    """`G g` for each point, in oneDNN's layout for maps such as x."""
     kernel = weight.shape[-1]
     found = torch.einsum("pk,oiyk->poiy", matrices(kernel)[2], weight.detach().double()).to(weight.dtype)
     _, channels, height, width = x.shape
@@ -92,7 +92,7 @@ def convolve_at_points(
     Args:
         x: the map.
         filters: from `filters_at_points`.
-        bias: a summand for each channel.
+        bias: a number that is added to each channel.
         kernel: side of the filter.
     """
     batch, _, height, width = x.shape
@@ -104,7 +104,7 @@ def convolve_at_points(
 
 
 def _images_at_once(x: Tensor) -> int:
-    """Images of a part of the batch: few enough for the cache, enough for long rows."""
+    """How many images to process at once: few enough for the cache, enough for long rows."""
     batch, channels, height, width = x.shape
     tiles = ceil(width / STEP)
     most = max(ceil(_BYTES * torch.get_num_threads() / (24 * height * tiles * channels)), ceil(64 / tiles))
@@ -118,7 +118,7 @@ def _convolve_part(
     kernel: int,
     result: Float[Tensor, "height width images out_channels"],
 ) -> None:
-    """Write the results of some images, which lie next to each other within a column."""
+    """Write the results of some images, which are neighbours within a column."""
     A, B, _ = matrices(kernel)
     pixels = _tiles(x, kernel)
     values = torch.mm(B, pixels.flatten(1)).view_as(pixels)
@@ -137,7 +137,7 @@ def _convolve_part(
 def _tiles(
     x: Float[Tensor, "height width images channels"], kernel: int
 ) -> Float[Tensor, "pixels height tiles images channels"]:
-    """Pixel i of tile t is column `4 t + i - padding` of the map, 0 beyond it."""
+    """Pixel i of tile t is column `4 t + i - padding` of the map, or 0 outside the map."""
     height, width, images, channels = x.shape
     count, padding = ceil(width / STEP), kernel // 2
     tiles = x.new_zeros(STEP - 1 + kernel, height, count, images, channels)

@@ -1,4 +1,4 @@
-"""Normalised temperature-scaled cross-entropy: plain, or absorbing a turn of each input."""
+"""Normalised temperature-scaled cross-entropy (NT-Xent): plain, or absorbing a turn of each input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from eqssl.losses.similarity import Kind, absorbed_similarity, plain_similarity
 from eqssl.symmetry.groups import Group
 
-# Rows of the similarity matrix that are in memory at once: |G| * _BLOCK * 2n numbers.
+# How many rows of the similarity matrix are in memory at once: |G| * _BLOCK * 2n numbers.
 _BLOCK = 1024
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from eqssl.config.grid import IDENTITY
 from eqssl.config.plain import shown
 from eqssl.machine.records import Record, read_record
 
-IDENTITY = ("dataset", "group", "pretext", "seed")
 LARGEST = 2**63 - 1
 COUNTS = ("parameters", "flops", "epochs", "seconds", "seconds_pretrain", "error", "equivariance_error")
 """Numbers that are never negative."""

@@ -1,4 +1,4 @@
-"""A chain of records, each checked with the files that it names, and the faults that were found."""
+"""Check a chain of records and the files that they name, and collect the faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Fault:
 
     Attributes:
         path: the file.
-        reason: in words, with the path.
+        reason: the reason in words, with the path.
     """
 
     path: Path
@@ -41,8 +41,8 @@ class Chain:
 
         Args:
             path: the record.
-            job: digest of the job that has to have made it; None for any.
-            made_of: name -> record of the steps before; None for one that is faulty itself.
+            job: digest of the job that must have made it; None for any.
+            made_of: name -> record of each previous step; None for a faulty one.
 
         Returns:
             The record; None if it is faulty.
@@ -50,7 +50,7 @@ class Chain:
         if path in self._seen:
             return self._seen[path]
         record = self._checked(path, job, made_of)
-        # the values of a thousand records would fill the memory, and nobody asks for them again
+        # the values of a thousand records would fill the memory, and they are not needed again
         self._seen[path] = record and replace(record, values={})
         return record
 
@@ -82,8 +82,7 @@ class Chain:
 
 
 def _reason(path: Path, error: ValueError | OSError) -> str:
-    """Why a file cannot be read, with its path."""
+    """Why a file cannot be used, with its path in front, as our own errors have it."""
     if isinstance(error, FileNotFoundError):
         return f"{path}: missing"
-    # an error of the system names the file in another form than ours
     return f"{path}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)

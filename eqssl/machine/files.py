@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from eqssl.config.regular_files import open_regular, read_bytes
+from eqssl.config.plain import refuse_constant
+from eqssl.config.regular_files import open_regular, read_text
 from eqssl.machine.naming import naming
 
-LONGEST_JSON = 2**25
-"""Bytes of a JSON file; those of a step have some thousands, its lists of numbers a few millions."""
+LONGEST_JSON = 2**29
+"""Bytes of a JSON file; the index of five million images needs no more."""
 
 
 @contextmanager
@@ -71,9 +72,9 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
         OSError: it is no regular file or cannot be read; names it.
     """
     path = Path(path)
-    content = read_bytes(path, LONGEST_JSON)
+    text = read_text(path, LONGEST_JSON)
     try:
-        values = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        values = json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"{path}: not JSON of ours: tables within tables, too deep to read") from None
     except ValueError as error:
@@ -90,7 +91,7 @@ def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes.
 
     Raises:
-        OSError: it is no regular file or cannot be read; names it.
+        OSError: it is not a regular file or cannot be read; names it.
     """
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -99,8 +100,4 @@ def sha256(path: str | Path) -> str:
 def _finite(text: str) -> float:
     """A number with a fraction or an exponent; 1e999 would be read as Infinity."""
     number = float(text)
-    return number if math.isfinite(number) else _refuse_constant(text)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
+    return number if math.isfinite(number) else refuse_constant(text)

@@ -1,7 +1,7 @@
 """SHA-256 of files, read again only when a file may have changed.
 
-Whether it may have is told by its identity: size, both time stamps and inode. A user can set the time of the
-last modification back, but not that of the last change of the inode (ctime).
+Its identity shows whether it may have: size, both time stamps and inode. A user can set back the time of the
+last modification, but not that of the last change of the inode (ctime).
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from eqssl.config.regular_files import open_regular
 from eqssl.machine.files import write_text
 
 TICK = 50_000_000
-"""Nanoseconds within which two changes of a file may get the same time stamp; a kernel's clock ticks every 1
-to 10 ms. An identity younger than this proves nothing."""
+"""Nanoseconds within which two changes of a file may get the same time stamp.
+
+A kernel's clock ticks every 1 to 10 ms. An identity younger than `TICK` proves nothing.
+"""
 _LONGEST_CACHE = 2**28  # bytes
 
 
 class Identity(NamedTuple):
-    """What stays the same as long as nobody writes to a file.
+    """What stays the same as long as a file is not written to.
 
     Attributes:
-        size: in bytes.
+        size: size in bytes.
         modified: time of the last modification, in nanoseconds; a user can set it.
         changed: time of the last change of the inode, in nanoseconds; a user cannot set it.
-        inode: its number.
+        inode: number of the inode.
     """
 
     size: int
@@ -43,7 +45,7 @@ class Identity(NamedTuple):
 
 
 def identity(path: Path) -> Identity:
-    """The identity of a file; of the one that a link points to.
+    """The identity of a file, or of the file that a link points to.
 
     Raises:
         ValueError: it is a folder, a pipe or a device.
@@ -53,7 +55,7 @@ def identity(path: Path) -> Identity:
 
 
 def open_identity(file: BufferedReader, path: Path) -> Identity:
-    """The identity of a file that is open, whatever its path leads to by now."""
+    """The identity of an open file, whatever its path leads to by now."""
     return _identity(os.fstat(file.fileno()), path)
 
 
@@ -61,8 +63,9 @@ def hashed(file: BufferedReader, path: Path) -> tuple[str, Identity | None]:
     """Read an open file from its first byte to its last.
 
     Returns:
-        Its SHA-256 in hexadecimal, and the identity that stands for these bytes from now on: None if it was
-        written to while it was read, or so shortly before that a later change may not show.
+        Its SHA-256 in hexadecimal, and the identity that stands for these bytes from now on. The identity is
+        None if the file was written to while it was read, or so shortly before that a later change may not
+        show.
     """
     before, begun = open_identity(file, path), time.time_ns()
     file.seek(0)
@@ -74,8 +77,8 @@ def hashed(file: BufferedReader, path: Path) -> tuple[str, Identity | None]:
 class HashCache:
     """SHA-256 of files with their identities at that time, in a JSON file.
 
-    A damaged or missing file is an empty cache. Several processes may use one: what each adds is put beside
-    what the file holds by then, and of two that save at once the last one wins.
+    A damaged or missing file counts as an empty cache. Several processes may use one cache: each adds its
+    entries to what the file holds by then. If two save at the same time, the last one wins.
 
     Args:
         path: the JSON file, in the scratch folder.
@@ -115,14 +118,14 @@ class HashCache:
 
 
 def cached_sha256(path: Path, cache: HashCache) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, from the cache if the file's identity is the one noted there.
+    """Hexadecimal SHA-256 of a file's bytes, from the cache if the file's identity is the same as there.
 
     Args:
         path: the file.
-        cache: what is found is put into it; saving it is left to the caller.
+        cache: new hashes are put into it; the caller saves it.
 
     Raises:
-        ValueError: it is no plain file.
+        ValueError: it is not a plain file.
         OSError: it cannot be read.
     """
     if (known := cache.get(path, identity(path))) is not None:
@@ -148,7 +151,7 @@ class _Entries(BaseModel):
 
 
 def _read(path: Path) -> dict[str, _Entry]:
-    """The entries of a cache's file, none if its first line is not the SHA-256 of its second."""
+    """The entries of a cache's file; none if its first line is not the SHA-256 of its second."""
     try:
         with open_regular(path) as file:
             digest, _, text = file.read(_LONGEST_CACHE).partition(b"\n")

@@ -1,4 +1,4 @@
-"""Lock files in folders that others might write to: never a pipe, a link or a file of somebody else."""
+"""Lock files in folders that others might write to: pipes, links and other users' files are refused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 
 def open_lock(path: Path) -> BinaryIO:
-    """Open a lock file for appending, and make it if it is not there.
+    """Open a lock file for appending, and create it if it does not exist.
 
-    Another user could put a pipe there, at which opening would wait for ever, or a link to one of our files.
+    Another user could put a pipe there, which would block forever when opened, or a link to one of our files.
 
     Raises:
-        OSError: it is no regular file, or cannot be made; names it.
+        OSError: it is not a regular file, or cannot be created; names it.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -32,13 +32,13 @@ def open_lock(path: Path) -> BinaryIO:
 
 
 def _check(path: Path) -> None:
-    """Say what stands in the place of a lock, if it is no regular file."""
+    """Raise an error if something other than a regular file is in the place of a lock."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise OSError(f"{path}: is no regular file, so it cannot be a lock; remove it and start again")
 
 
 def check_private(folder: Path) -> None:
-    """Refuse a folder of locks that is not this user's alone.
+    """Refuse a folder of locks that does not belong to this user alone.
 
     Raises:
         OSError: it is a link, belongs to another user, or others may write to it; names it.
@@ -55,8 +55,8 @@ def check_private(folder: Path) -> None:
 def check_shared(folder: Path, advice: str) -> None:
     """Refuse a folder in which everybody may replace the files of others.
 
-    A group may: people who share a project write to one scratch folder. In a folder like /tmp, with the
-    sticky bit, a file stays its owner's.
+    A group may, because people who share a project write to one scratch folder. In a folder with the sticky
+    bit, such as /tmp, a file can be replaced by its owner alone.
 
     Args:
         folder: the folder.

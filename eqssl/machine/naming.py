@@ -1,4 +1,4 @@
-"""Errors of the system that say which file they are about."""
+"""System errors that name the file they are about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add this path to an `OSError` that names no file, such as that of a full disk."""
+    """Add this path to an `OSError` that names no file, such as the one for a full disk."""
     try:
         yield
     except OSError as error:

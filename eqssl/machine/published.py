@@ -1,26 +1,26 @@
-"""The copies that people and DVC read: are they still those of the cells that they were taken from?"""
+"""Compare the copies that people and DVC read with the cells that they were taken from."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from eqssl.config import jobs
+from eqssl.config.grid import IDENTITY
 from eqssl.config.params import Params
-from eqssl.machine.cell_numbers import IDENTITY
 from eqssl.machine.chain import Chain
+from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.files import read_json
 
 Numbers: TypeAlias = Mapping[str, Any]
 
 
 def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers | None) -> None:
-    """Check the copies of the active cell, those that are there.
+    """Check the existing copies of the active cell.
 
     Args:
-        chain: takes the faults.
+        chain: collects the faults.
         params: the settings.
         root: the folder of the project.
         numbers: the published part of the active cell's metrics; None if it has none yet.
@@ -58,21 +58,21 @@ def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) ->
 
 
 def check_table(chain: Chain, table: Path, cells: Sequence[Numbers | None]) -> None:
-    """Compare the table of the grid with the metrics of its cells, once all of them are there.
+    """Compare the table of the grid with the metrics of its cells, once all of them exist.
 
     Args:
-        chain: takes the faults.
+        chain: collects the faults.
         table: the CSV file.
-        cells: the published part of each cell's metrics; None for one that has none yet or is faulty.
+        cells: the published part of each cell's metrics; None if a cell has none yet or is faulty.
     """
     if not table.is_file() or None in cells:
         return
     expected = {_identity(cell): cell for cell in cells if cell is not None}
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (csv.Error, ValueError) as error:
-        chain.fault(table, f"{table}: not a CSV file: {error}")
+        with csv_rows(table) as reader:
+            rows = list(reader)
+    except ValueError as error:
+        chain.fault(table, str(error))
         return
     reasons = [_difference(row, expected.pop(_identity(row), None)) for row in rows]
     reasons += [f"{' '.join(identity)}: missing" for identity in expected]
@@ -94,5 +94,5 @@ def _identity(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    """A value as the table has it: all digits of a number, nothing for what is not there."""
+    """A value as it is in the table: all digits of a number, an empty text for None."""
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Records: what a step made, what it made that of, and whether both are still so.
+"""Records: what a step made, from what, and whether both are still unchanged.
 
 A record is the JSON file that a step writes last. Beside the step's own values it holds
 
@@ -28,7 +28,7 @@ _OWN = (SEAL, FILES, MADE_OF)
 
 @dataclass(frozen=True)
 class Record:
-    """A record whose seal was found to be right.
+    """A record whose seal has been checked.
 
     Attributes:
         path: the JSON file.
@@ -46,16 +46,16 @@ class Record:
 
     @property
     def job(self) -> Any:
-        """The job that made it: among its values, or among the `details` of metrics.json."""
+        """The job that made it, from its values or from the `details` of metrics.json."""
         details = self.values.get("details")
         inner = details.get("job") if isinstance(details, Mapping) else None
         return self.values.get("job", inner)
 
     def file(self, name: str) -> Path:
-        """The path of a file of the step, after its content was compared with the record.
+        """The path of a file of the step, after comparing its content with the record.
 
         Raises:
-            ValueError: the record does not name it, or it is another file than the one that it names.
+            ValueError: the record does not name it, or names another content.
             OSError: it cannot be read.
         """
         path = self.path.parent / name
@@ -84,7 +84,7 @@ class Record:
         return self
 
     def check_job(self, expected: str | None) -> Self:
-        """Refuse a record of another job: that of another cell, or of other settings.
+        """Refuse a record of another job, that is of another cell or of other settings.
 
         Args:
             expected: digest of the job; None for any.
@@ -111,6 +111,20 @@ def seal_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def check_seal(path: Path, values: Mapping[str, Any]) -> None:
+    """Refuse values that are not those that were sealed.
+
+    Args:
+        path: where they were read, for the message.
+        values: the values with their seal.
+
+    Raises:
+        ValueError: names the file.
+    """
+    if seal_of(values) != values[SEAL]:
+        raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
+
+
 def write_record(
     path: str | Path,
     values: Mapping[str, Any],
@@ -122,7 +136,7 @@ def write_record(
     Args:
         path: the JSON file.
         values: the step's own values; `files`, `made_of` and `seal` among them are replaced.
-        files: names of the files of the step, relative to the folder of the record; they are whole by now.
+        files: names of the files of the step, relative to the folder of the record; they are written already.
         made_of: name -> seal of each record that was read.
 
     Returns:
@@ -151,8 +165,7 @@ def read_record(path: str | Path, needed: Sequence[str] = ()) -> Record:
     path = Path(path)
     content = read_json(path, (*needed, *_OWN))
     files, made_of, seal = content[FILES], content[MADE_OF], content[SEAL]
-    if seal_of(content) != seal:
-        raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
+    check_seal(path, content)
     for key in (FILES, MADE_OF):
         table = content[key]
         if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):

@@ -73,7 +73,7 @@ def claimed(folder: Path) -> Iterator[Claim]:
     writes left behind are removed.
 
     Raises:
-        OSError: every user may write to the folder, or a lock in it is no regular file; names it.
+        OSError: every user may write to the folder, or a lock in it is not a regular file; names it.
     """
     lock = _acquire(folder)
     claim = Claim(folder)

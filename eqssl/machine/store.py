@@ -85,7 +85,7 @@ def guard(pointers: Iterable[Path]) -> None:
     Raises:
         ValueError: a store lost files; names the pointer, both numbers and how to restore it. Or a pointer is
             not one of DVC's; names it.
-        OSError: a pointer is no regular file or cannot be read.
+        OSError: a pointer is not a regular file or cannot be read.
     """
     for pointer in pointers:
         now = _files(read_text(pointer, MOST_BYTES), str(pointer))

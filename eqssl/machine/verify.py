@@ -1,8 +1,8 @@
-"""`eqssl verify`: is every file still what the records say, from the metrics down to the shards?
+"""`eqssl verify`: does every file still agree with the records, from the metrics down to the shards?
 
-Snakemake judges files by their times first, and asks for the last files of the chain alone. Here content is
-the judge: each record's seal, the hash of each file that a record names, and whether records belong
-together. A file is hashed once; while its size, times and inode stay the same its hash is taken from a cache.
+Snakemake compares times first, and looks only at the last files of the chain. Here the content is checked:
+each record's seal, the hash of each file that a record names, and whether records belong together. A file is
+hashed once. As long as its size, times and inode stay the same, its hash is taken from a cache.
 """
 
 from __future__ import annotations
@@ -25,29 +25,33 @@ from eqssl.machine.scratch import scratch
 from eqssl.machine.store import published
 
 MANY = 100
-"""Cells from which on progress is shown."""
+"""From this number of cells on, progress is shown."""
 
 
-def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256) -> list[Fault]:
-    """Every file of the grid and of the active cell that is missing or is not what the records say.
+def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256, grid: bool = True) -> list[Fault]:
+    """The files of the active cell and of the grid that are missing or do not agree with the records.
 
-    What was not made yet is no fault: a record may be missing as long as no later step has its own.
+    A file that has not been made yet is not a fault: a record may be missing as long as no later step has
+    one.
 
     Args:
         params: the settings; they name the cells and the folders.
         root: the folder of the project.
         hash_of: gives the SHA-256 of a file.
+        grid: whether to look at the grid too.
     """
     chain = Chain(hash_of)
-    cells = list(dict.fromkeys([*params.cells(), params.cell]))
+    wanted = list(params.cells()) if grid else []
+    cells = list(dict.fromkeys([*wanted, params.cell]))
     numbers = {cell: _check_cell(chain, params, cell, root) for cell in _shown(cells)}
     check_published(chain, params, root, numbers[params.cell])
-    check_table(chain, root / "metrics/grid.csv", [numbers[cell] for cell in params.cells()])
+    if grid:
+        check_table(chain, root / "metrics/grid.csv", [numbers[cell] for cell in wanted])
     return chain.faults
 
 
 def _shown(cells: list[Cell]) -> Iterable[Cell]:
-    """The cells, with progress where there are many."""
+    """The cells, with progress if there are many."""
     return track(cells, len(cells), "verifying", "cells") if len(cells) >= MANY else cells
 
 
@@ -60,10 +64,10 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers
     job = jobs.pretrain_job(params, cell)
     home = root / job.folder
     evaluation = root / jobs.evaluation_folder(params, cell)
-    steps: list[tuple[str, Path, str, tuple[str, ...]]] = [
+    steps: list[tuple[str, Path, str | None, tuple[str, ...]]] = [
         ("data", root / jobs.shard_folder(params, cell.dataset) / "index.json", job.data, ()),
         ("encoder", home / "encoder.json", job.digest, ("data",)),
-        ("pretrain", home / "pretrain.json", "", ("encoder",)),
+        ("pretrain", home / "pretrain.json", None, ("encoder",)),
         ("equivariance", evaluation / "equivariance.json", jobs.features_job(params).digest, ("encoder",)),
         (
             "metrics",
@@ -76,27 +80,28 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers
         steps.pop()  # not made yet
     found: dict[str, Record | None] = {}
     for name, path, digest, sources in steps:
-        found[name] = chain.step(path, digest or None, **{source: found[source] for source in sources})
+        found[name] = chain.step(path, digest, **{source: found[source] for source in sources})
     metrics = found.get("metrics")
     return None if metrics is None else published(metrics.values)
 
 
-def repair(params: Params, remove: bool) -> list[str]:
+def repair(params: Params, remove: bool, grid: bool) -> list[str]:
     """Remove what is damaged, so that the workflow makes it again, and say so.
 
     Args:
         params: the settings.
-        remove: False to say it alone, as a dry run does.
+        remove: False to only say it, as a dry run does.
+        grid: whether to look at the grid, and not at the active cell alone.
 
     Returns:
-        The paths that have to be made again, the missing ones among them.
+        The paths that must be made again, including the missing ones.
 
     Raises:
-        ValueError: a folder stands where a file has to be made.
+        ValueError: there is a folder where a file must be made.
         OSError: a damaged file cannot be removed.
     """
     with remembered_hashes() as hash_of:
-        found = faults(params, hash_of=hash_of)
+        found = faults(params, hash_of=hash_of, grid=grid)
     for fault in found:
         if fault.path.is_dir():
             raise ValueError(f"{fault.path}: is a folder, but a file has to be made there: remove it")
@@ -108,8 +113,8 @@ def repair(params: Params, remove: bool) -> list[str]:
 
 @contextmanager
 def remembered_hashes() -> Iterator[Hash]:
-    """Gives hashes that are remembered in the scratch folder as long as a file stays as it is."""
+    """Gives hashes that are remembered in the scratch folder as long as a file does not change."""
     cache = HashCache(scratch() / "hashes.json")
     yield lambda path: cached_sha256(path, cache)
-    with suppress(OSError):  # a full disk costs time at the next run, and nothing else
+    with suppress(OSError):  # with a full disk the next run only takes longer
         cache.save()

@@ -14,7 +14,7 @@ from eqssl.nn.constants import ModuleWithConstants
 from eqssl.nn.products import transformed
 
 BLOCK = 1024
-"""Pixels that are worked on at a time on a CPU."""
+"""How many pixels are processed at a time on a CPU."""
 
 
 class FourierELU(ModuleWithConstants):
@@ -22,8 +22,8 @@ class FourierELU(ModuleWithConstants):
 
         y = A' elu(A x) / samples,        A the sampling matrix
 
-    Exactly equivariant to the sampled elements; to others as far as the samples resolve the frequencies
-    that ELU makes (Cesa, Lang & Weiler 2022, section 5).
+    It is exactly equivariant to the sampled elements. To other elements it is equivariant as far as the
+    samples resolve the frequencies that ELU creates (Cesa, Lang & Weiler 2022, section 5).
 
     Args:
         matrix: A, shape (samples, size); see `eqssl.symmetry.fourier.sampling_matrix`.
@@ -33,7 +33,7 @@ class FourierELU(ModuleWithConstants):
 
     def __init__(self, matrix: Float[Tensor, "samples size"]) -> None:
         super().__init__()
-        # a copy, since layers are given the same matrix, and safetensors refuses shared memory
+        # a copy, because several layers get the same matrix, and safetensors refuses shared memory
         self.register_constant("matrix", matrix.float().clone(), saved=True)
 
     def extra_repr(self) -> str:
@@ -48,10 +48,10 @@ class FourierELU(ModuleWithConstants):
 
 
 class _FourierELU(torch.autograd.Function):
-    """Works on blocks of pixels, and computes their samples again in the backward pass.
+    """Processes blocks of pixels, and computes their samples again in the backward pass.
 
-    A block's samples never leave a processor's cache; writing and reading all of them would take longer than
-    the arithmetic.
+    A block's samples never leave the processor's cache. Writing and reading all samples would take longer
+    than computing them.
     """
 
     @staticmethod
@@ -79,7 +79,8 @@ class _FourierELU(torch.autograd.Function):
 def _by_blocks(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     """Apply a function of rows to blocks of them.
 
-    Devices that like large products get all rows at once, and so do graphs, where a loop would be unrolled.
+    A CUDA device gets all rows at once, because large products are faster there. So does compiled code, where
+    a loop would be unrolled.
     """
     if rows[0].is_cuda or torch.compiler.is_compiling():
         return function(*rows)

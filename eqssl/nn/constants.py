@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 
 class ModuleWithConstants(nn.Module):
-    """A layer with tensors that go where it goes, are saved with it if asked, and otherwise left alone.
+    """A layer with tensors that move with it, are saved with it if asked, and are otherwise left alone.
 
-    They are no buffers, because others write to buffers: an average of models with `use_buffers=True`
-    averages and truncates tables of integers, and `DistributedDataParallel` sends all buffers before every
-    step. Where processes run on unlike processors, whose filter bases differ, each has to load one state
-    dict.
+    They are not buffers, because other code writes to buffers: an averaged model with `use_buffers=True`
+    averages tables of integers and truncates the result, and `DistributedDataParallel` sends all buffers
+    before every step. Nothing copies constants between processes: each process makes its own or loads them.
     """
 
     def __init__(self) -> None:

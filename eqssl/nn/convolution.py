@@ -18,20 +18,21 @@ Down = Literal["no", "boxed", "strided"]
 
 
 class GroupConv2d(ModuleWithConstants):
-    """Convolution from images or fields to fields, equivariant to the bit on the pixel grid.
+    """Convolution from images or fields to fields, bit for bit equivariant on the pixel grid.
 
-    The parameters are the coefficients of each pair of fields in the filter basis; the layer owns the basis
+    The parameters are the coefficients of each pair of fields in the filter basis. The layer owns the basis
     and saves it, because coefficients mean nothing without it.
 
-    Halving (`down`) is exact on every size when `boxed`: the convolution, then the mean over 2 x 2 pixels,
-    which together are one convolution with stride 2 whose filter is one pixel wider; on odd sizes the
-    filter itself with stride 2. `strided` is the filter with stride 2 on every size, exact on odd ones and
-    refused on even ones.
+    With `down="boxed"` the layer halves maps of every size exactly. On even sizes it takes the mean of the
+    convolution over 2 x 2 pixels; both together are one convolution with stride 2 and a filter that is one
+    pixel wider. On odd sizes it applies the filter with stride 2. With `down="strided"` it applies the filter
+    with stride 2 on every size. This is exact on odd sizes; even ones are refused, except for the trivial
+    group.
 
     Args:
         basis: see `eqssl.symmetry.filter_bases.filter_basis`; "lift" for images, "group" for fields.
-        in_fields: fields (image channels, for "lift") that come in.
-        out_fields: fields that go out.
+        in_fields: number of input fields (image channels, for "lift").
+        out_fields: number of output fields.
         kernel: side of the filter, odd.
         down: whether and how the side of the map is halved.
         generator: draws the first coefficients: each filter has variance 2 / fan-in (He et al. 2015).
@@ -60,10 +61,10 @@ class GroupConv2d(ModuleWithConstants):
         flat = flat_index(basis.index, out_fields)
         self.register_constant("flat", flat.to(torch.int32))
         self.register_constant("inverse", inverse_index(flat).to(torch.int32))
-        # in float64: torch's way to normal numbers of float32 depends on the processor's instructions
+        # in float64, because torch's normal numbers in float32 depend on the processor's instructions
         shape = (out_fields, rows.shape[0], in_fields)
         coefficients = torch.randn(shape, dtype=torch.float64, generator=generator)
-        # the sum of a filter's squares over one output is in_fields * |row|^2 * variance; it shall be 2
+        # the sum of a filter's squares over one output, in_fields * |row|^2 * variance, is scaled to 2
         outputs = rows.shape[1] / self.index.shape[1]
         scale = (2.0 * outputs / (in_fields * float(basis.rows.square().sum()))) ** 0.5
         self.weight = nn.Parameter((coefficients * scale).to(torch.get_default_dtype()))
@@ -95,9 +96,9 @@ class GroupConv2d(ModuleWithConstants):
         """The whole filter, group-major on both sides, stored channels_last.
 
         Args:
-            dtype: what it is rounded to in the end; None for that of the weights.
+            dtype: type of the result, to which it is rounded last; None for the type of the weights.
         """
-        # rounding the filter once keeps half of the error away
+        # rounding once, at the end, halves the error
         precision = dtype or self.weight.dtype
         basis = self.basis.to(self.weight.dtype)
         whole = Expansion.apply(self.weight, basis, self.flat, self.inverse, precision)
@@ -112,10 +113,11 @@ class GroupConv2d(ModuleWithConstants):
         return torch.get_autocast_dtype(place)
 
     def _filter(self) -> Tensor:
-        """The filter; on a CPU kept in eval mode for as long as the weights are equal to what they were.
+        """The filter. In eval mode on a CPU it is kept and reused while the weights stay the same.
 
-        They are compared and not watched, since an exponential moving average may write them past autograd.
-        On other devices a comparison would wait for the device, so the filter is made anew.
+        The weights are compared with a copy, because an exponential moving average may change them without
+        autograd noticing. On other devices a comparison would wait for the device, so the filter is made
+        anew.
         """
         if self.training or torch.is_grad_enabled() or self.weight.is_cuda or torch.compiler.is_compiling():
             return self.expand(self._precision())
@@ -161,6 +163,6 @@ def boxed_filter(
 ) -> Float[Tensor, "out_channels in_channels wider wider"]:
     """The filter, one pixel wider, of a convolution followed by the mean over 2 x 2 pixels with stride 2.
 
-    To be used with stride 2 and the padding of the narrow filter, kernel // 2.
+    Use it with stride 2 and the padding of the narrow filter, kernel // 2.
     """
     return F.avg_pool2d(F.pad(weight, (1, 1, 1, 1)), 2, 1)

@@ -1,4 +1,4 @@
-"""Whether operations run one after the other, as they are written."""
+"""Whether torch runs operations at once, in the order in which they are written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def is_eager() -> bool:
-    """Whether no program is being compiled, traced or transformed from the operations that run."""
+    """Whether torch is not compiling, tracing or transforming (by functorch) the operations that run."""
     return not (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """How coefficients in a filter basis fill whole filters, and the gradient back to the coefficients.
 
 A basis (`eqssl.symmetry.filter_bases`) holds canonical rows and, for every entry of a whole filter, the
-place of a canonical row that it equals.
+position of the entry of a canonical row that it equals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def flat_index(index: Int[Tensor, "outputs entries"], out_fields: int) -> Int[Te
 
     Args:
         index: see `eqssl.symmetry.filter_bases.FilterBasis`.
-        out_fields: fields that go out; `rows[field, entry]` is flattened to `field * canonical + entry`.
+        out_fields: number of output fields; `rows[field, entry]` is flattened to `field * canonical + entry`.
 
     Returns:
         For the output, field and entry of a whole filter, flattened in that order, the canonical place.
@@ -30,17 +30,18 @@ def flat_index(index: Int[Tensor, "outputs entries"], out_fields: int) -> Int[Te
 
 
 def inverse_index(flat: Int[Tensor, " whole"]) -> Int[Tensor, "canonical share"]:
-    """For each canonical place the entries of the whole filters that equal it, as many for each."""
+    """For each canonical place, the entries of the whole filters that equal it; all have equally many."""
     return flat.argsort(stable=True).view(int(flat.max()) + 1, -1)
 
 
 class Expansion(torch.autograd.Function):
     """The whole filters: canonical rows from their coefficients, and `whole[e] = rows[flat[e]]`.
 
-    Every row is met equally often. The backward pass sums the gradients of the entries that equal a row,
-    found with `inverse_index(flat)`: no scattered additions, so it gives the same bits every time on every
-    device. Both passes are in the precision of the coefficients whatever autocast says, also in generated
-    code, where a product's derived gradient would follow the autocast of the forward pass.
+    Every row is copied equally often, so the backward pass can sum the gradients of its copies with
+    `inverse_index(flat)`. That takes no scattered additions, and gives the same bits every time on every
+    device. Both passes use the precision of the coefficients, whatever autocast says. This holds in compiled
+    code too, where the gradient that torch derives for a product would follow the autocast of the forward
+    pass.
     """
 
     @staticmethod
@@ -57,12 +58,12 @@ class Expansion(torch.autograd.Function):
         ctx.dtype = weight.dtype
         with torch.autocast(weight.device.type, enabled=False):
             rows = torch.matmul(basis.t(), weight).flatten(0, 1)
-            # equal numbers are rounded to equal ones, and there are fewer of them before the gather
+            # rounded before the gather, where there are fewer numbers; equal numbers stay equal
             return rows.to(dtype).index_select(0, flat)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        """Sum what every copy says of each canonical entry, then of each coefficient."""
+        """Sum the gradients of all copies of each canonical entry, then pass them on to the coefficients."""
         basis, inverse = ctx.saved_tensors
         with torch.autocast(gradient.device.type, enabled=False):
             rows = _summed(gradient, inverse, ctx.dtype)
@@ -71,9 +72,9 @@ class Expansion(torch.autograd.Function):
 
 
 def _summed(gradient: Tensor, inverse: Tensor, dtype: torch.dtype) -> Tensor:
-    """The sum over each row of `inverse` of the gradient's rows that it names."""
+    """For each row of `inverse`, the sum of the rows of the gradient that it lists."""
     if gradient.is_cuda or torch.compiler.is_compiling():
-        # fewer and smaller kernels there, and one when compiled
+        # this takes fewer and smaller kernels on CUDA, and a single one when compiled
         copies = gradient.index_select(0, inverse.flatten()).unflatten(0, inverse.shape)
         return copies.sum(1, dtype=dtype)
     return F.embedding_bag(inverse, gradient.to(dtype).contiguous(), mode="sum")

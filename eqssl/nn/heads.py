@@ -16,7 +16,7 @@ from eqssl.symmetry.gsets import GSet
 class VectorBatchNorm(nn.Module):
     """Batch norm of features over G-sets (batch, fields, points), one statistic per field.
 
-    The statistics run over batch and points, so that a permutation of the points changes nothing.
+    The statistics are taken over batch and points, so that a permutation of the points does not change them.
     """
 
     def __init__(self, fields: int) -> None:
@@ -25,7 +25,7 @@ class VectorBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch fields points"]:
         """Normalise."""
-        # rows of fields: torch's kernels take several times as long for a few points of many inputs
+        # as rows of fields, because torch's kernels are several times slower on inputs with few points
         rows: Tensor = self.norm(x.transpose(1, 2).flatten(0, 1))
         return rows.unflatten(0, (len(x), -1)).transpose(1, 2)
 
@@ -65,10 +65,10 @@ def plain_mlp(
     source_points: int | None = None,
     of_pairs: bool = False,
 ) -> nn.Sequential:
-    """The unconstrained twin of `equivariant_mlp`: the same widths in numbers, no symmetry.
+    """The unconstrained twin of `equivariant_mlp`: the same widths in channels, without symmetry.
 
-    It takes and gives the same shapes; `source_points` and `points` are the sizes of the input's and the
-    output's last axis (the group's order by default).
+    Its inputs and outputs have the same shapes. `source_points` and `points` are the sizes of the input's and
+    the output's last axis (the group's order by default).
     """
     between = [width * group.order for width in widths[1:-1]]
     sizes = [widths[0] * (source_points or group.order), *between, widths[-1] * (points or group.order)]
@@ -84,7 +84,7 @@ def plain_mlp(
 def _layers(
     linear: Callable[[int, bool], nn.Module], norms: Sequence[nn.Module], of_pairs: bool
 ) -> list[nn.Module]:
-    """Linear maps, made by number and with or without a bias, and what stands between them."""
+    """Linear layers with norms and ReLUs between them; `linear(i, bias)` makes layer number i."""
     bias = not norms
     layers = [PairLinear(linear(0, False), linear(0, bias)) if of_pairs else linear(0, bias)]
     for i, norm in enumerate(norms, 1):
@@ -93,15 +93,15 @@ def _layers(
 
 
 class _Flatten(nn.Module):
-    """The features of each input in a row."""
+    """Flatten the features of each input."""
 
     def forward(self, x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch points*fields"]:
-        """Point by point."""
+        """Flatten point by point."""
         return by_points(x)
 
 
 def _linear(inputs: int, outputs: int, bias: bool, generator: torch.Generator | None) -> nn.Linear:
-    """Torch's Linear with its own first weights, drawn from a given generator."""
+    """Torch's Linear, with its first weights drawn from the given generator."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
     with torch.no_grad():
         layer.weight.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)

@@ -25,8 +25,9 @@ class EquivariantLinear(ModuleWithConstants):
 
         out[b, o, y] = sum over i, x of weight[orbit(y, x), o, i] in[b, i, x]  +  bias[orbit(y), o]
 
-    The matrix is one gather of the free weights and the map one matrix product. Its rows and columns have the
-    fields of a point beside each other, as the encoders' features have in memory, so that nothing is copied.
+    The matrix is gathered from the free weights, and the map is one matrix product. In the rows and columns
+    of the matrix the fields of a point are neighbours. An encoder's features have this order in memory, so
+    nothing is copied.
 
     Args:
         source: G-set of the input's last axis.
@@ -113,5 +114,5 @@ class PairLinear(nn.Module):
 
 
 def by_points(x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch points*fields"]:
-    """The features of each input in a row; a view of an encoder's."""
+    """Flatten each input's features point by point; those of an encoder are not copied."""
     return x.transpose(1, 2).flatten(1)

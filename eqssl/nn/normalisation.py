@@ -1,4 +1,4 @@
-"""Batch normalisation with one statistic per field, which any other choice would make inexact."""
+"""Batch normalisation with one mean and variance per field; any other choice would break the symmetry."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class FieldBatchNorm(nn.Module):
         y = (x - mean_field e) / sqrt(var_field + eps) * weight_field + bias_field e
 
     where e is the constant function 1 in the channels of a field (`eqssl.nn.statistics`); mean =
-    <e, x> / |e|^2 and var = |x - mean e|^2 / |e|^2, averaged over batch and plane. For regular fields equal
-    to escnn's `InnerBatchNorm`; a mean per channel would tell the elements of the group apart. The
-    statistics are kept in float32 or wider.
+    <e, x> / |e|^2 and var = |x - mean e|^2 / |e|^2, averaged over batch and plane. For regular fields this
+    equals escnn's `InnerBatchNorm`. A mean per channel would treat the elements of the group differently. The
+    statistics are kept in float32 or float64.
 
     Args:
         fields: number of fields.
@@ -124,14 +124,14 @@ class _NormaliseFields(torch.autograd.Function):
 
 
 def _running(x: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
-    """Running statistics that make torch's kernel give the batch's own in that type, and nothing else.
+    """Running statistics that make torch's kernel give the batch's statistics in the given type.
 
-    Those of narrow maps would be rounded to the maps' type: a mean far from zero would be wrong by a share of
-    the deviation that is anything but small.
+    Without them, the statistics of half-precision maps would be rounded to the maps' type. A mean far from
+    zero would then be wrong by a large share of the deviation.
     """
     if x.dtype == dtype:
         return None, None
-    # any numbers will do, even the same for both: they are only updated
+    # any numbers will do, and one tensor can serve as both: the kernel only updates them
     unread = x.new_empty(x.shape[1], dtype=dtype)
     return unread, unread
 
@@ -146,10 +146,13 @@ def _gradients(
     fourier: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the input, the weights and the biases; numbers of fields come as those of channels."""
+    """Gradients of the input, the weights and the biases.
+
+    `weight`, `mean` and `variance` hold each field's number once for each of its channels.
+    """
     size = x.shape[1] // fields
     if x.dtype != weight.dtype and x.is_contiguous(memory_format=torch.channels_last):
-        # torch's sums over narrow maps that lie otherwise are narrow too
+        # with another memory layout, torch sums half-precision maps in half precision
         gradient = gradient.contiguous(memory_format=torch.channels_last)
     _, channel_weight, channel_bias = torch.ops.aten.native_batch_norm_backward(
         gradient, x, weight, mean, variance, None, None, False, eps, [False, True, True]
@@ -165,6 +168,6 @@ def _gradients(
     if x.dtype == weight.dtype:
         grad_x = torch.addcmul((c - b * mean).view(1, -1, 1, 1), x, b.view(1, -1, 1, 1))
     else:
-        # the kernel of batch norm is faster than a product of narrow maps, and its factors stay wide
+        # batch norm's kernel is faster than a product of half-precision maps, and does not round its factors
         grad_x = torch.native_batch_norm(x, b, c, mean, torch.ones_like(mean), False, 0.0, 0.0)[0]
     return grad_x.addcmul_(gradient, a.to(x.dtype).view(1, -1, 1, 1)), grad_weight, grad_bias

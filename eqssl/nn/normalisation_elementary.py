@@ -17,9 +17,9 @@ from eqssl.nn.statistics import along_constant, as_constants, count_of_field, of
 class NormaliseElementary(torch.autograd.Function):
     """What `eqssl.nn.normalisation.FieldBatchNorm` computes in training mode.
 
-    Every number per field is written as an expression of few others, so that no kernel is needed to repeat
-    them for channels or to sum constants up. The gradient is written out too, as the one that the compiler
-    derives from the forward pass reads the maps more often.
+    Every number of a field is an expression of a few others, so no extra kernel has to repeat numbers for
+    channels or sum constants. The gradient is written out too, because the one that the compiler would derive
+    from the forward pass reads the maps more often.
     """
 
     @staticmethod
@@ -40,7 +40,7 @@ class NormaliseElementary(torch.autograd.Function):
         scale = repeated(weight * (variance + eps).rsqrt(), size)
         y = (wide - _in_plane(as_constants(mean, size, fourier))) * _in_plane(scale)
         y = y + _in_plane(as_constants(bias, size, fourier))
-        # traced by torch 2.11, an output that `to` returned as it was gets gradients of zero
+        # when torch 2.11 traces this, an output that `to` returns unchanged gets gradients of zero
         y = y if y.dtype == x.dtype else y.to(x.dtype)
         ctx.save_for_backward(x, weight, mean, variance)
         ctx.fourier, ctx.eps = fourier, eps
@@ -54,7 +54,8 @@ class NormaliseElementary(torch.autograd.Function):
         size, fourier = x.shape[1] // len(weight), ctx.fourier
         deviation = (variance + ctx.eps).rsqrt()
         wide = gradient.to(weight.dtype)
-        # written otherwise than above: of an expression that both passes share, the compiler keeps the maps
+        # not written as above, because the compiler would keep the maps of an expression that both passes
+        # share
         centred = x.to(weight.dtype) + _in_plane(as_constants(-mean, size, fourier))
         grad_bias = along_constant(wide.sum((0, 2, 3)), size, fourier)
         grad_centred = (wide * centred).sum((0, 2, 3)).view(size, -1).sum(0)
@@ -67,9 +68,9 @@ class NormaliseElementary(torch.autograd.Function):
 
 
 def _in_plane(values: Float[Tensor, " channels"]) -> Float[Tensor, "1 channels 1 1"]:
-    """Numbers of channels as they meet maps."""
+    """One number per channel, in a shape that broadcasts over maps."""
     if not values.is_cuda:
-        # on a CPU a loop over maps is vectorised only if it reads such numbers from memory, in a row; the
-        # compiler would compute them in the loop, but never looks into a scatter
+        # on a CPU a loop over maps is vectorised only if it reads these numbers from contiguous memory; the
+        # compiler would rather compute them in the loop, but it never looks into a scatter
         values = torch.zeros_like(values).scatter(0, torch.arange(len(values), device=values.device), values)
     return values.view(1, -1, 1, 1)

@@ -1,7 +1,7 @@
-"""When a layer may call operations of oneDNN that torch has for the code it generates, and for nothing else.
+"""When a layer may call the oneDNN operations that torch has only for the code that it generates.
 
-They have no public name, so a release of torch may change them. Then nothing breaks: a layer runs torch's
-public operations, and a test says what changed.
+They are not public, so a release of torch may change them. Nothing breaks then: layers run torch's public
+operations instead, and a test says what changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from eqssl.nn.eager import is_eager
 
 SWITCH = "EQSSL_FAST_CPU"
-"""Environment variable; 0 keeps everything to torch's public operations."""
+"""Environment variable; with 0 only torch's public operations run."""
 
 
 def is_on(capability: str | None = None) -> bool:
@@ -25,16 +25,16 @@ def is_on(capability: str | None = None) -> bool:
         capability: what the processor can do, as torch names it; None for this one's.
     """
     capability = capability or torch.backends.cpu.get_cpu_capability()
-    # they were measured nowhere else
+    # they were measured on x86 only
     x86 = capability.startswith("AVX")
     onednn = torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
     return os.environ.get(SWITCH) != "0" and x86 and onednn
 
 
 def may_compute(*tensors: Tensor) -> bool:
-    """Whether such operations may compute with these tensors: float32 on a CPU, numbers and no program.
+    """Whether such operations may run on these tensors: float32 on a CPU, outside tracing and compiling.
 
-    They have no gradients, know nothing of autocast, and cannot be traced.
+    The operations have no gradients, ignore autocast, and cannot be traced.
     """
     plain = all(
         # a subclass may stand for a tensor without numbers
@@ -46,7 +46,7 @@ def may_compute(*tensors: Tensor) -> bool:
 
 
 def problem_of(name: str, private: Callable[[], Tensor], expected: Tensor) -> str | None:
-    """What a release of torch changed, in one sentence; None if an operation gives what it should.
+    """What a release of torch changed, in one sentence; None if the operation gives the expected result.
 
     Args:
         name: of the operation.

@@ -1,4 +1,4 @@
-"""Layers of a released network, which knows nothing of groups any more."""
+"""Layers of a released network. They are plain torch layers, without groups."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class PlainConv2d(nn.Module):
         out_channels: channels out.
         kernel: side of the filter, odd.
         down: see `GroupConv2d`.
-        bias: whether each channel gets a summand.
+        bias: whether each output channel has a bias.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, down: Down, bias: bool) -> None:
         super().__init__()
         self.kernel, self.down = kernel, down
-        # made in this order, since torch gives a single channel other strides, and then runs slowly
+        # made in this order, because torch gives a single channel other strides, and is then slow
         weight = torch.zeros(out_channels, kernel, kernel, in_channels).permute(0, 3, 1, 2)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -44,7 +44,7 @@ class PlainConv2d(nn.Module):
         return self.down == "boxed" and side % 2 == 0
 
     def filter(self, side: int) -> Float[Tensor, "out_channels in_channels place place"]:
-        """What maps of this side are convolved with."""
+        """The filter for maps of this side."""
         return boxed_filter(self.weight) if self.is_boxed(side) else self.weight
 
     def forward(
@@ -55,7 +55,7 @@ class PlainConv2d(nn.Module):
 
 
 class ChannelAffine(nn.Module):
-    """`y = x * weight + bias` for each channel: a batch norm that no convolution comes before."""
+    """`y = x * weight + bias` for each channel: a batch norm without a convolution to fold it into."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class ChannelAffine(nn.Module):
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Scale and shift."""
-        # the kernel of batch norm keeps narrow maps narrow, where a product would widen them to the factors
+        # batch norm's kernel keeps the maps' type, where a product would convert them to that of the factors
         mean, variance = torch.zeros_like(self.bias), torch.ones_like(self.bias)
         # 1 + eps is 1 in every precision; torch 2.11 refuses 0
         return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=1e-30)

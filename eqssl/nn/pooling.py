@@ -17,7 +17,7 @@ def halve(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch c
     """Mean over windows with stride 2: 2 x 2 on even sides, 3 x 3 with padding 1 on odd ones.
 
     The parity of the window follows that of the map, which keeps the result exactly equivariant
-    (28-14-7-4, 32-16-8-4). Pixels outside of the map do not count in the mean.
+    (28-14-7-4, 32-16-8-4). Pixels outside the map do not count in the mean.
     """
     kernel, padding = _window(x.shape[-1], "halve")
     if x.is_cuda and padding:
@@ -26,17 +26,17 @@ def halve(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch c
 
 
 def _mean_of_padded(x: Tensor, kernel: int, padding: int) -> Tensor:
-    """The same where torch pads nothing itself.
+    """The same mean, without torch's own padding.
 
-    Its gradient of avg_pool2d is wrong for padded channels_last maps on CUDA devices (pytorch issue 188344,
-    put right in July 2026; torch 2.11 has it), without any message.
+    With that padding, torch's gradient of avg_pool2d is wrong for channels_last maps on CUDA devices, without
+    any message (pytorch issue 188344: present in torch 2.11, fixed in July 2026).
     """
     padded, inside = (F.pad(t, (padding,) * 4) for t in (x, torch.ones_like(x[:1, :1])))
     return F.avg_pool2d(padded, kernel, 2) / F.avg_pool2d(inside, kernel, 2)
 
 
 def halve_by_maximum(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch channel half half"]:
-    """Maximum over the windows of `halve`; on regular fields only, since Fourier coefficients have none."""
+    """Maximum over the windows of `halve`. It is equivariant on regular fields alone."""
     kernel, padding = _window(x.shape[-1], "halve_by_maximum")
     return F.max_pool2d(x, kernel, 2, padding)
 

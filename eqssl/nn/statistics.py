@@ -1,4 +1,4 @@
-"""Numbers of fields from numbers of their channels, and back, for batch norm.
+"""For batch norm: numbers per field from numbers per channel, and back.
 
 The constant function 1 on the group is e = (1, ..., 1) in the channels of a regular field and (1, 0, ..., 0)
 in Fourier coefficients. Channels are group-major: `channel = place * fields + field`.
@@ -13,11 +13,11 @@ from torch import Tensor
 
 
 def repeated(values: Float[Tensor, " fields"], size: int) -> Float[Tensor, " channels"]:
-    """A number of each field for each of its channels."""
-    # `repeat` is one expression where it is compiled, and a dozen small operations where it is not
+    """Repeat each field's number for each of its channels."""
+    # `repeat` is one expression when compiled, and a dozen small operations otherwise
     if torch.compiler.is_compiling():
         return values.repeat(size)
-    # torch's kernels of batch norm read memory in a row
+    # torch's batch norm kernels read contiguous memory
     return torch.cat([values] * size)
 
 
@@ -35,7 +35,7 @@ def as_constants(values: Float[Tensor, " fields"], size: int, fourier: bool) -> 
 def along_constant(
     channels: Float[Tensor, " channels"], size: int, fourier: bool
 ) -> Float[Tensor, " fields"]:
-    """The inner product of each field's channels with e; see `as_constants`, whose transpose it is."""
+    """The inner product of each field's channels with e; the transpose of `as_constants`."""
     by_place = channels.view(size, -1)
     return by_place[0] if fourier else by_place.sum(0)
 

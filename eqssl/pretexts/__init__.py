@@ -1,7 +1,7 @@
-"""Pretext tasks. Adding one is a file in this folder and a class in `eqssl/config/pretexts.py`.
+"""Pretext tasks. A new one is a file in this folder and a class in `eqssl/config/pretexts.py`.
 
 `params.yaml` has a table `pretexts:` of named settings, whose key `task` names their kind. This module
-imports no task: settings are read first, modules when a pretext is built.
+imports no task. The module of a task is imported when a pretext is built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """Names that `task` takes."""
+    """The values that `task` may have."""
     return list(PretextSettings.kinds())
 
 

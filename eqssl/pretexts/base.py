@@ -1,4 +1,4 @@
-"""The one interface of all pretexts: a step's images in, a loss and named numbers out."""
+"""The interface of all pretexts: they get the images of a step, and give a loss and named numbers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from eqssl.symmetry import Group
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of training is made of.
+    """The inputs of one training step.
 
     Attributes:
         images: stored images, shape (batch, channel, side, side), on the device.
-        labels: their classes, shape (batch); None for data without. Only a supervised task looks at them.
+        labels: their classes, shape (batch); None for data without classes. Only a supervised task uses them.
         generator: draws views and corruptions, on the images' device.
-        progress: share of the training that is done before this step, in [0, 1); known without asking the
-            device.
+        progress: share of the training that is done before this step, in [0, 1). It is a Python number, so
+            reading it does not wait for the device.
     """
 
     images: UInt8[Tensor, "batch channel side side"]
@@ -37,7 +37,7 @@ class Step:
 
 
 class Outcome(NamedTuple):
-    """What a pretext says of a step: its loss, and named numbers worth watching, all on the device."""
+    """The result of a step: its loss, and named numbers for the log, all on the device."""
 
     loss: Float[Tensor, ""]
     scalars: dict[str, Float[Tensor, ""]]
@@ -51,7 +51,7 @@ class Pretext(nn.Module):
     such as a queue, is a parameter or a buffer, so that its `state_dict` holds it.
 
     Args:
-        encoder: the encoder; `parameters()` includes its.
+        encoder: the encoder; `parameters()` includes its parameters.
         settings: the entry of the `pretexts` table.
         views: the section `views`.
         classes: number of classes of the data.
@@ -89,10 +89,10 @@ class Pretext(nn.Module):
 
     @abstractmethod
     def forward(self, step: Step) -> Outcome:
-        """The loss of a batch, and named numbers worth watching."""
+        """The loss of a batch, and named numbers for the log."""
 
     def after_step(self, progress: float) -> None:
-        """Change what no gradient changes: a momentum encoder, a queue, a teacher's temperature.
+        """Change what the optimiser does not: a momentum encoder, a queue, a teacher's temperature.
 
         Training calls it once after each step of the optimiser, without gradients.
 
@@ -103,17 +103,17 @@ class Pretext(nn.Module):
     def parameter_groups(self) -> list[ParameterGroup]:
         """All trained parameters, in groups that the optimiser may treat differently.
 
-        By default two: what is decayed, and biases and parameters of normalisations, which are not. See
-        `eqssl.pretexts.parameters` for the options of a group.
+        By default there are two: parameters with weight decay, and biases and parameters of normalisations,
+        which have none. See `eqssl.pretexts.parameters` for the options of a group.
         """
         return decayed_and_not(self.named_parameters())
 
     def parts(self) -> dict[str, Pretext]:
-        """The pretexts that this one is a sum of, by their names; of most there are none."""
+        """The pretexts that this one is a sum of, by their names. Most pretexts have none."""
         return {}
 
     def described(self) -> dict[str, Any]:
-        """What the record of a run says of the task beside its settings; JSON values."""
+        """What the record of a run says about the task besides its settings; JSON values."""
         return {}
 
     def draw_views(
@@ -128,7 +128,7 @@ class Pretext(nn.Module):
         return self.encoder.group
 
     def fields_of(self, channels: int) -> int:
-        """Regular fields that make about so many channels: heads of all groups are equally wide."""
+        """How many regular fields make about `channels` channels: heads of all groups are equally wide."""
         return max(1, channels // self.group.order)
 
     def normalised(self, images: Float[Tensor, "batch channel side side"]) -> Tensor:

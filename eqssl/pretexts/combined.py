@@ -19,8 +19,9 @@ class Combined(Pretext):
         L = sum over parts of  weight * L_part
 
     Labels of orientation beside an invariant contrastive loss are E-SSL (Dangovski et al. 2022, arXiv
-    2111.00899), here with exact groups: what the contrastive loss absorbs, the labels keep. A sum of
-    equivariant and invariant losses does not change when its images are turned, as none of its parts does.
+    2111.00899), here with exact groups: the contrastive loss absorbs the turn of an image, and the labels
+    keep it. A sum of equivariant and invariant losses does not change when its images are turned, because
+    none of its parts changes.
     """
 
     def build(self, settings: CombinedSettings, classes: int, generator: torch.Generator | None) -> None:
@@ -34,7 +35,7 @@ class Combined(Pretext):
         self.members = nn.ModuleDict(made)
 
     def described(self) -> dict[str, Any]:
-        """What the parts say of themselves."""
+        """The descriptions of the parts, by their names."""
         return {name: part.described() for name, part in self.parts().items()}
 
     def forward(self, step: Step) -> Outcome:
@@ -50,12 +51,12 @@ class Combined(Pretext):
         return Outcome(total, scalars)
 
     def after_step(self, progress: float) -> None:
-        """Tell each part."""
+        """Call `after_step` of each part."""
         for part in self.parts().values():
             part.after_step(progress)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The groups of all parts; what several of them train is in the group of the first one."""
+        """The groups of all parts. A parameter that several parts train is in the group of the first one."""
         seen: set[int] = set()
         groups = []
         for group in (group for part in self.parts().values() for group in part.parameter_groups()):

@@ -19,12 +19,13 @@ ParameterGroup = dict[str, Any]
 def decayed_and_not(named: Iterable[tuple[str, nn.Parameter]], **options: Any) -> list[ParameterGroup]:
     """Trainable parameters in two groups, each in the given order.
 
-    The second group takes no weight decay, and no scaling by LARS. It holds biases, by their name `bias`, and
-    all parameters with at most one axis, such as the scales of normalisations. Empty groups are left out.
+    The second group has no weight decay, and LARS does not scale its steps. It holds the parameters that are
+    named `bias`, and all with at most one axis, such as the scales of normalisations. Empty groups are left
+    out.
 
     Args:
         named: parameters by their names, as `Module.named_parameters` gives them.
-        options: further ones, for both groups.
+        options: further options, for both groups.
     """
     weights: list[Tensor] = []
     others: list[Tensor] = []

@@ -16,7 +16,7 @@ class Untrained(Pretext):
         """Nothing to create."""
 
     def forward(self, step: Step) -> NoReturn:
-        """There is none.
+        """An untrained encoder has no loss.
 
         Raises:
             ValueError: always.

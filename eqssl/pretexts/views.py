@@ -1,4 +1,4 @@
-"""Which random views a pretext draws of each image: how many, of which size, by which settings."""
+"""Which random views a pretext draws of each image: their number, size and settings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ViewSpec:
     """Views of one kind. Multi-crop (Caron et al. 2020, arXiv 2006.09882) is a tuple of two.
 
     Attributes:
-        count: how many of each image.
+        count: number of views of each image.
         size: their side in pixels; None keeps the image's.
-        settings: their distribution.
+        settings: the distribution that they are drawn from.
     """
 
     count: int

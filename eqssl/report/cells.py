@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.config.plain import shown
-from eqssl.machine.cell_numbers import IDENTITY, numbers, read_metrics, refuse, top_numbers
+from eqssl.machine.cell_numbers import numbers, read_metrics, refuse, top_numbers
+from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.records import read_record
-from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate
 
 MISSING = "\N{EN DASH}"

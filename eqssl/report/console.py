@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eqssl.machine.cell_numbers import IDENTITY, number
+from eqssl.config.grid import IDENTITY
+from eqssl.machine.cell_numbers import number
+from eqssl.machine.csv_rows import csv_rows
 from eqssl.report.cells import GROUPS, MISSING
-from eqssl.report.csv_rows import csv_rows
 from eqssl.report.estimates import Estimate, over_seeds
 
 Numbers = Mapping[str, Estimate]

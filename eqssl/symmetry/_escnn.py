@@ -40,7 +40,7 @@ def _provide_lie_learn() -> None:
 
 @contextmanager
 def _left_out() -> Iterator[None]:
-    """Within the block, importing scikit-learn fails and `scipy.stats` is empty, unless they are loaded."""
+    """Within the block, importing scikit-learn fails and `scipy.stats` is empty, unless already loaded."""
     replaced = {"sklearn": None, "scipy.stats": types.ModuleType("scipy.stats")}
     replaced = {name: module for name, module in replaced.items() if name not in sys.modules}
     sys.modules.update(replaced)  # type: ignore[arg-type]

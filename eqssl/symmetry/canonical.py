@@ -1,11 +1,12 @@
-"""The canonical basis of a linear span: the same rows whatever basis the span is given by.
+"""The canonical basis of a linear span: the same rows for every basis that describes the span.
 
-Linear algebra libraries choose a basis of a space as they like, and one processor's choice is not another's.
-Here the span alone decides, with a list of vectors that fixes the axes: the basis is what Gram-Schmidt makes
-of the projections of these vectors onto the span, in their order.
+Linear algebra libraries are free to choose a basis of a space, and their choice differs between processors.
+Here the basis depends only on the span and on a list of vectors, the axes. It is what Gram-Schmidt makes of
+the projections of the axes onto the span, in their order.
 
-The axes matter for training: Adam takes its steps along them. Rings and frequencies, from the centre out and
-from the lowest, train better than axes along single pixels (docs/results.md, "How to halve a map").
+The axes matter for training, because Adam takes its steps along them. Rings from the centre outwards, each
+with its frequencies from the lowest up, train better than axes along single pixels (docs/results.md, "How to
+halve a map").
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def canonical_basis(rows: Rows, axes: Rows) -> Rows:
 
     Returns:
         Orthonormal rows, as many as the space has dimensions. They depend on the span and the axes alone, up
-        to the rounding of float64: `rounded` takes that away.
+        to the rounding of float64, which `rounded` removes.
 
     Raises:
         ValueError: if rounding decides what the dimension is or whether an axis adds something, or if the
@@ -55,7 +56,7 @@ def canonical_basis(rows: Rows, axes: Rows) -> Rows:
     for axis in (axes / np.linalg.norm(axes, axis=1, keepdims=True)) @ coordinates.T:
         if found == len(basis):
             break
-        # twice, as rounding leaves a little of the rows before it
+        # twice, because rounding leaves a small part along the earlier rows
         rest = axis - basis[:found].T @ (basis[:found] @ axis)
         rest = rest - basis[:found].T @ (basis[:found] @ rest)
         length = np.linalg.norm(rest)
@@ -75,10 +76,10 @@ def canonical_basis(rows: Rows, axes: Rows) -> Rows:
 def rounded(rows: Rows) -> Rows:
     """Numbers of at most 1, rounded to multiples of 2^-24, which float32 holds exactly.
 
-    Numbers that differ by the rounding of float64 become equal, unless a number lies within it of the middle
-    between two multiples.
+    Numbers that differ only by the rounding of float64 become equal, except close to the middle between two
+    multiples.
     """
-    # adding zero makes -0 a 0
+    # adding zero turns -0 into 0
     return np.rint(rows / STEP) * STEP + 0.0
 
 

@@ -1,25 +1,25 @@
-"""The basis of equivariant filters of a group that a convolution is made of, the same on every machine.
+"""The basis of a group's equivariant filters, which convolutions are made of; the same on every machine.
 
 A filter K from fields to fields commutes with the group iff, for every element g and place x,
 
     K(g x) = rho_out(g) K(x) rho_in(g)^-1.
 
-The space is escnn's. Escnn finds a basis of it numerically, and processors find different ones; ours is the
-canonical basis of the space (`eqssl.symmetry.canonical`), so that coefficients mean the same everywhere. Its
-axes are escnn's rings and frequencies.
+The space of filters is escnn's. Escnn finds a basis of it numerically, and the result differs between
+processors. Here the canonical basis of the space is used (`eqssl.symmetry.canonical`), so that coefficients
+mean the same everywhere. Its axes are escnn's rings and frequencies.
 
-Fields of a finite group are regular: K[g o, g i](g x) = K[o, i](x). Every filter is made of one
-band-limited function f_i (`eqssl.symmetry.scalar_filters`) for each input i, whatever functions they are:
+Fields of a finite group are regular: K[g o, g i](g x) = K[o, i](x). Every filter is made of one band-limited
+function f_i (`eqssl.symmetry.scalar_filters`) for each input i, and every choice of functions gives a filter:
 
     K[o, i](x) = f_{o^-1 i}(o^-1 x).
 
-Through the elements h that map the pixel grid to itself, one row of the filter for each of their orbits on
-the outputs determines all others. (One row for the groups that are exact on pixels; two for C8 and D8.) The
-basis holds these rows, and one gather of permutations fills the whole filter, which is then equivariant to
-the bit under every h.
+A row is the part of the filter for one output. The elements h that map the pixel grid to itself move the
+outputs, and one row of each of their orbits determines the others. (There is one orbit for the groups that
+are exact on pixels, and two for C8 and D8.) The basis holds these rows. The whole filter is gathered from
+them by permutations, so it is bit for bit equivariant under every h.
 
-Fields of SO2 and O2 hold Fourier coefficients, which a turn mixes instead of permuting: every row is its
-own (`eqssl.symmetry.fourier_filters`).
+Fields of SO2 and O2 hold Fourier coefficients, which a turn mixes instead of permuting, so the basis holds
+every row (`eqssl.symmetry.fourier_filters`).
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ Kind = Literal["lift", "group"]
 
 @dataclass(frozen=True)
 class FilterBasis:
-    """What a convolution needs to know of its group.
+    """What a convolution needs to know about its group.
 
     Attributes:
         rows: the rows of the basis filters that determine the others, one after the other, shape
             (dimension, rows * entries), where the entries of a row are its places * inputs, place-major.
             Whole filters, all outputs together, are orthogonal up to the rounding of float32, and the mean
-            over the outputs of the sum of squares is 1: a step of a coefficient changes a filter of any
-            group as much as a step of a pixel changes that of a plain network.
+            over the outputs of the sum of squares is 1. So a change of one coefficient changes a filter of
+            any group as much as the same change of one pixel changes a plain filter.
         index: for each output, where each entry of its row stands in `rows`, shape (outputs, entries); each
             row of the table is a permutation of the entries of one of the rows.
     """
@@ -65,13 +65,13 @@ def filter_basis(group_name: str, kind: Kind, kernel: int) -> FilterBasis:
 
     Args:
         group_name: name of the group.
-        kind: what comes in.
+        kind: what the convolution takes.
         kernel: side of the filter, odd.
 
     Raises:
         ValueError: for an unknown group.
     """
-    # on the CPU whatever the default device is, as the bases serve every network of the process
+    # on the CPU whatever the default device is, because the bases serve every network of the process
     with torch.device("cpu"):
         G = group(group_name)
         if G.is_continuous:
@@ -82,7 +82,7 @@ def filter_basis(group_name: str, kind: Kind, kernel: int) -> FilterBasis:
 
 
 def _regular_rows(G: Group, kind: Kind, kernel: int) -> Float[Tensor, "dimension canonical"]:
-    """For each function of the canonical basis, the filters that are made of it for one input alone."""
+    """For each input and each function of the canonical basis, the filter with this function there alone."""
     outputs, points = _row_outputs(G), grid_points(kernel)
     # the points o^-1 x of each row: an orthogonal matrix is inverted by multiplying from the right
     functions = [scalar_filters(kernel, points @ G.matrix(G.elements[o])) for o in outputs]

@@ -23,7 +23,7 @@ from torch import Tensor
 from eqssl.symmetry.groups import MAXIMUM_FREQUENCY, Group
 
 ROTATIONS = 16
-"""Angles at which the activation is evaluated; for O2 each without and with a mirroring."""
+"""Number of angles at which the activation is evaluated; for O2, each with and without a reflection."""
 
 
 def field_representation(G: Group) -> Any:
@@ -46,7 +46,7 @@ def sampling_matrix(G: Group, rotations: int | None = None) -> Float[Tensor, "sa
 
     Args:
         G: a continuous group.
-        rotations: so many equally spaced angles, for O2 each without and with a mirroring; None for the
+        rotations: number of equally spaced angles (for O2, each with and without a reflection); None for the
             elements that `G` lists, in their order.
 
     Raises:

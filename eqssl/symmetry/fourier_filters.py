@@ -32,13 +32,13 @@ def fourier_filters(G: Group, lift: bool, kernel: int) -> Float[Array, "dimensio
 
     Args:
         G: SO2 or O2.
-        lift: whether images come in, and not fields.
+        lift: whether the input is an image and not fields.
         kernel: side of the filter, odd.
 
     Returns:
         Filters that are orthogonal up to the rounding of float32; the mean over the outputs of the sum of
         squares is 1. The entries of an output are its places * inputs, place-major. Blocks are ordered by the
-        irreducible representation that goes out, then by the one that comes in.
+        irreducible representation of the output, then by that of the input.
     """
     blocks = _Blocks(G, kernel)
     target = field_representation(G)
@@ -55,7 +55,7 @@ def fourier_filters(G: Group, lift: bool, kernel: int) -> Float[Array, "dimensio
 
 
 def _places_of_irreps(G: Group, representation: Any) -> Iterator[tuple[Name, slice]]:
-    """The irreducible representations of which one is the direct sum, and which coefficients are theirs."""
+    """The irreducible representations in a direct sum, each with the positions of its coefficients."""
     start = 0
     for name in representation.irreps:
         stop = start + G.gspace.fibergroup.irrep(*name).size
@@ -68,7 +68,7 @@ class _Blocks:
 
     def __init__(self, G: Group, kernel: int) -> None:
         self.plain = scalar_filters(kernel, grid_points(kernel))
-        # the mean over so many angles is that over all: a product has no higher frequency than their number
+        # enough angles for an exact mean over the group: the product's frequencies are below their number
         highest = max(frequency for _, _, frequency in rings_and_frequencies(kernel))
         self.elements = G.continuous_grid(2 * MAXIMUM_FREQUENCY + highest + 1)
         self.irrep = G.gspace.fibergroup.irrep
@@ -77,7 +77,7 @@ class _Blocks:
         self.found: dict[tuple[Name, Name], Array] = {}
 
     def basis(self, outgoing: Name, incoming: Name) -> Float[Array, "dimension out_size places in_size"]:
-        """Of the blocks from one representation to another."""
+        """The basis of the blocks from one representation to another."""
         if (outgoing, incoming) not in self.found:
             rho, sigma = [
                 np.stack([np.asarray(self.irrep(*name)(g)) for g in self.elements])

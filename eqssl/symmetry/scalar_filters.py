@@ -1,4 +1,4 @@
-"""Filters of one number a place, before any symmetry: escnn's rings and frequencies, evaluated in float64.
+"""Filters with one number per place, before any symmetry: escnn's rings and frequencies, in float64.
 
     f(x) = exp(-(|x| - r)^2 / (2 sigma^2)) cos(m angle(x)),    and the same with sin for m > 0,
 
@@ -45,7 +45,7 @@ def scalar_filters(
     """The values of all filters of a kernel at some points (x to the right, y up)."""
     position = points[:, 0] + 1j * points[:, 1]
     distance = np.abs(position)
-    # an angle means nothing at the origin, where only frequency 0 is not zero
+    # the origin has no angle, and only frequency 0 is not zero there
     origin = distance < 1e-9
     direction = np.where(origin, 0, position / np.where(origin, 1, distance))
     values = []

@@ -37,7 +37,7 @@ def flip_and_turns(matrix: Matrix) -> tuple[bool, int] | None:
 
 
 def flip_and_degrees(matrix: Matrix) -> tuple[bool, float]:
-    """Write an orthogonal matrix as such a reflection (or none) and a turn by degrees in [0, 360)."""
+    """Write a matrix as a reflection in the vertical axis (or none) and a turn by degrees in [0, 360)."""
     flip = bool(np.linalg.det(matrix) < 0)
     rotation = matrix @ np.diag([-1.0, 1.0]) if flip else matrix
     return flip, math.degrees(math.atan2(rotation[1, 0], rotation[0, 0])) % 360

@@ -1,6 +1,6 @@
-"""Pretraining: the loop, optimisers, schedules, checkpoints, and the sharing of a machine by its processes.
+"""Pretraining: the loop, optimisers, schedules, checkpoints and the log.
 
-`eqssl.machine.slots` is for programs that must start quickly, so torch waits for `pretrain`.
+Importing this package is quick: torch is imported when `pretrain` is first asked for.
 """
 
 from __future__ import annotations

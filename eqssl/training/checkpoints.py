@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file for each, whose header also carries everything that is no tensor."""
+"""Checkpoints: one safetensors file for each. Its header holds everything that is not a tensor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eqssl.encoders.release.tensors import first_line, write_tensors
 from eqssl.machine.hashes import identity
 
 LONGEST_VALUES = 2**23
-"""Characters of the values; 80,000 epochs with five numbers each need no more."""
+"""Most characters of the values: enough for 80,000 epochs with five numbers each."""
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -25,7 +25,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -
 
     Args:
         path: the file.
-        tensors: by name, on any device.
+        tensors: tensors by name, on any device.
         values: anything that JSON can hold.
 
     Raises:
@@ -42,7 +42,7 @@ def load(path: Path, largest: int | None = None) -> tuple[dict[str, Tensor], dic
 
     Args:
         path: the file.
-        largest: bytes that it may have; more are not read.
+        largest: largest size in bytes; a larger file is not read.
 
     Raises:
         ValueError: if the file is damaged; the message names it.
@@ -58,7 +58,7 @@ def load(path: Path, largest: int | None = None) -> tuple[dict[str, Tensor], dic
         text = metadata.get("values", "")
         right = metadata.get("sha256") == _digest(tensors, text)
     except (SafetensorError, RuntimeError, KeyError, AttributeError, TypeError) as error:
-        # the last four for kinds of numbers that this torch does not know
+        # the last four are for types of numbers that this torch does not know
         raise ValueError(f"{path}: damaged checkpoint: {first_line(error)}") from None
     if not right:
         raise ValueError(f"{path}: damaged checkpoint: its checksum is wrong")
@@ -66,7 +66,7 @@ def load(path: Path, largest: int | None = None) -> tuple[dict[str, Tensor], dic
 
 
 def _values(path: Path, text: str) -> dict[str, Any]:
-    """The values of a checkpoint, whatever its maker wrote there."""
+    """The values of a checkpoint; the text may be anything."""
     if len(text) > LONGEST_VALUES:
         raise ValueError(
             f"{path}: damaged checkpoint: its values are longer than {LONGEST_VALUES} characters"
@@ -88,13 +88,13 @@ def module_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `module_state` took, into the tensors that are there."""
+    """Put back what `module_state` took, into the module's own tensors."""
     found = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
     module.load_state_dict(found)
 
 
 def optimiser_state(optimiser: Optimizer) -> dict[str, Tensor]:
-    """State of an optimiser, by names `optimiser/<number>/<key>`; it has to be all tensors.
+    """State of an optimiser, by names `optimiser/<number>/<key>`; all of it must be tensors.
 
     Parameters are numbered in the order of the groups.
     """
@@ -124,7 +124,7 @@ def parameters(optimiser: Optimizer) -> list[Tensor]:
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """SHA-256 of everything: 0.09 s for 100 MB, which take 0.15 s to be written."""
+    """SHA-256 of everything. It takes 0.09 s for 100 MB, and writing them takes 0.15 s."""
     total = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

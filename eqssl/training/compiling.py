@@ -1,4 +1,4 @@
-"""Encoders whose code `torch.compile` writes for the time of their training."""
+"""Compile encoders with `torch.compile` while they are trained."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from eqssl.encoders.base import Encoder
 def compiled(encoder: Encoder, backend: str = "inductor") -> Iterator[None]:
     """Within the block the encoder's forward and backward pass are compiled, as one graph.
 
-    Its parameters, buffers and type stay as they are; what is made of it afterwards is not compiled. The same
-    code rounds alike every time, but not as the encoder does that is not compiled.
+    Its parameters, buffers and type stay as they are, and after the block it is not compiled. Compiled code
+    rounds in the same way every time, but not in the same way as the encoder that is not compiled.
 
     Args:
-        encoder: on its device.
+        encoder: the encoder, on its device.
         backend: what turns the graph into code.
     """
-    # what an earlier training in this process compiled would count as attempts for this one
+    # otherwise compilations of an earlier training in this process would count as attempts of this one
     torch._dynamo.reset()
     from torch._inductor import config
 
-    # in the place of the method, which the instance hides for as long as it has an attribute of that name
+    # an attribute of the instance hides the method of that name until it is deleted
     encoder.forward = torch.compile(encoder.forward, fullgraph=True, backend=backend)  # type: ignore[method-assign]
     try:
-        # `reproducible` tells torch alone, and not its compiler
+        # `reproducible` sets this for torch, but not for its compiler
         with config.patch(deterministic=torch.are_deterministic_algorithms_enabled()):
             yield
     finally:
@@ -39,10 +39,10 @@ def compiled(encoder: Encoder, backend: str = "inductor") -> Iterator[None]:
 
 
 def require_compiler(device: torch.device) -> None:
-    """See that this machine can compile for a device.
+    """Check that this machine can compile for a device.
 
     Raises:
-        ValueError: if it cannot, with what is missing.
+        ValueError: if it cannot; names what is missing.
     """
     missing = missing_compiler(device)
     if missing:

@@ -1,4 +1,4 @@
-"""Which device runs the training, and how it is made to give the same bits again."""
+"""The device of the training, and how to get the same bits on every run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def choose_device(name: str) -> torch.device:
 def reproducible(device: torch.device, threads: int) -> Iterator[None]:
     """Within the block: the same bits on every run, as far as the device can.
 
-    The number of threads is fixed, since sums in another order round otherwise. An operation that has no
-    deterministic form is an error on the CPU and a warning elsewhere. Everything is put back afterwards.
+    The number of threads is fixed, because sums in another order round differently. An operation that has no
+    deterministic form is an error on the CPU and a warning elsewhere. All settings are restored afterwards.
     """
     # cuBLAS reads this when it is first used; without it its sums depend on the order of streams.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -50,7 +50,7 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     # `use_deterministic_algorithms` does the same, but loads the compiler, which takes more than a second
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
-    # Filling fresh memory finds reads of it, but costs a pass over each tensor.
+    # Filling uninitialised memory would reveal reads of it, but costs a pass over each tensor.
     filler.fill_uninitialized_memory = False
     try:
         yield

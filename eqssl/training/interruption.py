@@ -1,4 +1,4 @@
-"""Asking a loop to stop: SIGTERM and SIGINT are noted, and the loop ends where it can be continued."""
+"""Stop a loop: SIGTERM and SIGINT are noted, and the loop ends where it can be resumed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Interruption:
-    """Which signal came.
+    """The signal that arrived.
 
     Attributes:
-        signal: its number; None as long as none came.
+        signal: its number; None if none has arrived.
     """
 
     signal: int | None = None

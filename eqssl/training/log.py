@@ -17,8 +17,8 @@ class Log:
 
     Args:
         path: the file; made if it is missing.
-        step: steps done; lines of later ones are dropped, since those are about to be done again, and so are
-            broken lines.
+        step: steps done. Lines of later steps are dropped, because these steps will be done again. Broken
+            lines are dropped too.
     """
 
     def __init__(self, path: Path, step: int) -> None:

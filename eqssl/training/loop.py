@@ -1,4 +1,4 @@
-"""The training loop. It knows a pretext by its interface alone, and can be left and entered at any step."""
+"""The training loop. It uses the interface of a pretext alone, and can be stopped and resumed at any step."""
 
 from __future__ import annotations
 
@@ -27,29 +27,31 @@ from eqssl.training.state import StateValues, check_random, check_tensors, check
 READ_SECONDS = 1.0
 """Time between two readings of the loss, the only times when the host waits for the device."""
 MOST_STATES, HEADER_BYTES = 4, 2**26
-"""A checkpoint of more bytes than this many times the pretext's and a header's is not read: the largest
-holds the weights and two numbers more for each."""
+"""A checkpoint is not read if it is larger than `MOST_STATES` states of the pretext and a header.
+
+The largest one holds each weight and two more numbers for it.
+"""
 
 
 class Trainer:
     """A pretext in training, with everything that the next step depends on.
 
     Args:
-        pretext: on its device.
-        batches: of the training images.
-        settings: the optimisation.
+        pretext: the pretext, on its device.
+        batches: batches of the training images.
+        settings: settings of the optimisation.
         generator: draws views and corruptions, on the same device.
-        precision: of the forward pass.
+        precision: type of numbers in the forward pass.
         title: names the cell in messages.
-        fingerprint: stands for everything that decides the weights. A checkpoint with another one is not
-            continued.
+        fingerprint: stands for everything that decides the weights. A checkpoint with another fingerprint is
+            not resumed.
 
     Attributes:
         step: steps done.
         steps: steps in all.
-        seconds: time spent so far, that of killed processes up to their last checkpoint included.
+        seconds: time spent so far, including that of killed processes up to their last checkpoint.
         meter: the loss and the pretext's own numbers.
-        rows: for each finished epoch the means of these over its steps.
+        rows: for each finished epoch, the means of these numbers over its steps.
 
     Raises:
         ValueError: if the warm-up is longer than the training.
@@ -139,7 +141,7 @@ class Trainer:
         """Go back to the state that `save` wrote.
 
         Raises:
-            ValueError: the file is damaged or of another training; names it. Nothing is changed then.
+            ValueError: the file is damaged or belongs to another training; names it. Nothing is changed then.
             OSError: it cannot be read.
         """
         own = sum(tensor.nbytes for tensor in self.pretext.state_dict().values())

@@ -1,4 +1,4 @@
-"""What is measured of a trained pretext, as training writes it down and the evaluation passes it on."""
+"""Measurements of a trained pretext, which training records and the evaluation passes on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class Measured(NamedTuple):
     """Numbers of one trained pretext.
 
     Attributes:
-        numbers: metric -> number, as they will stand in metrics.json and in the table of the grid. Names
-            begin with `pretext_`, by which the table finds them.
-        details: the same and more, for the report; JSON values.
+        numbers: metric -> number, as in metrics.json and in the table of the grid. Names begin with
+            `pretext_`, so that the table finds them.
+        details: the same numbers and more, for the report; JSON values.
     """
 
     numbers: dict[str, float]

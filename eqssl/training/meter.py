@@ -1,4 +1,4 @@
-"""Means of the loss and of a pretext's own numbers, summed on the device and read now and then."""
+"""Means of the loss and of a pretext's own numbers, summed on the device and read from time to time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Meter:
 
     Attributes:
         names: "loss", then the pretext's numbers in its order; known from the first step on.
-        sums: one for each name, since the epoch began; None before the first step.
-        precision: of the sums.
+        sums: one sum for each name, since the epoch began; None before the first step.
+        precision: type of the sums.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -32,7 +32,7 @@ class Meter:
         """Add the numbers of a step, without waiting for the device.
 
         Raises:
-            ValueError: their names are not those of the steps before.
+            ValueError: their names differ from those of earlier steps.
         """
         names = ["loss", *scalars]
         values = torch.stack([value.detach().float() for value in (loss, *scalars.values())])
@@ -48,7 +48,7 @@ class Meter:
         """Wait for the device and read.
 
         Returns:
-            Sums since the reading before, and sums since the epoch began.
+            Sums since the previous reading, and sums since the epoch began.
         """
         sums = [] if self.sums is None else self.sums.tolist()
         recent = [now - before for now, before in zip(sums, self._seen, strict=True)]

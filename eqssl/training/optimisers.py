@@ -12,25 +12,27 @@ from torch.optim import Optimizer
 from eqssl.pretexts.base import Pretext
 
 MOMENTUM = 0.9
-"""Of `sgd` and `lars`."""
+"""Momentum of `sgd` and `lars`."""
 STATE: dict[str, tuple[str, ...]] = {
     "adamw": ("exp_avg", "exp_avg_sq", "step"),
     "lars": ("velocity",),
     "sgd": ("momentum_buffer",),
 }
-"""What each optimiser keeps of a parameter once it had a gradient: `step` is one number, the others are as
-large as the parameter."""
+"""What each optimiser keeps for a parameter that has had a gradient.
+
+`step` is one number, the others have the shape of the parameter.
+"""
 
 
 def build_optimiser(name: str, pretext: Pretext, learning_rate: float, weight_decay: float) -> Optimizer:
     """The optimiser of a pretext's parameters, in the groups that it gives.
 
     Args:
-        name: `adamw` (torch's, with its default betas), `sgd` (torch's, with momentum 0.9, without Nesterov's
-            change, the weight decay added to the gradient) or `lars`.
+        name: `adamw` (torch's, with its default betas), `sgd` (torch's, with momentum 0.9, without Nesterov
+            momentum, and with weight decay added to the gradient) or `lars`.
         pretext: whose parameters are optimised.
         learning_rate: the first one; `set_learning_rate` changes it.
-        weight_decay: of groups that do not name their own.
+        weight_decay: weight decay of groups that do not set their own.
 
     Raises:
         ValueError: if there is no such optimiser, or nothing to optimise.
@@ -48,7 +50,7 @@ def build_optimiser(name: str, pretext: Pretext, learning_rate: float, weight_de
 
 
 def set_learning_rate(optimiser: Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step, but for groups at a fixed one."""
+    """Set the learning rate of the next step, except in groups with a fixed rate."""
     for group in optimiser.param_groups:
         if not group["fixed_rate"]:
             group["lr"] = rate
@@ -61,8 +63,9 @@ class LARS(Optimizer):
 
         u = g + b w;  if adapted and |w| > 0 and |u| > 0:  u = u t |w| / |u|;  v = m v + u;  w = w - rate v
 
-    As in the PyTorch code of Barlow Twins and VICReg, the ratio takes the norm of the decayed gradient, and
-    the rate stands outside of the momentum. Groups with `adapted=False` take steps of SGD with momentum.
+    As in the PyTorch code of Barlow Twins and VICReg, the ratio uses the norm of the gradient with weight
+    decay, and the learning rate is applied after the momentum. Groups with `adapted=False` take steps of SGD
+    with momentum.
 
     Args:
         parameters: as for any optimiser of torch; groups may set `weight_decay` and `adapted`.

@@ -13,7 +13,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     Args:
         name: `float32`, `bfloat16`, or `auto`: bfloat16 on CUDA devices made for it (Ampere and later),
             float32 elsewhere.
-        device: where.
+        device: the device of the training.
 
     Raises:
         ValueError: if there is no such precision.
@@ -28,7 +28,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """The context of a forward pass in that precision; bfloat16 has float32's range, so no loss is scaled."""
+    """The context of a forward pass. No loss is scaled, because bfloat16 has the range of float32."""
     if precision == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=precision)

@@ -1,4 +1,4 @@
-"""`eqssl pretrain`: shards into an encoder."""
+"""`eqssl pretrain`: train an encoder on shards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from eqssl.training.measured import Measured
 from eqssl.training.precision import choose_precision
 
 Measure = Callable[[Pretext, Split, int, int, torch.device, torch.dtype], Measured]
-"""Pretext, validation images, images at a time, seed, device and precision to what was measured."""
+"""From pretext, validation images, batch size, seed, device and precision to what was measured."""
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
 
 
@@ -46,12 +46,12 @@ def pretrain(
     checkpoint_seconds: float = 20.0,
     measure: Measure | None = None,
 ) -> None:
-    """Train the encoder of a cell, or go on where a killed process left it.
+    """Train the encoder of a cell, or resume its training where a killed process stopped.
 
     Writes into `out`: loss.csv, log.jsonl, encoder.safetensors, encoder.json and, last of all, pretrain.json.
-    Until then the state lives in `$EQSSL_SCRATCH/<fingerprint>/` (else `$DVC_ROOT/.scratch`, else
-    `./.scratch`), where the fingerprint covers everything that decides the weights. On a CPU the outcome is
-    the same to the bit however often the training was cut off.
+    Until then the state is kept in `$EQSSL_SCRATCH/<fingerprint>/` (else `$DVC_ROOT/.scratch`, else
+    `./.scratch`), where the fingerprint covers everything that decides the weights. On a CPU the result is
+    the same bit for bit, however often the training was interrupted.
 
     Args:
         job: the settings.
@@ -59,7 +59,7 @@ def pretrain(
         out: folder of the results.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps` ...
         checkpoint_seconds: least time between two checkpoints.
-        measure: what to measure of the trained pretext on validation images, for pretrain.json.
+        measure: measures the trained pretext on validation images, for pretrain.json.
 
     Raises:
         ValueError: for bad settings or damaged shards, or if the loss is no longer finite.
@@ -142,7 +142,7 @@ def _measured(
     device: torch.device,
     precision: torch.dtype,
 ) -> Measured:
-    """What validation images say of the trained pretext."""
+    """Measurements of the trained pretext on validation images."""
     split = load_split(shards, "val")
     if not len(split):
         return Measured({}, {})
@@ -215,7 +215,7 @@ def _what_decides(job: PretrainJob, index: ShardIndex) -> dict[str, Any]:
 
 
 def _seed(seed: int, purpose: str) -> int:
-    """A seed of its own for each purpose, so that no two generators repeat each other."""
+    """A different seed for each purpose, so that no two generators repeat each other."""
     return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:8], "little") >> 1
 
 

@@ -12,8 +12,8 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
     `peak (1 + cos(pi (step - warmup) / (steps - warmup))) / 2`; zero from `steps` on.
 
     Args:
-        step: of the optimiser, from 0.
-        steps: of the whole run.
+        step: step of the optimiser, from 0.
+        steps: steps of the whole run.
         warmup: steps of the warm-up, at most `steps`.
         peak: the largest learning rate.
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint can be the state of this training; told before anything of the training is changed."""
+"""Check that a checkpoint can be the state of this training, before anything of the training is changed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class StateValues(BaseModel):
-    """Everything in a checkpoint that is no tensor.
+    """Everything in a checkpoint that is not a tensor.
 
     Attributes:
-        fingerprint: of all that decides the weights.
+        fingerprint: fingerprint of everything that decides the weights.
         step: steps done.
         seconds: time spent.
-        names: of the numbers that are summed, "loss" first.
-        rows: for each finished epoch one number for each name.
-        tensors: names of the tensors in the checkpoint, in order of the alphabet.
+        names: names of the numbers that are summed, "loss" first.
+        rows: for each finished epoch, one number for each name.
+        tensors: names of the tensors in the checkpoint, in alphabetical order.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -41,16 +41,16 @@ class StateValues(BaseModel):
 def checked_values(
     values: Mapping[str, Any], fingerprint: str, steps: int, steps_per_epoch: int
 ) -> StateValues:
-    """The values of a checkpoint, once they are found to be possible.
+    """The values of a checkpoint, after checking that they are possible.
 
     Args:
-        values: as they were read.
-        fingerprint: of this training.
-        steps: that it has in all.
-        steps_per_epoch: of these.
+        values: the values as they were read.
+        fingerprint: fingerprint of this training.
+        steps: steps of the whole training.
+        steps_per_epoch: steps of one epoch.
 
     Raises:
-        ValueError: they are of another training, or impossible; names the value and the reason.
+        ValueError: they belong to another training, or are impossible; names the value and the reason.
     """
     try:
         state = StateValues.model_validate(dict(values))
@@ -83,15 +83,16 @@ def check_tensors(
     """Check that the tensors of a checkpoint are those that this training would have saved.
 
     Args:
-        tensors: as they were read.
+        tensors: the tensors as they were read.
         state: the values beside them.
         module: the pretext.
-        optimiser: of its parameters.
-        kept: what the optimiser keeps of a parameter.
-        others: further tensors that have to be there: any numbers, of the right form.
+        optimiser: the optimiser of its parameters.
+        kept: names of what the optimiser keeps for a parameter.
+        others: further tensors that must be there. Their shapes and types count, not their numbers.
 
     Raises:
-        ValueError: one is missing or one too many, has another form, or holds impossible numbers; names it.
+        ValueError: a tensor is missing, does not belong there, has another shape or type, or holds impossible
+            numbers; names it.
     """
     wanted = {**checkpoints.module_state(module), **others}
     numbers = {name.split("/")[1] for name in state.tensors if name.startswith("optimiser/")}
@@ -113,10 +114,10 @@ def check_tensors(
 
 
 def check_random(name: str, state: Tensor, device: torch.device | str) -> None:
-    """Check that a generator takes a state, on one that nobody uses.
+    """Check that a generator accepts a state. A separate generator is used for the check.
 
     Raises:
-        ValueError: it does not; begins with `name`.
+        ValueError: it does not accept it; begins with `name`.
     """
     try:
         torch.Generator(device).set_state(state)
@@ -134,7 +135,7 @@ def _check_count(name: str, count: Tensor, steps: int) -> None:
 
 
 def _check_tables(tensors: Mapping[str, Tensor], module: nn.Module) -> None:
-    """Tables of integers, such as the index of a filter basis, are the same in every training."""
+    """Check tables of integers, such as the index of a filter basis, which no training changes."""
     trained = {name for part in (module.named_parameters(), module.named_buffers()) for name, _ in part}
     for name, own in module.state_dict().items():
         if name in trained or own.is_floating_point():

@@ -1,4 +1,4 @@
-"""Each registered kind names code that is there, and knows of it what can be known without importing it."""
+"""Each registered kind names existing code, and agrees with it on what is known without importing it."""
 
 import pytest
 

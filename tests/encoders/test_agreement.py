@@ -80,7 +80,7 @@ def with_our_weights(encoder: Encoder, name: str, same_basis: bool) -> TheirResN
 
 
 def change_of_basis(mine: GroupConv2d, other: torch.nn.Module) -> torch.Tensor:
-    """Escnn's filters = that matrix times ours."""
+    """The matrix T with escnn's filters = T times ours."""
     return coordinates(escnns_filters(other), whole_filters(mine.basis, mine.index, mine.kernel))
 
 
@@ -89,7 +89,7 @@ def convolutions(encoder: Encoder) -> list[GroupConv2d]:
 
 
 def our_gradient(encoder: Encoder, theirs: TheirResNet) -> torch.Tensor:
-    """Of our weights, as that of the coefficients in escnn's basis."""
+    """The gradient of our weights, in terms of the coefficients in escnn's basis."""
     parts = [
         (mine.weight.grad.transpose(1, 2) @ change_of_basis(mine, other).t()).flatten()
         for mine, other in zip(convolutions(encoder), theirs.convolutions, strict=True)

@@ -30,7 +30,7 @@ def step(encoder: Encoder, images: torch.Tensor) -> None:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("encoder_name", ENCODERS)
 @pytest.mark.parametrize("name", group_names())
-def test_an_encoder_computes_there_what_it_computes_on_a_cpu(name: str, encoder_name: str, training: bool):
+def test_an_encoder_on_cuda_computes_what_it_computes_on_a_cpu(name: str, encoder_name: str, training: bool):
     here = trained_statistics(new(name, name=encoder_name).double()).train(training)
     there, images = copy.deepcopy(here).cuda(), torch.randn(4, 1, 28, 28, dtype=torch.float64)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_no_step_waits_for_the_device(name: str, encoder_name: str, precision: t
 
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("name", group_names())
-def test_a_released_network_computes_the_same_there(name: str, fold: bool, full_float32):
+def test_a_released_network_on_cuda_computes_the_same(name: str, fold: bool, full_float32):
     encoder = trained_statistics(new(name, name="resnet18")).cuda()
     images = torch.randn(4, 1, 28, 28, device="cuda")
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_a_released_network_computes_the_same_there(name: str, fold: bool, full_
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", ["D4", "C8", "SO2"])
-def test_generated_code_computes_the_same_there(name: str, training: bool, full_float32):
+def test_generated_code_on_cuda_computes_the_same(name: str, training: bool, full_float32):
     torch._dynamo.reset()
     eager = trained_statistics(new(name, name="resnet18", size=14)).cuda().train(training)
     copied, images = copy.deepcopy(eager), torch.randn(4, 1, 14, 14, device="cuda")

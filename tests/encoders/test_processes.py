@@ -41,7 +41,7 @@ def shard(rank: int, step: int = 0) -> Tensor:
 
 
 def headed(group_name: str, seed: int) -> nn.Module:
-    """An encoder inside of a larger network, which has tables of its own."""
+    """An encoder inside a larger network that also has tables."""
     encoder = new(group_name, seed=seed)
     elements = GSet.regular(encoder.group)
     generator = torch.Generator().manual_seed(seed)
@@ -68,7 +68,7 @@ def two_steps(group_name: str, rank: int) -> dict:
 
 
 def shard_gradients(group_name: str, rank: int) -> list[Tensor]:
-    """Of the first step, without DDP."""
+    """The gradients of the first step, without DDP."""
     network = headed(group_name, seed=0)
     network(shard(rank)).square().mean().backward()
     return [parameter.grad for parameter in network.parameters()]

@@ -160,7 +160,7 @@ def saved_by_torch(encoder: Encoder) -> Encoder:
 @pytest.mark.parametrize("copied", [copy.deepcopy, pickled, saved_by_torch])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("group_name", GROUPS)
-def test_copies_are_equal_to_the_bit(copied, training: bool, group_name: str):
+def test_copies_of_an_encoder_are_equal_bit_for_bit(copied, training: bool, group_name: str):
     encoder, images = trained_statistics(new(group_name, name="resnet18")), torch.randn(4, 1, 28, 28)
     with torch.no_grad():
         encoder(images)  # a filter may be kept now, which no copy shall share
@@ -185,7 +185,7 @@ def test_a_copy_of_a_compiled_encoders_module_is_an_encoder():
 
 
 def fresh_with_state(group_name: str, state: dict[str, Tensor]) -> Encoder:
-    """An encoder that never saw other weights."""
+    """A new encoder with the same state, which has never had other weights."""
     encoder = new(group_name, seed=5)
     encoder.load_state_dict(state)
     return encoder.eval()

@@ -36,7 +36,7 @@ def information(**changes) -> FeatureInfo:
 
 
 def columns(info: FeatureInfo, labels: np.ndarray, noise: float, seed: int) -> dict[str, np.ndarray]:
-    """Features around one point per class, collinear as those of networks are."""
+    """Features around one point per class, and collinear, as those of networks are."""
     points = np.random.default_rng(99).standard_normal((len(info.classes), max(info.widths.values())))
     mixing = np.random.default_rng(98).standard_normal((points.shape[1],) * 2) / 4 + 1
     drawn = np.random.default_rng(seed).standard_normal((len(labels), points.shape[1]))
@@ -66,7 +66,7 @@ def probe_job(**changes) -> ProbeJob:
 def write_cell(
     folder: Path, noise: float = 1.5, counts=(300, 60, 90), seed: int = 0, **changes
 ) -> tuple[Path, Path]:
-    """A cell as earlier steps leave it: (folder of the evaluation, folder of the encoder)."""
+    """Write a cell as earlier steps leave it; gives the folders of the evaluation and of the encoder."""
     info = information(**changes)
     evaluation = folder / "eval"
     for number, (split, count) in enumerate(zip(("train", "val", "test"), counts, strict=True)):

@@ -119,7 +119,7 @@ def test_retrieval_is_perfect_for_d4_and_only_for_it():
         assert results[name]["hit_rate_1"] < results[name]["mrr"] < results[name]["hit_rate_5"] + 0.1
 
 
-def test_measure_says_what_was_measured():
+def test_measure_gives_group_exactness_counts_and_the_largest_error():
     result = measure(AveragingEncoder("C4"), images(30), seed=0)
     assert (result["group"], result["exact"], result["images"]) == ("C4", True, 30)
     assert result["error"] == max(*result["stages"], result["invariant"]) < 1e-6

@@ -185,13 +185,20 @@ def test_more_stages_than_there_are_is_refused(shards, tmp_path, params):
         extract(job(stages=3), shards, folder, tmp_path / "out", "cpu")
 
 
-def test_weights_that_are_not_finite_leave_no_file(shards, tmp_path, params):
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (float("nan"), r"encoder\.safetensors: .*weight: holds a number that is not finite"),
+        (3e38, r"train\.parquet: column \w+: key '[\w-]+' .*not finite"),
+    ],
+)
+def test_numbers_that_are_not_finite_leave_no_file(shards, tmp_path, params, value, reason):
     folder = make_encoder(tmp_path / "cell", params, shards)
     encoder = load_encoder(folder)
     for parameter in encoder.parameters():
-        parameter.fill_(float("nan"))
+        parameter.fill_(value)
     save_encoder(encoder, folder, json.loads((folder / "encoder.json").read_text()))
-    with pytest.raises(ValueError, match=r"encoder\.safetensors: .* not finite"):
+    with pytest.raises(ValueError, match=reason):
         extract(job(), shards, folder, tmp_path / "out", "cpu")
     assert list((tmp_path / "out").rglob("*.*")) == []
 

@@ -16,7 +16,7 @@ def stream(seed, number):
 
 
 def slow(metrics, resamples, seed):
-    """Image by image and draw by draw."""
+    """Compute intervals image by image and draw by draw."""
     images = metrics[0].shape[1]
     of_images = stream(seed, 0)
     chosen_images = [of_images.integers(images, size=images) for _ in range(resamples)]
@@ -37,13 +37,13 @@ def slow(metrics, resamples, seed):
 
 
 @pytest.mark.parametrize("block", [100_000, 90])
-def test_the_matrix_product_is_the_loop(monkeypatch, block):
+def test_intervals_equal_those_of_a_slow_loop(monkeypatch, block):
     monkeypatch.setattr(intervals, "_BLOCK_NUMBERS", block)
     metrics = [correct(1, 40, 0.7), correct(3, 40, 0.5, 1), correct(1, 40, 0.2, 2), correct(5, 40, 0.9, 3)]
     assert np.allclose(accuracy_intervals(metrics, 120, 5), slow(metrics, 120, 5), atol=1e-12)
 
 
-def test_the_width_is_that_of_the_binomial():
+def test_the_width_of_an_interval_is_that_of_the_binomial():
     values = correct(1, 4000, 0.8)
     low, high = accuracy_intervals([values], 4000, 0)[0]
     p = values.mean()

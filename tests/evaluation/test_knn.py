@@ -39,7 +39,7 @@ def test_the_weights_of_neighbours_can_outvote_their_number():
     assert knn_predict(1000 * query, gallery, labels, 2, 3, 1e-4).tolist() == [1]
 
 
-def test_a_zero_feature_is_like_nothing():
+def test_a_query_of_zeros_still_gets_a_class():
     q, g, y = data()
     q[0] = 0
     assert 0 <= knn_predict(q, g, y, 4, 5, 0.07)[0] < 4

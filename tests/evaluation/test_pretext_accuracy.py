@@ -1,4 +1,4 @@
-"""What validation images say of label tasks: of one learnt by content, one by a shortcut, one not learnt."""
+"""Label tasks on validation images: one learnt from content, one from a shortcut, and one not learnt."""
 
 import json
 from typing import ClassVar
@@ -92,7 +92,7 @@ def test_what_was_learnt_from_content_does_not_survive_patches_turned_apart(para
     assert abs(found["surviving"]) < 0.3
 
 
-def test_a_shortcut_survives(params, shards):
+def test_a_shortcut_survives_patches_turned_apart(params, shards):
     found = measured(told(ByBrightness, params), shards).details["labels"]
     assert found["accuracy"] == found["accuracy_apart"] == 1.0
     assert found["surviving"] == 1.0

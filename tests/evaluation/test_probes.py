@@ -35,7 +35,7 @@ def unfitted(tolerance=1e-4, iterations=1000):
 
 
 def exact(x, y, strength):
-    """By another solver."""
+    """The solution of another solver."""
     return LogisticRegression(C=1 / (strength * len(x)), tol=1e-9, solver="newton-cg", max_iter=5000).fit(
         x, y
     )

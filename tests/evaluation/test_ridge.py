@@ -49,7 +49,7 @@ def test_sums_do_not_depend_on_the_batches_and_add_up():
     assert np.allclose(whole.standardiser().scale, direct.scale)
 
 
-def test_a_feature_that_never_varies_counts_for_nothing():
+def test_a_constant_feature_has_scale_zero_and_finite_weights():
     x, y = data(offset=7.0)
     x[:, 2] = 7.1
     standardiser = Standardiser.fit(x)

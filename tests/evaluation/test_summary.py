@@ -47,7 +47,7 @@ def tables(folder, files):
     return text, json.loads((folder / "grid.json").read_text())
 
 
-def test_columns_rows_and_digits(tmp_path):
+def test_the_table_has_the_agreed_columns_order_of_rows_and_all_digits(tmp_path):
     files = [
         write(tmp_path, "a", group="D4"),
         write(tmp_path, "b", group="trivial", pretext="zebra"),

@@ -92,7 +92,7 @@ def test_an_accelerated_convolution_is_the_plain_one(kernel: int, down: str, bia
 
 @needs_onednn
 @torch.no_grad()
-def test_layers_take_the_way_that_is_fast_for_their_size(monkeypatch: pytest.MonkeyPatch):
+def test_layers_use_the_method_that_is_fast_for_their_size(monkeypatch: pytest.MonkeyPatch):
     taken: list[str] = []
     way, other = winograd.convolve_at_points, packed.convolve
     monkeypatch.setattr(winograd, "convolve_at_points", lambda *a: (taken.append("points"), way(*a))[1])
@@ -142,7 +142,7 @@ def test_a_torch_that_lacks_an_operation_leaves_a_network_plain(form: str, monke
 
 @needs_onednn
 def test_torch_still_has_the_operations_that_fast_cpu_leans_on():
-    """The canary: when it fails, its message says what torch changed and how to run meanwhile."""
+    """A canary: if it fails, its message says what torch changed and how to run until it is fixed."""
     assert packed.problem() is None, packed.problem()
 
 
@@ -184,7 +184,7 @@ def test_another_device_is_that_of_the_plain_layer(form: str):
 
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore")
-def test_programs_are_made_of_torchs_operations(form: str):
+def test_compiled_transformed_and_traced_layers_use_torchs_operations(form: str):
     plain, x = convolution(), image()
     made = FastConv2d(copy.deepcopy(plain))
     made(x)

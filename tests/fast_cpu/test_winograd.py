@@ -51,7 +51,7 @@ def test_convolution_at_points_is_torchs(kernel: int, width: int, in_channels: i
 @needs_onednn
 @torch.no_grad()
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_convolution_at_points_tells_another_filter_apart(kernel: int):
+def test_convolution_at_points_with_another_filter_differs(kernel: int):
     """The negative control of the comparison above."""
     x, weight = maps(3, 8, 6, 8), drawn(8, 8, kernel, kernel)
     wrong = weight.clone()
@@ -118,7 +118,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_points_are_for_many_channels_and_pixels(one_thread: None):
+def test_winograd_pays_for_many_channels_and_pixels_alone(one_thread: None):
     assert winograd.pays(maps(16, 256, 8, 8), 256, 3)
     assert winograd.pays(maps(16, 64, 16, 16), 64, 5)
     for x, kernel in (

@@ -68,7 +68,7 @@ def endless(results: Results, name: str, path: Path) -> None:
 
 
 def other_kind(results: Results, name: str, path: Path) -> None:
-    """Replace it by a file of another kind; JSON by a list."""
+    """Replace the file by one of another kind; JSON by a list."""
     path.write_text("[1, 2]\n" if path.suffix == ".json" else "epoch,loss\n1,2.5\n")
 
 
@@ -88,7 +88,7 @@ def other_split(results: Results, name: str, path: Path) -> None:
 
 
 def edited(results: Results, name: str, path: Path) -> None:
-    """Change one value, and keep the file a good one of its kind."""
+    """Change one value, and keep the file valid."""
     _EDITS[path.suffix](path)
 
 
@@ -99,7 +99,7 @@ def _edit_json(path: Path) -> None:
 
 
 def _bump(values: Any) -> bool:
-    """Change the first number in it by a little; whether there is one."""
+    """Change the first number in it a little; False if there is none."""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         if isinstance(value, dict | list):
             if _bump(value):
@@ -111,7 +111,7 @@ def _bump(values: Any) -> bool:
 
 
 def _edit_lines(path: Path) -> None:
-    """Change the last digit; where there is none, the class that was predicted last."""
+    """Change the last digit, or the class that was predicted last if there is no digit."""
     text = path.read_text()
     digits = [i for i, character in enumerate(text) if character.isdigit()]
     if digits:

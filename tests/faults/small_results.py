@@ -1,4 +1,4 @@
-"""Results as the pipeline leaves them, of a small data set and three cells, each step really done."""
+"""Results of the real steps of the pipeline, for a small data set and three cells."""
 
 from __future__ import annotations
 

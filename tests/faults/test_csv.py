@@ -41,7 +41,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_that_is_none_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_with_no_table_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, reason = TABLES[name]
     path = tmp_path / "grid.csv"
     path.write_bytes(content)
@@ -53,7 +53,7 @@ def test_a_table_that_is_none_is_named(name: str, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_losses_that_are_none_are_named(name: str, tmp_path: Path) -> None:
+def test_a_file_without_losses_is_named(name: str, tmp_path: Path) -> None:
     content, reason = LOSSES[name]
     path = tmp_path / "loss.csv"
     path.write_bytes(content)

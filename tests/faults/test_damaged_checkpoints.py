@@ -1,4 +1,4 @@
-"""Whatever lies where a checkpoint should be, the training ends as it would have ended without it."""
+"""Whatever is in the place of a checkpoint, the training gives the same result as without it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def as_bytes(trainer):
 
 @pytest.fixture
 def saved(trainer, tmp_path):
-    """The checkpoint of a training after 7 of 15 steps, of 5 an epoch."""
+    """The checkpoint of a training after 7 of 15 steps, with 5 steps an epoch."""
     path, made = tmp_path / "state.safetensors", trainer()
     update = made._update
 
@@ -57,7 +57,7 @@ def without(name):
 
 
 def unlisted(tensors, values):
-    """Leaves out a parameter's state as far as the optimiser can tell."""
+    """Leave out a part of a parameter's state, and list the tensors that remain."""
     tensors, values = without("optimiser/0/exp_avg")(tensors, values)
     return tensors, {**values, "tensors": sorted(tensors)}
 
@@ -151,7 +151,7 @@ def deep_header(path):
 
 
 def sparse(path):
-    """13 GB of nothing, which no disk holds and nobody should read."""
+    """A sparse file of 13 GB, which must not be read."""
     text = json.dumps({"a": {"dtype": "U8", "shape": [13 * 10**9], "data_offsets": [0, 13 * 10**9]}}).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text)
     os.truncate(path, len(text) + 8 + 13 * 10**9)

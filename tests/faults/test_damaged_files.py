@@ -74,7 +74,7 @@ def faulty(results: Results) -> dict[Path, str]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_whole_files_are_read(results: Results, step: str) -> None:
+def test_every_step_accepts_undamaged_files(results: Results, step: str) -> None:
     do(results, step)
     assert faulty(results) == {}
 
@@ -167,7 +167,7 @@ def test_a_number_that_json_cannot_hold_is_refused(results: Results, step: str, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "name"), READ, ids=[f"{step}-{name}" for step, name in READ])
-def test_any_bit_is_noticed(results: Results, step: str, name: str) -> None:
+def test_a_step_refuses_a_file_with_any_flipped_bit(results: Results, step: str, name: str) -> None:
     path = results.path(name)
     whole, numbers = path.read_bytes(), random.Random(f"{step} {name}")  # noqa: S311
     for _ in range(60):

@@ -47,7 +47,7 @@ def flipped(array, note):
 
 
 def flipped_at_the_same_time(array, note):
-    """Size and the time of modification are what they were."""
+    """Change some bytes, and keep the size and the time of modification."""
     before = array.stat()
     with array.open("r+b") as file:
         file.seek(-100, 2)
@@ -66,7 +66,7 @@ def pipe(array, note):
 
 
 def forged(array, note):
-    """Reversed rows with a note of their own, made of something else."""
+    """Reversed rows with a valid note, but made of something else."""
     np.save(array, np.load(array)[::-1])
     digest = hashlib.sha256(array.read_bytes()).hexdigest()
     changed(array, note, {"sha256": digest, "made_of": "others", "identity": None})

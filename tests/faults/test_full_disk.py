@@ -1,6 +1,7 @@
-"""A disk that is full: one sentence, nothing half written, and the same bytes once there is room.
+"""A full disk: one line as the error, nothing half written, and the same bytes once there is room.
 
-A limit on the size of files stands in for the disk, as it needs no rights. One test takes a real small disk.
+A limit on the size of files stands in for the disk, because it needs no special rights. One test uses a real
+small disk.
 """
 
 import os
@@ -68,7 +69,7 @@ def size_of(folder, pattern):
     return path.stat().st_size
 
 
-def test_decoded_images(job, shards, tmp_path, scratch_folder, capsys):
+def test_decoding_on_a_full_disk_leaves_no_array(job, shards, tmp_path, scratch_folder, capsys):
     assert cli.main(pretrain(job(), shards, tmp_path / "whole")) == 0
     array = min(scratch_folder.glob("decoded/*-train.npy"))
     whole = array.read_bytes()
@@ -84,7 +85,7 @@ def test_decoded_images(job, shards, tmp_path, scratch_folder, capsys):
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("checkpoint", 1e-9), ("weights", 1000)])
-def test_checkpoints_and_weights(job, shards, tmp_path, scratch_folder, capsys, monkeypatch, kind, seconds):
+def test_a_full_disk_ends_training(job, shards, tmp_path, scratch_folder, capsys, monkeypatch, kind, seconds):
     with monkeypatch.context() as patched:
         patched.setattr(pretraining.Claim, "drop", lambda claim: None)
         assert cli.main(pretrain(job(), shards, tmp_path / "whole", 1e-9)) == 0
@@ -132,7 +133,7 @@ def test_an_earlier_checkpoint_stays_and_is_continued(trainer, tmp_path):
     assert train(second) == expected
 
 
-def test_features(job, shards, tmp_path, capsys):
+def test_extraction_on_a_full_disk_leaves_no_features(job, shards, tmp_path, capsys):
     assert cli.main(pretrain(job(epochs=0, warmup_epochs=0.0), shards, tmp_path / "cell")) == 0
     assert cli.main(features(shards, tmp_path / "cell", tmp_path / "whole")) == 0
     room = size_of(tmp_path / "whole/features", "train.parquet") // 2
@@ -144,7 +145,7 @@ def test_features(job, shards, tmp_path, capsys):
         assert (tmp_path / "out/features" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_tars(tmp_path):
+def test_shards_on_a_full_disk_are_all_removed(tmp_path):
     source, wanted = TinySource(samples(60, 20)), shard_job()
     write_source(source, wanted, tmp_path / "whole")
     largest = max(path.stat().st_size for path in (tmp_path / "whole").glob("*.tar"))
@@ -175,8 +176,8 @@ def own_mounts():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or not own_mounts(), reason="no right to mount")
-def test_a_disk_of_64_kilobytes(job, shards, tmp_path, scratch_folder):
-    """The scratch folder of a training lies on it: the decoded images fit, a checkpoint does not."""
+def test_a_training_on_a_disk_of_64_kilobytes_is_one_line(job, shards, tmp_path, scratch_folder):
+    """The scratch folder of a training is on the disk: the decoded images fit, a checkpoint does not."""
     assert cli.main(pretrain(job(), shards, tmp_path / "whole")) == 0
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()

@@ -1,4 +1,4 @@
-"""Data that no person would make: `eqssl shard` names the file and the reason, soon and in little memory."""
+"""Hostile data: `eqssl shard` names the file and the reason, quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def job(folder: Path, **more: object) -> str:
 
 @pytest.fixture
 def pool() -> Iterator[pa.MemoryPool]:
-    """A pool of Arrow's that counts for itself what a test takes, once it is set."""
+    """A separate memory pool for Arrow, which counts what one test allocates."""
     before = pa.default_memory_pool()
     yield pa.proxy_memory_pool(before)
     pa.set_memory_pool(before)

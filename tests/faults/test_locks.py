@@ -1,4 +1,4 @@
-"""Folders of locks that others may write to, and what they could put there: named, and never waited for."""
+"""Folders of locks that others may write to, and what they could put there: named, and never blocking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pointers of DVC that are none: `eqssl guard` names the file and the reason."""
+"""Files that are not valid DVC pointers: `eqssl guard` names the file and the reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_pointer_that_is_none_is_named(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_pointer_is_named(name: str, tmp_path: Path) -> None:
     text, reason = TEXTS[name]
     pointer = tmp_path / "results.dvc"
     pointer.write_text(text)
@@ -47,7 +47,7 @@ def test_a_pointer_that_is_none_is_named(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "~", "outs:", "outs: []", "outs: [{}]", "outs: [~]", "outs: [{nfiles: 3}]"]
 )
-def test_a_pointer_to_nothing_yet_is_one(text: str, tmp_path: Path) -> None:
+def test_an_empty_pointer_is_valid(text: str, tmp_path: Path) -> None:
     (tmp_path / "results.dvc").write_text(text)
     store.guard([tmp_path / "results.dvc"])
 
@@ -69,7 +69,7 @@ def test_a_pipe_as_a_pointer_is_not_waited_for(tmp_path: Path) -> None:
         store.guard([tmp_path / "results.dvc"])
 
 
-def test_own_leaves_what_is_no_regular_file(tmp_path: Path) -> None:
+def test_own_leaves_links_to_anything_but_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "to a pipe").symlink_to("pipe")
     (tmp_path / "to nothing").symlink_to("nowhere")

@@ -1,4 +1,4 @@
-"""Settings that no person would write: each is refused at once, in words that name the key and the reason."""
+"""Hostile settings: each is refused at once, with a message that names the key and the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command says on its end with code 1, which has to come soon and be short."""
+    """The message of a command that ends with code 1, which must come quickly and be short."""
     started = time.monotonic()
     assert cli.main(arguments) == 1
     assert time.monotonic() - started < SECONDS
@@ -59,7 +59,7 @@ def test_a_value_out_of_bounds_is_refused(
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_that_is_none_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_job_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, words = JOBS[name]
     places = ["--evaluation", "e", "--encoder", "e", "--out", str(tmp_path / "out")]
     said = refusal(capsys, "probe", "--job", text, *places)

@@ -89,3 +89,10 @@ def test_a_device_is_not_replaced(tmp_path):
     with pytest.raises(OSError, match=r"null: is a device, allowed: a file$"):
         write_text(device, "text")
     assert device.is_char_device()
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for read in (read_json, sha256):
+        with pytest.raises(OSError, match=r"pipe\.json: is a named pipe, allowed: a regular file"):
+            read(tmp_path / "pipe.json")

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: counted in page faults, by processes of their own."""
+"""Freed memory stays with the process: page faults are counted in separate processes."""
 
 import platform
 import subprocess

@@ -58,7 +58,7 @@ def test_what_is_written_is_read_back(step: Path) -> None:
     assert record.file("folder/two.bin").read_bytes() == bytes(range(256))
 
 
-def test_the_seal_is_told_and_stands_in_the_file(tmp_path: Path) -> None:
+def test_the_seal_is_returned_and_written_into_the_file(tmp_path: Path) -> None:
     seal = write_record(tmp_path / "a.json", VALUES)
     content = json.loads((tmp_path / "a.json").read_text())
     assert content["seal"] == seal == read_record(tmp_path / "a.json").seal == seal_of(content)
@@ -123,7 +123,7 @@ def test_a_seal_tells_numbers_from_texts_and_flags() -> None:
     assert len({seal_of({"a": value}) for value in values}) == len(values)
 
 
-def test_what_is_not_a_number_is_not_written(tmp_path: Path) -> None:
+def test_a_record_with_nan_or_infinity_is_not_written(tmp_path: Path) -> None:
     for number in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):
             write_record(tmp_path / "a.json", {"loss": number})
@@ -187,7 +187,7 @@ def test_what_is_no_record_is_refused(step: Path, text: str) -> None:
 
 def test_bytes_that_are_no_text_are_refused(step: Path) -> None:
     step.write_bytes(step.read_bytes().replace(b"mine", b"\xff\xfe\x00\x01"))
-    refused(step, "not JSON")
+    refused(step, "is not UTF-8")
 
 
 def test_any_byte_that_changes_the_content_is_noticed(step: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_record_knows_its_job(step: Path) -> None:
         record.check_job("00000000")
 
 
-def test_a_job_may_be_among_the_details_or_nowhere(step: Path) -> None:
+def test_a_job_is_found_among_the_details_and_may_be_absent(step: Path) -> None:
     resealed(step, lambda values: values.update(details={"job": values.pop("job")}))
     assert read_record(step).check_job(digest(JOB)).job == JOB
     for details in ({}, [1], "text", None):

@@ -37,7 +37,7 @@ def locks(tmp_path, monkeypatch):
 
 
 def is_waiting(process):
-    """Whether the process says nothing for a while, and lives."""
+    """Whether the process is alive and prints nothing for a while."""
     return select.select([process.stdout], [], [], 0.8)[0] == [] and process.poll() is None
 
 

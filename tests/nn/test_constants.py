@@ -1,4 +1,4 @@
-"""Tensors that follow a layer, are saved with it, and are nobody else's."""
+"""Tensors that move with a layer, are saved with it, and belong to it alone."""
 
 import copy
 import io
@@ -55,7 +55,7 @@ def test_constants_take_part_in_a_change_of_type_as_buffers_do():
     assert nn.Sequential(Layer()).to("meta")[0].table.device.type == "meta"
 
 
-def test_saved_ones_are_in_the_state_dict_and_come_back():
+def test_saved_constants_are_in_the_state_dict_and_are_loaded():
     layer, other = Layer(), Layer()
     other.table.copy_(torch.tensor([0, 0]))
     network = nn.Sequential(other)
@@ -66,7 +66,7 @@ def test_saved_ones_are_in_the_state_dict_and_come_back():
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_one_that_is_missing_or_does_not_fit_is_named(strict: bool):
+def test_a_constant_that_is_missing_or_does_not_fit_is_named(strict: bool):
     state = Layer().state_dict()
     del state["table"]
     if strict:

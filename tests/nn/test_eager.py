@@ -9,7 +9,7 @@ def marked(x: Tensor) -> Tensor:
     return x + 1 if is_eager() else x - 1
 
 
-def test_operations_that_run_one_after_the_other():
+def test_operations_that_run_one_after_the_other_are_eager():
     x = torch.zeros(2)
     assert torch.equal(marked(x), x + 1)
     with torch.no_grad():

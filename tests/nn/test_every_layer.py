@@ -61,7 +61,7 @@ def test_a_layer_commutes_with_the_elements_of_the_grid(name: str, kind: str, si
 
 @pytest.mark.parametrize("name", [name for name in group_names() if name != "trivial"])
 def test_batch_norm_per_channel_does_not_commute_with_the_group(name: str):
-    """The negative control: it tells the channels of a field apart."""
+    """The negative control: such a norm treats the channels of a field differently."""
     G = group(name)
     norm = nn.BatchNorm2d(FIELDS * field_size(G)).double()
     maps = torch.randn(4, FIELDS * field_size(G), 8, 8, dtype=torch.float64)

@@ -83,7 +83,7 @@ def test_batch_norm_of_bfloat16_is_near_that_of_float32(name: str, layout: torch
     assert found["running_var"].dtype == torch.float32
 
 
-def test_an_equivariant_linear_map_is_the_same_there():
+def test_an_equivariant_linear_map_on_cuda_is_the_same_as_on_a_cpu():
     G = group("D4")
     layer = EquivariantLinear(GSet.regular(G), GSet.regular(G), 3, 2).double()
     check_same(layer, torch.randn(5, 3, 8, dtype=torch.float64), 1e-10)

@@ -73,7 +73,7 @@ def test_the_dimension_of_maps_between_any_two_sets_is_that_of_escnns_basis(name
             assert len(ours.weight) == theirs.weights.numel(), (source, target)
 
 
-def test_the_map_is_the_slow_double_sum():
+def test_the_map_equals_the_slow_double_sum():
     X, Y = sets("C4")["regular"], sets("C4")["slots"]
     layer, x = EquivariantLinear(X, Y, 2, 3), torch.randn(1, 2, 4)
     torch.nn.init.normal_(layer.bias)

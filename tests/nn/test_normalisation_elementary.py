@@ -1,4 +1,4 @@
-"""Batch norm in elementary operations against the one of torch's kernels, and what it keeps when compiled."""
+"""Batch norm in elementary operations against torch's kernels, and what it keeps when compiled."""
 
 import copy
 from collections.abc import Callable

@@ -56,7 +56,7 @@ def test_operations_of_onednn_are_kept_from_gradients_and_autocast(on: None):
 
 
 @torch.no_grad()
-def test_operations_of_onednn_are_kept_from_programs(on: None):
+def test_operations_of_onednn_do_not_run_within_vmap(on: None):
     seen = []
     torch.func.vmap(lambda x: seen.append(may_compute(x)) or x)(torch.zeros(2, 3))
     assert seen == [False]

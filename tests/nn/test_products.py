@@ -15,7 +15,7 @@ def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Ten
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (5, 7, 3), (100, 63, 72)])
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("switch", ["0", "1"])
-def test_a_product_is_the_slow_sum(
+def test_a_product_equals_the_slow_sum(
     dtype: torch.dtype,
     rows: int,
     inputs: int,
@@ -41,7 +41,7 @@ def test_rows_need_not_lie_next_to_each_other():
         torch.testing.assert_close(transformed(wide[::2, 3:11], matrix.t()), wide[::2, 3:11] @ matrix)
 
 
-def test_a_product_has_gradients_where_they_are_wanted():
+def test_a_product_has_the_right_gradients():
     x, matrix = drawn(4, 3).double().requires_grad_(), drawn(2, 3, seed=1).double().requires_grad_()
     assert torch.autograd.gradcheck(transformed, (x, matrix))
     x, matrix = drawn(4, 3).requires_grad_(), drawn(2, 3, seed=1)
@@ -49,7 +49,7 @@ def test_a_product_has_gradients_where_they_are_wanted():
     torch.testing.assert_close(x.grad, matrix.sum(0).expand(4, 3))
 
 
-def test_tensors_without_numbers_and_programs_are_torchs():
+def test_fake_tensors_and_vmap_use_torchs_product():
     x, matrix = drawn(4, 3), drawn(2, 3, seed=1)
     with torch.no_grad():
         with FakeTensorMode() as mode:

@@ -27,7 +27,7 @@ def test_mean_and_variance_of_fields_follow_from_those_of_channels(fourier: bool
 
 
 @pytest.mark.parametrize("fourier", [False, True])
-def test_constant_fields_and_the_transpose(fourier: bool):
+def test_as_constants_spreads_values_and_along_constant_is_its_transpose(fourier: bool):
     values, channels = torch.randn(FIELDS), torch.randn(SIZE * FIELDS)
     spread = as_constants(values, SIZE, fourier)
     expected = [number * value for number in constant(fourier) for value in values.tolist()]
@@ -40,7 +40,7 @@ def test_the_count_of_a_field_is_how_many_numbers_its_mean_is_taken_over(fourier
     assert count_of_field(torch.zeros(5, SIZE * FIELDS, 6, 6), FIELDS, fourier) == count
 
 
-def test_statistics_of_far_away_channels_lose_nothing():
+def test_variances_are_precise_when_means_are_large():
     # a sum of squares less a squared mean would be off by far more
     x: Tensor = torch.randn(16, SIZE * FIELDS, 8, 8) + 1000
     variances, means = torch.var_mean(x, (0, 2, 3), correction=0)
@@ -51,7 +51,7 @@ def test_statistics_of_far_away_channels_lose_nothing():
 
 @pytest.mark.parametrize("fields", [1, 3])
 @pytest.mark.parametrize("size", [1, 4])
-def test_repeated_numbers_lie_in_a_row(fields: int, size: int):
+def test_repeated_numbers_are_contiguous(fields: int, size: int):
     """As torch's kernels take for granted without a look at the strides."""
     found = repeated(torch.randn(fields), size)
     assert found.stride() == (1,)

@@ -49,7 +49,7 @@ def test_all_parts_train_one_encoder():
         ({}, r"parts: given {}, allowed: at least 1 entry"),
         (
             {"a": {"weight": 0.0, "pretext": CONTRAST}},
-            r"parts\.a\.weight: given 0\.0, allowed: greater than 0",
+            r"parts\.a\.weight: given 0\.0, allowed: 1e-12 to 1e\+09",
         ),
         ({"a": {"weight": 1.0, "pretext": 3}}, r"parts\.a\.pretext: given 3, allowed: a table of settings"),
         (

@@ -1,4 +1,4 @@
-"""What must hold for every entry of the `pretexts` table; a new one is tested here without a line for it."""
+"""What must hold for every entry of the `pretexts` table. A new entry is tested here automatically."""
 
 import shutil
 from collections import Counter

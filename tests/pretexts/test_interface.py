@@ -1,4 +1,4 @@
-"""What training asks of a pretext and gives it, tried with one that uses all of it."""
+"""The interface between training and pretexts, tested with a pretext that uses all of it."""
 
 import os
 import signal
@@ -144,7 +144,7 @@ def test_distributed_training_sees_the_loss_of_a_step(params, tmp_path):
         assert one.grad is None or torch.equal(one.grad, other.grad)
 
 
-def test_a_sum_tells_its_parts_and_keeps_their_groups(params):
+def test_a_sum_calls_after_step_of_its_parts_and_keeps_their_groups(params):
     one, other = momentum(params), momentum(params, seed=1)
     other.encoder = one.encoder
     summed = Combined.__new__(Combined)

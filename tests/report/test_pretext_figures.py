@@ -170,7 +170,7 @@ def test_numbers_of_tiles_are_the_permutations():
         assert line[3].get_xlabel() == f"s = ({' '.join(wanted)})"
 
 
-def test_an_image_that_stays_upright_is_drawn_twice():
+def test_an_image_with_the_label_of_no_turn_is_drawn_unchanged():
     _, _, _, first, second = drawn("orientation", 1)
     assert torch.equal(pixels(first[0]), pixels(second[0]))
 

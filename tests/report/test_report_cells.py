@@ -116,11 +116,11 @@ def test_a_file_without_a_table_of_metrics_is_refused(tmp_path, text):
 def test_bytes_that_are_not_text_are_refused(tmp_path):
     pair = changed(tmp_path, lambda v: None)
     pair[0].write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"metrics\.json: not JSON"):
+    with pytest.raises(ValueError, match=r"metrics\.json: is not UTF-8"):
         read_cell(*pair)
 
 
-def test_a_null_is_a_number_that_is_missing(tmp_path):
+def test_a_null_in_metrics_counts_as_a_missing_number(tmp_path):
     cell = read_cell(*changed(tmp_path, lambda v: v.update(acc_stored_10=None)))
     assert cell.estimate("acc_stored_10") is None
     assert cell.estimate("acc_stored_100") is not None

@@ -41,7 +41,7 @@ def test_the_table_fits_in_100_columns_on_one_line_each(tmp_path, seeds):
     assert "…" not in text
 
 
-def test_the_numbers_are_those_of_the_file(tmp_path):
+def test_printed_numbers_are_those_of_metrics_json(tmp_path):
     cells = write_grid(tmp_path / "r", groups=("C4",), pretexts=("eq_labels",), seeds=(0,))
     values = json.loads(cells[0][0].read_text())
     line = next(

@@ -1,6 +1,6 @@
-"""The entries of the `pretexts` table that this repository ships, sorted by what tests can ask of them.
+"""The entries of the `pretexts` table in this repository, sorted by the tests that apply to them.
 
-A new entry is tested without a line in the tests: its task is found in the registry, its twin by its `twin`.
+A new entry is tested automatically: its task is found in the registry, and its twin by its key `twin`.
 """
 
 from functools import cache
@@ -72,7 +72,7 @@ def stored(count: int = 8, side: int = 28, channels: int = 1, seed: int = 0) -> 
 
 
 def turned(images: Tensor, group_name: str, seed: int) -> Tensor:
-    """Every image turned by an element of its own."""
+    """Each image turned by its own element."""
     G = group(group_name)
     drawn = torch.randint(G.order, (len(images),), generator=torch.Generator().manual_seed(seed))
     return G.act_each(images, drawn)

@@ -1,4 +1,4 @@
-"""Texts of params.yaml and of jobs that no person would write, each with words of its refusal."""
+"""Hostile texts of params.yaml and of jobs, each with words of the expected message."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def changed(key: str, value: object) -> str:
 
 
 def instead(section: str, text: str) -> str:
-    """The text of params.yaml with YAML of one's own in place of a section."""
+    """The text of params.yaml with the given YAML in place of a section."""
     values = {key: value for key, value in VALUES.items() if key != section}
     return f"{yaml.safe_dump(values, sort_keys=False)}\n{section}: {text}\n"
 
 
 def laughs(levels: int) -> str:
-    """YAML whose aliases stand for ten to the power of so many nodes."""
+    """YAML whose aliases stand for 10 ** levels nodes."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, levels)]
     return "\n".join(lines) + "\n"

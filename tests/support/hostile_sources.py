@@ -1,4 +1,4 @@
-"""Folders of Parquet files, images and IDX files that no person would make."""
+"""Folders of hostile Parquet files, images and IDX files."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def duplicate(name: str) -> Maker:
 
 
 def flipped(step: int) -> Maker:
-    """A file with every so manieth byte inverted."""
+    """A file with one byte in every so many inverted."""
 
     def make(folder: Path) -> None:
         files(rows([GOOD] * 8))(folder)

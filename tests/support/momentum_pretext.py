@@ -15,9 +15,9 @@ QUEUE, SMALL = 40, 8
 
 
 class Momentum(JointEmbedding):
-    """Predicted embeddings of small views come near a momentum branch's and away from a queue of others.
+    """Pulls predicted embeddings of small views to a momentum branch's, and away from a queue of others.
 
-    `told` notes the progress that each call of `after_step` was given.
+    `told` lists the progress that `after_step` got at each call.
     """
 
     def build(self, settings: object, classes: int, generator: torch.Generator | None) -> None:

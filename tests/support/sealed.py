@@ -1,4 +1,4 @@
-"""Records that a test changes on purpose and seals again, so that a reader's own checks are what it meets."""
+"""Records that a test changes and seals again, so that a reader's other checks are tested."""
 
 from __future__ import annotations
 

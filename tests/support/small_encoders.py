@@ -39,7 +39,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 
 def gradients(encoder: nn.Module) -> Tensor:
-    """All in one vector: a batch norm makes some of them zero, which nothing is small against."""
+    """All gradients in one vector, because some are zero before a batch norm and have no relative error."""
     return torch.cat([parameter.grad.flatten() for parameter in encoder.parameters()])
 
 

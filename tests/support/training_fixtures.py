@@ -107,7 +107,7 @@ def job(params: Params, optimisation) -> Callable[..., PretrainJob]:
 
 
 class Guess(Pretext):
-    """Classifies noisy images: with batch norm, dropout, the views' generator and a number of its own."""
+    """Classifies noisy images, with batch norm, dropout, the views' generator and one extra number."""
 
     def __init__(self, scale=1.0):
         torch.nn.Module.__init__(self)

@@ -25,7 +25,7 @@ def train(job, shards, out, seconds, scratch, errors):
 
 
 class Training:
-    """A training in a process of its own."""
+    """A training in a separate process."""
 
     def __init__(self, job, shards, out, seconds):
         self.errors = Path(f"{out}.stderr")

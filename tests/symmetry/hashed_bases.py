@@ -1,6 +1,6 @@
-"""Hashes of filter bases; as a program in a process of its own: FOLDER GROUPS KERNELS, the lists with commas.
+"""Hashes of filter bases. Run as a program, it takes FOLDER GROUPS KERNELS (lists with commas).
 
-Escnn keeps what it has solved between processes, in its own package. FOLDER takes that place here.
+Escnn caches its solutions between processes in its own package. Here FOLDER is used instead.
 """
 
 import hashlib

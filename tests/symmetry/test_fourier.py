@@ -66,7 +66,7 @@ def test_the_gradient_of_the_activation_is_right():
     assert torch.autograd.gradcheck(activation, (x,))
 
 
-def test_the_activation_is_the_slow_sum():
+def test_the_activation_equals_the_slow_sum():
     matrix = sampling_matrix(group("SO2"), ROTATIONS)
     x = torch.randn(1, 2 * 7, 1, 1, dtype=torch.float64)
     found = FourierELU(matrix).double()(x).view(7, 2)

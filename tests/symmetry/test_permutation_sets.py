@@ -91,7 +91,7 @@ def test_chosen_sets_are_closed_reproducible_and_of_the_right_size(
 
 
 def fills(count: int, orbits: list[list]) -> bool:
-    """Whether some of the orbits have so many permutations together."""
+    """Whether some of the orbits together have exactly that many permutations."""
     sums = {0}
     for orbit in orbits:
         sums |= {total + len(orbit) for total in sums}
@@ -146,7 +146,7 @@ def test_chosen_permutations_are_farther_apart_than_random_orbits(name: str):
 
 
 def greedy_by_permutations(count: int) -> np.ndarray:
-    """The published way (Noroozi & Favaro 2016): one permutation at a time, with no regard to orbits."""
+    """The published method (Noroozi & Favaro 2016): one permutation at a time, whatever the orbits."""
     everything, chosen = all_permutations(9)[::37], [0]
     far = np.zeros(len(everything))
     while len(chosen) < count:

@@ -21,7 +21,7 @@ def tensors():
     }
 
 
-def test_what_is_saved_comes_back(tmp_path):
+def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     path = tmp_path / "folder" / "state.safetensors"
     checkpoints.save(path, tensors(), VALUES)
     found, values = checkpoints.load(path)

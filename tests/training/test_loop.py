@@ -74,7 +74,7 @@ def test_training_goes_on_after_any_step_with_the_same_bits(trainer, tmp_path, o
 
 
 @pytest.mark.parametrize("lost", ["random/views", "random/cpu", "optimiser/0/exp_avg", "sums"])
-def test_everything_in_a_checkpoint_matters(trainer, tmp_path, lost):
+def test_a_checkpoint_with_any_wrong_part_leads_to_another_result(trainer, tmp_path, lost):
     expected = outcome(run(trainer(), tmp_path))
     first = trainer()
     with Stopping(first.pretext, {7}), pytest.raises(SystemExit):

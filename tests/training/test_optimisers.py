@@ -99,7 +99,7 @@ def test_lars_leaves_parameters_without_gradient_alone_and_gradients_as_they_are
 
 
 def two_groups(module, decay):
-    """What biases and normalisations are not decayed by, written out."""
+    """Two groups written out: biases and normalisations have no weight decay."""
     return [
         {"params": [module[0].weight, module[3].weight, module[4].weight], "weight_decay": decay},
         {

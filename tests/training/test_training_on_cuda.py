@@ -40,7 +40,7 @@ def test_no_step_of_a_pretext_waits_for_the_device(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("group", ["trivial", "D4", "SO2"])
-def test_an_encoder_trained_there_runs_on_a_cpu(group: str, precision: str, job, shards, tmp_path):
+def test_an_encoder_trained_on_cuda_runs_on_a_cpu(group: str, precision: str, job, shards, tmp_path):
     pretrain(job(group=group, precision=precision), shards, tmp_path / "out", "cuda")
     encoder = load_encoder(tmp_path / "out")
     assert torch.isfinite(encoder(torch.randn(2, 1, 12, 12))).all()

@@ -16,5 +16,5 @@ def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, small_images: Path) -> Project:
-    """A copy of the working tree whose params.yaml is a grid of seconds."""
+    """A copy of the working tree with a grid in params.yaml that takes seconds."""
     return copied(tmp_path / "project", small_images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from eqssl.config.params import merged
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
 OWN_VARIABLES = ("DVC", "GIT", "EQSSL", "PYTEST")
+SAME = ("*.safetensors", "*.parquet", "*.tar", "index.json", "encoder.json", "loss.csv", "predictions.csv")
 MADE = ("results/", "metrics/", "model/", "bench/", "dvc.lock")
 
 
@@ -58,6 +60,17 @@ class Project:
         path = self.folder / "params.yaml"
         values = merged(yaml.safe_load(path.read_text()), changes)
         path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def duplicate(self, folder: Path) -> Project:
+        """A copy of this copy, with its results."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file that the same settings must give again, byte for byte, by its path."""
+        roots = [self.folder / name for name in ("results", "data/shards", "model", "metrics")]
+        files = [file for root in roots for pattern in SAME for file in root.rglob(pattern)]
+        return {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")

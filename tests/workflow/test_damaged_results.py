@@ -1,9 +1,8 @@
-"""A run ends with the good bytes, whatever happened to the files of an earlier one."""
+"""A run ends with the right bytes, whatever happened to the files of an earlier run."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from project_copy import Project, copied
 
 NOTHING = "Nothing to be done"
-KEPT = ("*.safetensors", "*.parquet", "*.tar", "index.json", "encoder.json", "loss.csv", "predictions.csv")
 Damage = Callable[[Path], None]
 
 
@@ -46,15 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Proje
 
 @pytest.fixture
 def copy(built: Project, tmp_path: Path) -> Project:
-    shutil.copytree(built.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
-
-
-def contents(project: Project) -> dict[str, bytes]:
-    """Every file that the same settings must give again, byte for byte."""
-    roots = [project.folder / name for name in ("results", "data/shards", "model", "metrics")]
-    files = [file for root in roots for pattern in KEPT for file in root.rglob(pattern)]
-    return {str(file.relative_to(project.folder)): file.read_bytes() for file in files}
+    return built.duplicate(tmp_path / "project")
 
 
 def one(project: Project, pattern: str) -> Path:
@@ -82,7 +72,7 @@ def test_a_run_after_damage_ends_with_the_same_bytes(copy: Project, built: Proje
     for path in paths:
         name = str(path.relative_to(copy.folder))
         assert any(name in line and "it is made again" in line for line in text.splitlines()), text
-    assert contents(copy) == contents(built)
+    assert copy.contents() == built.contents()
     assert NOTHING in copy.eqssl("run", "--cores", "4")
     assert "every file is what its record says" in copy.eqssl("verify")
 
@@ -93,6 +83,15 @@ def test_a_dry_run_names_damage_and_removes_nothing(copy: Project) -> None:
     text = copy.run("snakemake", "-n", "all")
     assert f"{path.relative_to(copy.folder)}: SHA-256 is" in text
     assert path.is_file()
+
+
+def test_the_active_cell_alone_asks_for_no_other_cell(copy: Project) -> None:
+    other = one(copy, "results/small/C4/random/s0-*/encoder.safetensors")
+    other.unlink()
+    assert NOTHING in copy.eqssl("run", "--cores", "4", "cell")
+    flip(one(copy, f"{CELL}/encoder.safetensors"))
+    assert "it is made again" in copy.eqssl("run", "--cores", "4", "cell")
+    assert not other.exists()
 
 
 @pytest.mark.slow
@@ -121,4 +120,4 @@ def test_a_dry_run_names_damage_and_removes_nothing(copy: Project) -> None:
 def test_a_run_mends_any_file(copy: Project, built: Project, pattern: str, damage: Damage) -> None:
     damage(one(copy, pattern))
     copy.eqssl("run", "--cores", "4")
-    assert contents(copy) == contents(built)
+    assert copy.contents() == built.contents()

@@ -1,4 +1,4 @@
-"""The pipeline, Snakemake, DVC and git together, on a grid of seconds."""
+"""The pipeline, Snakemake, DVC and git together, on a grid that takes seconds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from project_copy import Project, copied
 
+OF_THE_MOMENT = ("details", "seconds_pretrain", "made_of", "seal")
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 POINTERS = ("results.dvc", "provenance.dvc", "data/shards.dvc")
 
@@ -34,8 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Proje
 
 @pytest.fixture
 def copy(built: Project, tmp_path: Path) -> Project:
-    shutil.copytree(built.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return built.duplicate(tmp_path / "project")
 
 
 def planned(text: str) -> dict[str, int]:
@@ -56,12 +56,12 @@ def edit(project: Project, addition: str, *modules: str) -> str:
 
 
 def results(folder: Path) -> dict[str, object]:
-    """What a cell came to, less what depends on the moment: times and the record of the machine."""
+    """The results of a cell without what differs between runs: times and the record of the machine."""
     metrics = {}
     for path in sorted(folder.rglob("metrics.json")):
         values = json.loads(path.read_text())
         metrics[str(path.relative_to(folder))] = {
-            key: value for key, value in values.items() if key not in ("details", "seconds_pretrain")
+            key: value for key, value in values.items() if key not in OF_THE_MOMENT
         }
     names = ("encoder.safetensors", "loss.csv", "predictions.csv")
     files = [path for name in names for path in sorted(folder.rglob(name))]
@@ -70,7 +70,7 @@ def results(folder: Path) -> dict[str, object]:
     return {"metrics": metrics, **{str(path.relative_to(folder)): path.read_bytes() for path in files}}
 
 
-def test_everything_that_is_promised_is_there(built: Project) -> None:
+def test_a_run_makes_tables_report_and_copies_of_the_active_cell(built: Project) -> None:
     with (built.folder / "metrics/grid.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["pretext"] for row in rows] == ["contrastive", "eq_labels_inv_contrastive", "random"]
@@ -90,7 +90,7 @@ def test_everything_that_is_promised_is_there(built: Project) -> None:
     assert not list(built.folder.glob("results/**/.*"))
 
 
-def test_content_decides_and_not_time(copy: Project) -> None:
+def test_changed_times_alone_rerun_nothing(copy: Project) -> None:
     for path in [
         *copy.folder.glob("results/**/*"),
         *copy.folder.glob("data/shards/**/*"),
@@ -158,7 +158,7 @@ def test_a_setting_reruns_what_it_decides(copy: Project) -> None:
     assert after(machine={"checkpoint_seconds": 1, "device": "cpu"}) == {}
 
 
-def test_remote_clone_pull_and_experiments(copy: Project, tmp_path: Path) -> None:
+def test_a_clone_pulls_results_and_runs_experiments(copy: Project, tmp_path: Path) -> None:
     copy.run("git", "init", "-q", "--bare", str(tmp_path / "remote.git"))
     copy.run("git", "remote", "add", "origin", str(tmp_path / "remote.git"))
     copy.run("dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
@@ -222,8 +222,7 @@ def test_a_store_that_lost_a_cell_is_refused(copy: Project) -> None:
 
 def test_a_killed_run_goes_on_and_ends_the_same(copy: Project, tmp_path: Path) -> None:
     copy.change(pretrain={"epochs": 12}, machine={"checkpoint_seconds": 0.05})
-    shutil.copytree(copy.folder, tmp_path / "undisturbed", symlinks=True)
-    undisturbed = Project(tmp_path / "undisturbed")
+    undisturbed = copy.duplicate(tmp_path / "undisturbed")
     undisturbed.eqssl("run", "cell")
 
     cells = copy.folder / "results/small/C4/contrastive"

@@ -24,7 +24,7 @@ CHANGES = {
 
 @pytest.fixture
 def repository(project: Project) -> Project:
-    """A copy with a commit whose params.yaml is of the time before entries named their twins."""
+    """A copy with a commit whose params.yaml is from before entries named their twins."""
     project.run("git", "init", "-q", "-b", "main")
     path = project.folder / "params.yaml"
     values = yaml.safe_load(path.read_text())

@@ -1,4 +1,4 @@
-"""A run that is killed in any step, as often as one likes, ends with the bytes of an undisturbed one."""
+"""A run that is killed in any step, any number of times, ends with the bytes of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from project_copy import Project, copied
-from test_damaged_results import contents
 
 STEPS = ("shard", "pretrain", "features", "probe", "summary", "publish", "report")
 pytestmark = pytest.mark.slow
@@ -36,7 +35,7 @@ def prepared(folder: Path, images: Path) -> Project:
 
 
 def kill_in(project: Project, step: str, delay: float) -> bool:
-    """Start a run and kill it some time after a step has begun. Whether it lived so long."""
+    """Start a run and kill it some time after a step has begun; False if it ended before."""
     shutil.rmtree(project.folder / "logs", ignore_errors=True)
     process = project.start(sys.executable, "-m", "eqssl", "run", "--cores", "2")
     while process.poll() is None:
@@ -60,6 +59,6 @@ def test_runs_that_are_killed_end_with_the_bytes_of_an_undisturbed_one(
     delays = random.Random(seed)  # noqa: S311
     kills = [kill_in(project, step, delays.uniform(0, 3)) for step in STEPS]
     project.eqssl("run", "--cores", "2")
-    assert contents(project) == contents(undisturbed)
+    assert project.contents() == undisturbed.contents()
     assert "every file is what its record says" in project.eqssl("verify")
     assert sum(kills) >= 4

@@ -160,7 +160,7 @@ def test_merged_is_what_snakemake_makes_of_two_configfiles(project: Project) -> 
 
 
 def test_modules_run_from_the_working_tree(project: Project) -> None:
-    """A copy of the code, as DVC's temporary workspace is one, uses itself and not what is installed."""
+    """A copy of the code, such as DVC's temporary workspace, uses itself and not the installed package."""
     code = "import eqssl; print(eqssl.__file__)"
     out = project.run(sys.executable, "-c", code).strip()
     assert Path(out).is_relative_to(project.folder)

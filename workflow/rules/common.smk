@@ -140,10 +140,15 @@ def cells(name):
 
 
 @cache
-def faulty():
+def faulty(grid):
     """Files of earlier runs that are missing or damaged; Snakemake looks at times, and at the last files alone.
 
-    Snakemake asks for them when it plans the jobs. What is damaged is removed then, unless nothing will run.
+    Snakemake asks for them when it plans the jobs. What is damaged is removed then, unless nothing will run. The
+    target `cell` looks at no other cell: a clone may have pulled that one alone.
     """
     runs = bool(workflow.executor_plugin) and not workflow.dryrun and not workflow.touch
-    return verify.repair(PARAMS, remove=runs) if workflow.is_main_process else []
+    return (
+        verify.repair(PARAMS, remove=runs, grid=grid)
+        if workflow.is_main_process
+        else []
+    )

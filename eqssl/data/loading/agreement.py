@@ -1,4 +1,4 @@
-"""Whether index.json tells of a tar what the tar itself tells."""
+"""Whether index.json agrees with the contents of a tar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_LABEL = 20  # digits
 
 
 class Row(NamedTuple):
-    """An image as index.json tells it: its key, the offset and size of its bytes, and its label."""
+    """An image as index.json describes it: its key, the offset and size of its bytes, and its label."""
 
     key: str
     offset: int
@@ -27,8 +27,8 @@ def check_agreement(content: mmap, path: Path, rows: Sequence[Row]) -> None:
     """Compare the members of a tar with what index.json states: keys in their order, places and labels.
 
     Args:
-        content: the bytes of the tar, whose SHA-256 is right.
-        path: of the tar, for messages.
+        content: the bytes of the tar, whose SHA-256 has been checked.
+        path: path of the tar, for messages.
         rows: what index.json states of this tar.
 
     Raises:
@@ -55,7 +55,7 @@ def check_agreement(content: mmap, path: Path, rows: Sequence[Row]) -> None:
 
 
 def _members(content: mmap, path: Path) -> dict[str, dict[str, Member]]:
-    """The members of a tar by key and by the end of their names, in the order of the keys."""
+    """The members of a tar by key and by ending (`png` or `cls`), in the order of the tar."""
     found: dict[str, dict[str, Member]] = {}
     for member in members_in(content, path):
         key, _, kind = member.name.rpartition(".")

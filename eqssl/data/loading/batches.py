@@ -1,4 +1,4 @@
-"""Images mapped into memory, and batches of them on a device in an order that seed and epoch decide."""
+"""Images mapped into memory, and batches of them on a device, in an order that depends on seed and epoch."""
 
 from __future__ import annotations
 

@@ -33,9 +33,8 @@ def decoded(index: ShardIndex, split: SplitName) -> UInt8[np.memmap, "n c h w"]:
     the others wait.
 
     Raises:
-        ValueError: a tar is truncated, has another checksum than index.json states, tells other keys, places
-            or labels, or holds an image that cannot be decoded or has another shape. The message names the
-            tar, the key and the reason.
+        ValueError: a tar is truncated, its checksum, keys, places or labels differ from index.json, or an
+            image cannot be decoded or has another shape. The message names the tar, the key and the reason.
         OSError: a file cannot be read or written.
     """
     name = f"{index.digest}-{split}"
@@ -71,7 +70,7 @@ def _decoded_chunks(index: ShardIndex, split: SplitName) -> Iterator[UInt8[np.nd
 
 @contextmanager
 def _checked(path: Path, tar: Tar, rows: list[Row]) -> Iterator[mmap]:
-    """The bytes of a tar, once its size, its checksum and its members are found to be right."""
+    """The bytes of a tar, after checking its size, its checksum and its members."""
     size = path.stat().st_size
     if size != tar.bytes:
         state = "is truncated" if size < tar.bytes else "is too long"

@@ -1,8 +1,9 @@
-"""An array that is made once and kept on disk: whole when it is opened, or made again.
+"""An array that is made once and kept on disk. If it is not whole when it is opened, it is made again.
 
-Beside the array lies a small JSON file, written after it, with its SHA-256, what it was made of, and the
-identity of the file when it was last read from end to end (`eqssl.machine.hashes`). While that is the same
-the array is opened at once; else it is hashed first, as 20 GB take more than ten seconds.
+A small JSON file beside the array is written after it. It holds the SHA-256 of the array, what it was made
+of, and the identity of the file when it was last read from end to end (`eqssl.machine.hashes`). As long as
+the identity is the same, the array is opened at once. Otherwise it is hashed first, which takes more than ten
+seconds for 20 GB.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ _LONGEST_NOTE = 2**12  # bytes
 
 
 def kept_array(path: Path, made_of: str, shape: tuple[int, ...], chunks: Chunks) -> UInt8[np.memmap, ...]:
-    """A read-only memory map of the array in a file. It is made if it is missing, damaged or of other things.
+    """A read-only memory map of the array in a file. It is made if missing, damaged or made of other things.
 
     Several processes may call at once: one makes the array and the others wait.
 
     Args:
-        path: the .npy file; its note and its lock lie beside it.
+        path: the .npy file; its note and its lock are beside it.
         made_of: names everything that the content depends on.
         shape: of the array.
-        chunks: gives the content, one part after the other.
+        chunks: gives the content, part by part.
 
     Raises:
         OSError: it cannot be written.
@@ -82,10 +83,10 @@ class _Kept:
         self._header = header.getvalue()
 
     def trusted(self) -> np.memmap:
-        """The array, if its file is the one that was last found to be whole.
+        """The array, if its file has not changed since it was last found to be whole.
 
         Raises:
-            ValueError: it is not, or may not be.
+            ValueError: it has changed, or may have.
             OSError: the array or its note cannot be read.
         """
         with open_regular(self._path) as file:
@@ -94,7 +95,7 @@ class _Kept:
             return self._mapped(file)
 
     def checked(self) -> np.memmap:
-        """The array, once all of it was read and found to be whole.
+        """The array, after reading all of it and finding it whole.
 
         Raises:
             ValueError: it is not whole; names the file and the reason.
@@ -102,13 +103,14 @@ class _Kept:
             OSError: the array cannot be read.
         """
         with open_regular(self._path) as file:
-            note, images = self._note(), self._mapped(file)
+            note = self._note()
             found, identity = hashed(file, self._path)
             if found != note.sha256:
                 raise ValueError(
                     f"{self._path}: SHA-256 is {found}, {self._note_path.name} states {note.sha256}"
                 )
-        with suppress(OSError):  # to read it again next time is no error
+            images = self._mapped(file)
+        with suppress(OSError):  # then it is only read again next time
             self._write_note(found, identity)
         return images
 
@@ -152,7 +154,7 @@ class _Kept:
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """Let in one process at a time. A file system without locks is no error: the work is then done twice."""
+    """Let in one process at a time. On a file system without locks the work may be done twice instead."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_lock(path) as file:
         with suppress(OSError):

@@ -118,7 +118,7 @@ class Gathered:
 
 @contextmanager
 def gather(source: Source, job: ShardJob, folder: Path) -> Iterator[Gathered]:
-    """Read the whole source. PNG data is kept in an unnamed file in `folder`, which vanishes at the end."""
+    """Read the whole source. Within the block, PNG data is kept in an unnamed file in `folder`."""
     with naming(folder), tempfile.TemporaryFile(dir=folder) as spool:
         images = Gathered(job, len(source.classes), spool)
         splits: tuple[SourceSplit, ...] = ("train", "test")

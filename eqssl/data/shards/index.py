@@ -14,7 +14,7 @@ from eqssl.config.errors import explain
 from eqssl.config.regular_files import read_bytes
 from eqssl.config.settings import Settings
 from eqssl.machine.files import write_text
-from eqssl.machine.records import SEAL, seal_of
+from eqssl.machine.records import SEAL, check_seal, seal_of
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -137,8 +137,7 @@ class ShardIndex(Settings):
         except ValidationError as error:
             reasons = "; ".join(explain(error, cls).splitlines())
             raise ValueError(f"{path}: {reasons}") from None
-        if index.seal != seal_of(index.plain()):
-            raise ValueError(f"{path}: {SEAL}: the content is not the one that was sealed: damaged or edited")
+        check_seal(path, index.plain())
         index._folder = path.parent
         return index
 

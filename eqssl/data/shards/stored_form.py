@@ -1,4 +1,4 @@
-"""The form in which images are stored: square, resized, turned if asked, cut to the inscribed disc."""
+"""The form in which images are stored: square, resized, turned if asked for, cut to the inscribed disc."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndar
 
 
 def stored_form(sample: Sample, settings: SourceSettings) -> UInt8[np.ndarray, "s s c"]:
-    """The stored form of an image: square, resized, turned by its own angle if asked, cut to the disc."""
+    """The stored form of an image: square, resized, turned by its own angle if asked for, cut to the disc."""
     image = square(sample.image, settings.size)
     if settings.turned:
         image = turned(image, stored_angle(sample.split, sample.index))

@@ -15,7 +15,7 @@ import numpy as np
 from eqssl.config.regular_files import open_regular
 
 MOST_BYTES = 2**28
-"""Of an uncompressed file; those of Fashion-MNIST have up to 47 million."""
+"""Most bytes of an uncompressed file; those of Fashion-MNIST have up to 47 million."""
 MOST_DIMENSIONS = 8
 # third byte of the header -> type of the elements, big-endian
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -44,7 +44,7 @@ def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
 
 
 def _uncompressed(path: Path) -> bytes:
-    """All bytes, and never many more than allowed: a small file can stand for any number of them."""
+    """All bytes, but never many more than allowed: a small file can expand to any size."""
     with open_regular(path) as raw:
         try:
             with _expanding(raw, path.suffix) as file:
@@ -74,7 +74,7 @@ def _parsed(path: Path, content: bytes) -> np.ndarray:
         raise ValueError(f"{path}: not an IDX file")
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, 4))
     kind = np.dtype(_TYPES[content[2]])
-    expected = math.prod(shape) * kind.itemsize  # of Python's numbers, which do not wrap around
+    expected = math.prod(shape) * kind.itemsize  # Python's integers do not overflow
     if len(content) - start != expected:
         raise ValueError(f"{path}: holds {len(content) - start} bytes of data, its header states {expected}")
     return np.frombuffer(content, kind, offset=start).astype(kind.newbyteorder("=")).reshape(shape)

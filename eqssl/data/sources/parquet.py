@@ -23,9 +23,9 @@ _SPLITS: tuple[SourceSplit, ...] = ("train", "test")
 _ROWS = 64  # read at a time: images can be large
 _LABELS = 65536
 MOST_ROWS = 10**8
-"""Of a file."""
+"""Most rows of a file."""
 MOST_PAGE = 10**8
-"""Bytes of a page after it is expanded. Writers make pages of about one megabyte, or of one image."""
+"""Most bytes of a page after it is expanded. Writers make pages of about one megabyte, or of one image."""
 _MOST_BATCH = 2**28  # bytes: a dictionary can repeat one large value in every row
 _LONGEST_NAME = 1000
 
@@ -90,7 +90,7 @@ class ParquetFolder:
         return files
 
     def _checked(self, file: Path) -> int:
-        """Number of rows of a file, once both columns are found and have the right types."""
+        """Number of rows of a file, after checking that it has both columns, of the right types."""
         with _reading(file), pq.ParquetFile(file) as parquet:
             schema, rows = parquet.schema_arrow, int(parquet.metadata.num_rows)
         if not 0 <= rows <= MOST_ROWS:
@@ -121,7 +121,7 @@ class ParquetFolder:
 
     @staticmethod
     def _batches(file: Path, columns: list[str], rows: int) -> Iterator[Any]:
-        """Up to so many rows at a time; fewer where a page is so large that they might not fit."""
+        """Up to `rows` rows at a time; fewer if a page is so large that they might not fit into memory."""
         with _reading(file), open_regular(file) as pages, pq.ParquetFile(file) as parquet:
             for group in range(parquet.num_row_groups):
                 largest = 1  # of the pages that may hold one value that a dictionary repeats
@@ -168,14 +168,14 @@ class ParquetFolder:
 
 
 def _chunks(group: Any, columns: list[str]) -> list[Any]:
-    """Arrow's metadata of some columns, with all that is inside of them, in one group of rows."""
+    """Arrow's metadata of some columns, and of everything inside them, in one group of rows."""
     chunks = [group.column(number) for number in range(group.num_columns)]
     places = tuple(f"{column}." for column in columns)
     return [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(places)]
 
 
 def _checked_page(file: Path, pages: BinaryIO, chunk: Any, group: int) -> int:
-    """Bytes of the largest page of a column after it is expanded, which are not too many."""
+    """Bytes of a column's largest page after it is expanded; an error if there are too many."""
     where = f"row group {group}: column {chunk.path_in_schema!r}"
     try:
         size = largest_page(pages, chunk)

@@ -1,8 +1,8 @@
 """How large the pages of a Parquet file are, before any of them is expanded.
 
-A reader makes room for what the header of a page states, whatever the footer of the file says. So a file of
-two kilobytes can ask for two gigabytes, and only the headers tell. They are read here: structures of Thrift's
-compact protocol, of which all but two numbers are skipped (Parquet format, PageHeader).
+A reader allocates what the header of a page states, whatever the footer of the file says. So a file of two
+kilobytes can ask for two gigabytes, and only the headers show it. They are read here. A header is a structure
+of Thrift's compact protocol, of which all but two numbers are skipped (Parquet format, PageHeader).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def largest_page(file: BinaryIO, chunk: Any) -> int:
 
 
 def read_header(file: BinaryIO) -> Page:
-    """Read the header of a page and stop behind it.
+    """Read the header of a page and stop after it.
 
     Raises:
-        ValueError: it is cut short, lacks a size, or is no such structure.
+        ValueError: it is cut short, lacks a size, or is not such a structure.
     """
     sizes: dict[int, int] = {}
     number = 0
@@ -80,7 +80,7 @@ def _field(file: BinaryIO, last: int) -> tuple[int, int]:
 
 
 def _skip(file: BinaryIO, kind: int, depth: int) -> None:
-    """Pass over a value. A truth value is in the type of its field."""
+    """Skip a value. A boolean is stored in the type of its field."""
     if depth > _DEEPEST:
         raise ValueError("the header of a page is damaged")
     if kind in _WHOLE:

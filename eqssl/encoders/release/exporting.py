@@ -1,4 +1,4 @@
-"""From a folder with a trained encoder to one with its released form, and an ONNX file where asked for."""
+"""Write the released form of a trained encoder to another folder, with an ONNX file if asked for."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ TOLERANCE = 1e-5
 """Largest relative difference between the outputs of a trained encoder and those of its released form."""
 ONNX_PACKAGES = ("onnx", "onnxscript")
 LARGEST_ONNX = 2**31 - 2**20
-"""Bytes of weights that fit into one ONNX file, whose format ends at 2 GiB."""
+"""Most bytes of weights in one ONNX file. The format allows 2 GiB for the whole file."""
 
 
 def export(source: str | Path, target: str | Path, fold: bool = True, onnx: bool = False) -> float:
     """Write the released form of a trained encoder.
 
-    Nothing is written unless its outputs are those of the trained encoder. All keys of the trained
+    Nothing is written unless its outputs agree with those of the trained encoder. All keys of the trained
     encoder.json are kept; `released_from` is the hash of the trained weights, `onnx_sha256` that of
     encoder.onnx where there is one.
 
     Args:
         source: folder of the trained encoder.safetensors and encoder.json.
         target: folder to write the released ones to; another folder.
-        fold: whether convolutions carry the batch norm that follows them.
+        fold: whether batch norms are folded into the convolutions before them.
         onnx: whether to write encoder.onnx too; otherwise one of an earlier export is removed.
 
     Returns:
-        The largest relative difference between outputs of the two.
+        The largest relative difference between the outputs of the two encoders.
 
     Raises:
         ValueError: if the encoder is damaged or released already, the folders are the same, outputs differ
@@ -74,8 +74,8 @@ def checked_difference(trained: Encoder, released: Encoder, batch: int = 4) -> f
     """The largest relative difference of outputs: of every stage and of the invariant feature, in eval mode.
 
     Args:
-        trained: the one that is right.
-        released: the one to compare.
+        trained: the encoder that is taken as correct.
+        released: the encoder to compare with it.
         batch: number of random images.
 
     Raises:
@@ -98,13 +98,13 @@ def checked_difference(trained: Encoder, released: Encoder, batch: int = 4) -> f
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
-    """The difference as a share of what is right; 0 where both are equal, even if they are 0."""
+    """The difference relative to the expected values; 0 if both are equal, even if both are 0."""
     difference = float((found - expected).norm())
     return difference / float(expected.norm()) if difference else 0.0
 
 
 class _Outputs(nn.Module):
-    """Both features from one pass."""
+    """A module that gives both kinds of features in one pass."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def onnx_model(released: Encoder, largest: int = LARGEST_ONNX) -> bytes:
     _check_onnx_packages()
     import onnx
 
-    # not a batch of 1, which the tracing would take for a constant
+    # not a batch of 1, which tracing would take for a constant
     images = torch.zeros(2, *released.image_shape)
     with _quiet():
         program = torch.onnx.export(
@@ -145,7 +145,7 @@ def onnx_model(released: Encoder, largest: int = LARGEST_ONNX) -> bytes:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # noqa: S101 - it is None without dynamo alone
+    assert program is not None  # noqa: S101 - it is None only without dynamo
     model: Any = program.model_proto
     size = sum(len(weights.raw_data) for weights in model.graph.initializer)
     if size > largest:
@@ -158,7 +158,7 @@ def onnx_model(released: Encoder, largest: int = LARGEST_ONNX) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back the exporter's warnings, which are about other libraries and its own future."""
+    """Suppress the exporter's warnings, which are about other libraries and its own future versions."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -170,7 +170,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _forget_origin(model: Any) -> None:
-    """Remove what the exporter notes of its source: paths of this machine, which others need not know."""
+    """Remove the exporter's notes about its source: paths of this machine, which concern nobody else."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     for part in ("node", "input", "output", "value_info", "initializer"):

@@ -20,13 +20,13 @@ from eqssl.nn.plain import ChannelAffine, PlainConv2d
 def release(encoder: Encoder, fold: bool = True) -> Encoder:
     """The plain network that computes what a trained encoder computes in eval mode.
 
-    Its layers are torch's convolutions on as many channels; no group, basis or escnn stands behind them.
-    What is folded is computed in float64.
+    Its layers are torch's convolutions on equally many channels; they need no group, no filter basis and no
+    escnn. Folding is done in float64.
 
     Args:
-        encoder: trained; it is not changed.
-        fold: whether convolutions carry the batch norm that follows them; otherwise a factor and a summand
-            for each channel do.
+        encoder: a trained encoder; it is not changed.
+        fold: whether batch norms are folded into the convolutions before them; otherwise each becomes a scale
+            and a shift for each channel.
 
     Returns:
         The network, on the same device, in eval mode and without gradients.
@@ -43,7 +43,7 @@ def release(encoder: Encoder, fold: bool = True) -> Encoder:
 
 
 def empty_release(shape: Shape, fold: bool) -> Encoder:
-    """A released network of that shape whose numbers have still to be filled in."""
+    """A released network of the given shape, whose weights are still to be filled in."""
     sampling = torch.zeros(shape.samples, shape.size) if shape.samples else None
     output = torch.zeros(shape.order, shape.size) if shape.samples else None
     layers = PlainLayers(shape.size, sampling, fold)
@@ -51,7 +51,7 @@ def empty_release(shape: Shape, fold: bool) -> Encoder:
 
 
 def _fill(target: nn.Module, source: nn.Module) -> None:
-    """Copy what layers of a trained network compute into those of a released one, which lie as they do."""
+    """Fill the layers of a released network from those of a trained one with the same structure."""
     if isinstance(target, PlainConv2d) and isinstance(source, Normalised):
         convolution, norm = source
         weight, bias = folded(convolution, norm)

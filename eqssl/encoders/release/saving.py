@@ -30,8 +30,8 @@ from eqssl.symmetry.filter_bases import FilterBasis, Kind
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 TRAINED, FOLDED, UNFOLDED = "trained", "released", "released, not folded"
 LARGEST = 2**16
-"""What no entry of a shape exceeds: more is damage, and a network of that size would fill the memory."""
-# written under another name than the shape has it
+"""Largest entry of a shape. A larger one is damage, and a network of that size would fill the memory."""
+# attributes of `Shape` that have another name in encoder.json
 _RENAMED = {"image": "image_shape"}
 
 
@@ -44,11 +44,11 @@ def save_encoder(
     """Write encoder.safetensors, then encoder.json, a record (see `eqssl.machine.records`) that names it.
 
     Args:
-        encoder: trained or released; a trained one's filter bases are saved too, since coefficients mean
-            nothing without them.
-        folder: where to.
+        encoder: a trained or released encoder. The filter bases of a trained one are saved too, because
+            coefficients mean nothing without them.
+        folder: the folder to write to.
         extra: further keys of encoder.json.
-        made_of: name -> seal of the records that it was made of.
+        made_of: name -> seal of each record that the encoder was made of.
 
     Returns:
         The seal of encoder.json.
@@ -96,7 +96,7 @@ def load_encoder(path: str | Path) -> Encoder:
 
 
 def read_description(folder: Path) -> Record:
-    """The record of an encoder, encoder.json. One of before there were seals is taken with a warning.
+    """The record of an encoder, encoder.json. One from before seals existed is accepted with a warning.
 
     Raises:
         ValueError: it is damaged, or lacks a key.
@@ -105,7 +105,7 @@ def read_description(folder: Path) -> Record:
     path = folder / DESCRIPTION
     keys = [*(_RENAMED.get(field.name, field.name) for field in fields(Shape)), "form", "weights_sha256"]
     content = read_json(path, keys)
-    # one damaged key does not make a record into one of before there were seals
+    # a record with one damaged key must not pass for one from before seals existed
     if content.keys() & {SEAL, FILES, MADE_OF}:
         return read_record(path, keys)
     warnings.warn(f"{path}: has no seal, so that only its weights are checked", stacklevel=3)
@@ -120,7 +120,7 @@ def _form(encoder: Encoder) -> str:
 
 
 def _shape(path: Path, described: Mapping[str, Any]) -> Shape:
-    """The shape that a description tells, each entry of the right type."""
+    """The shape in a description, after checking the type of each entry."""
     values = {field.name: described[_RENAMED.get(field.name, field.name)] for field in fields(Shape)}
     try:
         shape = TypeAdapter(Shape).validate_json(json.dumps(values), strict=True)
@@ -144,7 +144,7 @@ def _shape(path: Path, described: Mapping[str, Any]) -> Shape:
 
 def _empty(shape: Shape, tensors: Mapping[str, Tensor], path: Path) -> Encoder:
     """A trained encoder's layers, on the filter bases of its own file."""
-    # a generator of its own, so that loading leaves torch's global one where it was
+    # a separate generator, so that loading does not change the state of torch's global one
     generator = torch.Generator()
     sampling = torch.zeros(shape.samples, shape.size) if shape.samples else None
     output = torch.zeros(shape.order, shape.size) if shape.samples else None
@@ -165,7 +165,7 @@ def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
 
 
 def _bases_of(tensors: Mapping[str, Tensor], size: int, path: Path) -> Bases:
-    """The filter bases that the file holds for fields of so many channels, by the sizes of their tables."""
+    """The filter bases in the file for fields of `size` channels, found by the shapes of their tables."""
     known = {
         tuple(table.shape): key.removesuffix("index")
         for key, table in tensors.items()

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files: written whole or not at all, and read only if they can be what they claim."""
+"""Tensors in safetensors files: written whole or not at all, and checked when they are read."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def write_tensors(
 
     Args:
         path: the file.
-        tensors: by name, on the CPU, none sharing memory with another.
-        metadata: for the header of the file.
+        tensors: tensors by name, on the CPU; none may share memory with another.
+        metadata: texts for the header of the file.
 
     Raises:
         OSError: it cannot be written; names the file and the reason, such as a full disk.
@@ -39,8 +39,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the weights of a network.
 
     Raises:
-        ValueError: the file is no safetensors file, or holds other numbers than float32 and int32, or one
-            that is not finite; names file and tensor.
+        ValueError: the file is not a safetensors file, holds a type other than float32 and int32, or holds a
+            number that is not finite; names the file and the tensor.
         OSError: it cannot be read.
     """
     try:
@@ -57,15 +57,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Give a module its state, once every tensor of it is found to be there and of the right form.
+    """Load a module's state, after checking that every tensor is there and has the right shape and type.
 
     Args:
-        module: it computes in float32.
+        module: a module that computes in float32.
         tensors: its state by name.
         path: where the tensors come from, for messages.
 
     Raises:
-        ValueError: a tensor is missing, is one too many, or has another shape or another kind of numbers.
+        ValueError: a tensor is missing, does not belong there, or has another shape or type.
     """
     own = module.state_dict()
     for name in sorted(own.keys() ^ tensors.keys()):
@@ -84,12 +84,13 @@ def check_table(name: str, index: Tensor, basis: Tensor | None) -> None:
     """Check the table that fills a convolution's filters; see `eqssl.symmetry.filter_bases.FilterBasis`.
 
     Args:
-        name: of the file and the table, for messages.
+        name: names of the file and the table, for messages.
         index: the table.
         basis: the filters that it points into.
 
     Raises:
-        ValueError: it is not a table of entries of the filters, every row a permutation of one of theirs.
+        ValueError: it is not a table of entries of the filters, or one of its rows is not a permutation of a
+            row of theirs.
     """
     if basis is None or basis.dim() != 2 or index.dim() != 2 or not index.numel() or not basis.numel():
         raise ValueError(f"{name}: is no table of the entries of a basis beside it")
@@ -106,10 +107,10 @@ def check_table(name: str, index: Tensor, basis: Tensor | None) -> None:
 
 
 def check_form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """Check shape and kind of numbers.
+    """Check the shape and the type of a tensor.
 
     Raises:
-        ValueError: they are others; begins with `name`.
+        ValueError: one of them differs; begins with `name`.
     """
     if tuple(tensor.shape) != shape:
         raise ValueError(f"{name}: has shape {tuple(tensor.shape)}, allowed: {shape}")
@@ -124,12 +125,12 @@ def is_finite(tensor: Tensor) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _system_error(error: Exception, path: Path) -> OSError:
-    """The error of the system that safetensors tells in words, `... (os error 28)`."""
+    """The system's error, which safetensors reports only as a text, `... (os error 28)`."""
     if found := re.search(r"\(os error (\d+)\)", str(error)):
         number = int(found[1])
         return OSError(number, os.strerror(number), str(path))

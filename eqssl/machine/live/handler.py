@@ -155,7 +155,7 @@ class LogHandler(LogHandlerBase):
             self._display.say(failure(job), "bold red")
 
     def _tell(self, record: logging.LogRecord) -> None:
-        """Show warnings, errors, and messages that are no chatter."""
+        """Show warnings, errors, and messages that are not chatter."""
         text = self.format(record)
         self._stopping = self._stopping or is_stop(text)
         if record.levelno >= logging.ERROR:

@@ -1,4 +1,4 @@
-"""Which of Snakemake's messages a person needs beside the display."""
+"""Which of Snakemake's messages are shown in addition to the display."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHATTER = (
     "Using shell",
     "host: ",
 )
-"""How those of Snakemake's messages begin that tell nothing which the display does not show."""
+"""Beginnings of the messages of Snakemake that add nothing to the display."""
 _TOLD_BY_THE_JOB = re.compile(r"(RuleException:\n)?CalledProcessError in file .*", re.DOTALL)
 _AFTER_FAILURES = (
     "Exiting because a job execution failed",
@@ -30,7 +30,7 @@ _REPEATED_PLACE = re.compile(r'(\n+  File "[^"\n]*", line \d+, in .*)+$')
 
 
 def is_chatter(text: str) -> bool:
-    """Whether a message tells nothing that the display does not show."""
+    """Whether a message adds nothing to the display."""
     return text.startswith(_CHATTER)
 
 
@@ -40,10 +40,10 @@ def is_stop(text: str) -> bool:
 
 
 def shortened(error: str) -> str:
-    """An error without what is told elsewhere; empty if that is all of it.
+    """An error without the parts that are shown elsewhere; empty if nothing is left.
 
-    A job that failed has its own line, with the reason and its log, so that its command is not shown again.
-    The place of an error in the Snakefile is in its first line, so that it is not shown again at the end.
+    A failed job has its own line with the reason and its log, so its command is not shown again. The place of
+    an error in the Snakefile is in its first line, so it is not shown again at the end.
     """
     if _TOLD_BY_THE_JOB.fullmatch(error) or error.startswith(_AFTER_FAILURES):
         return ""

@@ -1,6 +1,6 @@
 """How far a job is: a bar on a terminal, and otherwise lines in its log, which the display of the run reads.
 
-The line and its reader stand side by side:
+The format of such a line and its reader are both in this file:
 
     fashion_mnist_rot/C4/eq_labels/s0: 141 of 350 steps, epoch 3/5, loss 1.5243, 1,709 images/s, 0:00:16 left
 """
@@ -36,9 +36,9 @@ class Position:
     Attributes:
         title: what runs.
         done, total: steps, chunks, probes ...
-        unit: what they are, in the plural; "" for nothing.
+        unit: name of the unit in the plural; "" for none.
         detail: the newest numbers in words; "" for none.
-        seconds_left: of this loop; None where nobody knows.
+        seconds_left: time left of this loop; None if unknown.
     """
 
     title: str
@@ -67,7 +67,7 @@ def duration(seconds: float) -> str:
 
 
 def read_position(line: str) -> Position | None:
-    """The position that a line tells; None for any other line."""
+    """The position in a line; None if the line is not about progress."""
     match = _LINE.fullmatch(line.strip())
     if match is None:
         return None

@@ -57,12 +57,12 @@ class Job:
         return time.monotonic() - self.started
 
     def seconds_left(self) -> float | None:
-        """By its own word; None unless it is in the loop that is all of its work."""
+        """The time left that the job reports; None unless it is in the loop that is all of its work."""
         position = self.position()
         return position.seconds_left if position is not None and position.unit == WHOLE else None
 
     def last_words(self) -> str:
-        """Why it failed: the last error of eqssl in its log, else the last line that tells no progress."""
+        """Why it failed: eqssl's last error in its log, else the last line that is not about progress."""
         lines = [line.strip() for line in _last_lines(self.log) if line.strip()]
         errors = [line for line in lines if line.startswith("eqssl: error: ")]
         others = [line for line in lines if read_position(line) is None]
@@ -136,7 +136,7 @@ class Run:
     def seconds_left(self) -> float | None:
         """The time left: for each step, its mean time so far times the jobs to come, over the jobs at once.
 
-        None as long as a step with jobs to come has no finished job and no job that tells its time left.
+        None as long as a step with jobs to come has no finished job and no job that reports its time left.
         """
         work = 0.0
         for rule, count in self.counts.items():

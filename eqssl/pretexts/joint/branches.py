@@ -1,7 +1,7 @@
 """What joint-embedding pretexts share: views, a projector with or without symmetry, embeddings.
 
-A new one is a subclass of `JointEmbedding` that declares `views` and creates its projector in `build`, and
-whose `forward` is its objective on the embeddings.
+To write a new one, subclass `JointEmbedding`, declare `views` and create the projector in `build`, and
+compute the loss of the embeddings in `forward`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from eqssl.pretexts.base import Pretext, Step
 class JointEmbedding(Pretext):
     """Several views of each image meet in one embedding space.
 
-    An embedding keeps the group: its shape is (batch, embedding, |G|). An objective that absorbs the turn of
-    each embedding does not change when any view is turned by itself,
+    An embedding keeps the group: its shape is (batch, embedding, |G|). A loss that absorbs the turn of each
+    embedding does not change when the views are turned one by one,
 
         (C)  L(g_1 v_1, g_2 v_2, ...) = L(v_1, v_2, ...)   for g_i drawn for each view of each image.
 
@@ -38,8 +38,8 @@ class JointEmbedding(Pretext):
 
         Args:
             widths: channels (fields x |G|) of its hidden layers and of the embedding.
-            equivariant: whether it commutes with the group. The one of a plain twin has the same shapes and
-                no symmetry.
+            equivariant: whether it commutes with the group. The projector of a plain twin has the same shapes
+                and no symmetry.
             generator: draws the first weights.
         """
         make = equivariant_mlp if equivariant else plain_mlp
@@ -55,7 +55,8 @@ class JointEmbedding(Pretext):
     def embed_views(self, step: Step) -> list[Float[Tensor, "batch embedding order"]]:
         """Draw the views of a step and embed them, in the order of `views`.
 
-        Neighbours of one size go through the network together, so that a batch norm sees all of them.
+        Consecutive views of the same size go through the network together, so that batch norm sees all of
+        them.
         """
         drawn = self.draw_views(step.images, step.generator)
         embeddings: list[Tensor] = []

@@ -12,7 +12,7 @@ from eqssl.pretexts.views import ViewSpec
 
 
 class SimCLR(JointEmbedding):
-    """Tell the two views of an image from the views of all others (Chen et al. 2020, arXiv 2002.05709).
+    """Tell the two views of an image from those of all other images (Chen et al. 2020, arXiv 2002.05709).
 
     With an absorbing similarity the loss does not change when any view is turned (Mukuta & Harada, arXiv
     2303.04427); the plain twin has the same encoder and the same projector width, and does change.

@@ -6,8 +6,8 @@ is equivariant if
 
     (A)  t(g x, g . y) = g t(x, y)          (B)  logits(g u) = P(g) logits(u),
 
-because then the loss of a turned image with its turned label is that of the image with its label. What the
-corruption draws at random besides the label (shifts of patches, lost colours) turns along in (A).
+because then a turned image with its turned label has the same loss as the image with its label. In (A), g
+also acts on what the corruption draws besides the label, such as shifts of patches.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Draw = dict[str, Tensor]
 class LabelTask(Pretext):
     """A task of predicting labels that the group moves.
 
-    Subclasses say what the labels are, what is drawn, how images are corrupted, and where the features of an
-    input are found; heads, loss and twins are the same for all.
+    Subclasses define the labels, the random draws, the corruption of images, and the scores of an input.
+    Heads, loss and twins are the same for all.
 
     Attributes:
         labels: the labels, as a set that the encoder's group acts on.
-        head: gives logits over them.
+        head: computes logits over the labels.
     """
 
     in_patches: ClassVar[bool] = False
@@ -47,11 +47,11 @@ class LabelTask(Pretext):
 
     @abstractmethod
     def draw(self, batch: int, generator: torch.Generator) -> Draw:
-        """What the corruption of so many images draws besides the labels, on the generator's device."""
+        """What the corruption of a batch draws besides the labels, on the generator's device."""
 
     @abstractmethod
     def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
-        """What would have been drawn for the turned images with their turned labels."""
+        """The draw that belongs to the turned images with their turned labels."""
 
     @abstractmethod
     def corrupt(
@@ -69,19 +69,19 @@ class LabelTask(Pretext):
     def act_on_image(
         self, images: Shaped[Tensor, "batch channel side side"], element: Any
     ) -> Shaped[Tensor, "batch channel side side"]:
-        """The x of (A), turned."""
+        """The image g x of condition (A)."""
         return self.group.act(images, element)
 
     def act_on_input(self, inputs: Shaped[Tensor, "batch ..."], element: Any) -> Shaped[Tensor, "batch ..."]:
-        """The u of (B), turned."""
+        """The input g u of condition (B)."""
         return self.group.act(inputs, element)
 
     def draw_labels(self, batch: int, generator: torch.Generator) -> Int[Tensor, " batch"]:
-        """Labels, all equally likely."""
+        """Random labels, all equally likely."""
         return torch.randint(len(self.labels), (batch,), generator=generator, device=generator.device)
 
     def forward(self, step: Step) -> Outcome:
-        """Cross-entropy of one random label of each image; the images' classes are not looked at."""
+        """Cross-entropy of one random label for each image. The classes of the images are not used."""
         images, draw = step.images.float() / 255, self.draw(len(step.images), step.generator)
         drawn = self.draw_labels(len(images), step.generator)
         return cross_entropy(self.logits(self.corrupt(images, drawn, draw)), drawn)
@@ -99,7 +99,7 @@ class LabelTask(Pretext):
 
         Args:
             settings: kind and widths.
-            source: the set; of the group's elements by default.
+            source: the set; the group's elements by default.
             generator: draws the first weights.
             of_pairs: whether it takes pairs of features, as `eqssl.nn.linear.PairLinear` does.
         """
@@ -111,7 +111,7 @@ class LabelTask(Pretext):
         return plain_mlp(self.group, widths, len(self.labels), generator, points, of_pairs)
 
     def described(self) -> dict[str, Any]:
-        """Labels and their orbits."""
+        """The number of labels, and their orbits."""
         return {"labels": len(self.labels), "orbits": self.labels.orbits()}
 
 

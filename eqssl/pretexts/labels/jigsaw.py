@@ -25,8 +25,8 @@ class Jigsaw(PatchTask, ModuleWithConstants):
 
         g . s = p_g s p_g^-1,
 
-    and the set of permutations has to hold all conjugates, which no published set does. Each tile is encoded
-    by itself; the features of all tiles are a field over slots x G, from which the head maps to the labels.
+    so the set of permutations must contain all conjugates. No published set does. Each tile is encoded by
+    itself. The features of all tiles are a field over slots x G, which the head maps to the labels.
     """
 
     settings: JigsawSettings
@@ -72,7 +72,7 @@ class Jigsaw(PatchTask, ModuleWithConstants):
     def _encoded(
         self, tiles: Float[Tensor, "batch slots channel patch patch"]
     ) -> Float[Tensor, "batch slots order fields"]:
-        """Features of each tile, group-major as they are in memory."""
+        """Features of each tile, in group-major order, as they lie in memory."""
         return self.encoder(tiles.flatten(0, 1)).transpose(1, 2).unflatten(0, (-1, len(self.slots)))
 
     def _scores(self, features: Float[Tensor, "batch slots order fields"]) -> Float[Tensor, "batch labels"]:
@@ -91,7 +91,7 @@ class Jigsaw(PatchTask, ModuleWithConstants):
 def permuted(
     tiles: Shaped[Tensor, "batch slots ..."], permutations: Int[Tensor, "draws slots"]
 ) -> Shaped[Tensor, "draws slots ..."]:
-    """Slot i gets what stands at slot `permutations[i]`; each image has as many permutations in a row."""
+    """Slot i gets what is in slot `permutations[i]`. Each image has equally many consecutive permutations."""
     batch, slots = tiles.shape[:2]
     image = torch.arange(batch, device=tiles.device).repeat_interleave(len(permutations) // batch)
     rows = image[:, None] * slots + permutations

@@ -28,7 +28,7 @@ class Layout(ABC):
 
     Attributes:
         slots: the places of all patches, moved as the group moves the image.
-        side: of the image that patches are cut from, which is resized to it, in pixels.
+        side: side in pixels to which an image is resized before patches are cut from it.
     """
 
     slots: GSet
@@ -39,10 +39,10 @@ class Layout(ABC):
 
     @abstractmethod
     def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
-        """Middles (down, right) of the patches that are not shifted, from the image's middle, in pixels.
+        """Centres (down, right) of the unshifted patches, measured from the image's centre, in pixels.
 
         Args:
-            like: a tensor with the type and the device that they shall have.
+            like: a tensor that has the type and the device of the result.
         """
 
     @abstractmethod
@@ -76,7 +76,7 @@ class Grid(Layout):
     Args:
         G: the group.
         settings: sizes of cells and patches.
-        cells: along a side.
+        cells: number of cells along a side.
     """
 
     def __init__(self, G: Group, settings: PatchSettings, cells: int) -> None:
@@ -85,7 +85,7 @@ class Grid(Layout):
         self.slots = grid_slots(G, cells, [(row, column) for row in range(cells) for column in range(cells)])
 
     def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
-        """The middles of the cells."""
+        """The centres of the cells."""
         cells = torch.arange(self.cells, dtype=like.dtype, device=like.device) - (self.cells - 1) / 2
         return torch.cartesian_prod(cells, cells) * self.settings.cell
 
@@ -96,7 +96,7 @@ class Grid(Layout):
     def turned_shifts(
         self, shifts: Shaped[Tensor, "batch slots 2"], element: Any
     ) -> Shaped[Tensor, "batch slots 2"]:
-        """Whole pixels again."""
+        """Shifts by whole pixels stay shifts by whole pixels."""
         return self.group.act_on_vectors(shifts, element)
 
     def patches(
@@ -113,7 +113,7 @@ class Ring(Layout):
     """Eight patches on a ring about the centre, 45 degrees apart, counter-clockwise, and the centre's own.
 
     The patches are discs, sampled between pixels (bilinear), so that they keep their shape under any turn.
-    Exact at the elements that map the pixel grid to itself, and as near elsewhere as interpolation is.
+    The layout is exact for elements that map the pixel grid to itself, and for others up to interpolation.
     """
 
     centre = STEPS
@@ -124,7 +124,7 @@ class Ring(Layout):
         self.slots = GSet.from_function(G, range(STEPS + 1), lambda g, slot: _moved_slot(G, g, slot))
 
     def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
-        """The ring, and the middle."""
+        """The places of the ring, then the centre."""
         angle = torch.arange(STEPS, dtype=like.dtype, device=like.device) * (2 * math.pi / STEPS)
         ring = torch.stack([-angle.sin(), angle.cos()], -1) * self.settings.cell
         return F.pad(ring, (0, 0, 0, 1))
@@ -153,7 +153,7 @@ class Ring(Layout):
         offset = torch.arange(size, dtype=canvas.dtype, device=canvas.device) - (size - 1) / 2
         places = shifts.to(canvas.dtype) + self.places(canvas)
         window = torch.stack(torch.meshgrid(offset, offset, indexing="xy"), -1)  # (right, down) of each pixel
-        # all patches of an image one below the other, in units where the canvas goes from -1 to 1
+        # all patches of an image below each other, in units in which the canvas reaches from -1 to 1
         where = (places.flip(-1)[:, :, None, None] + window).flatten(1, 2) * (2 / side)
         found = F.grid_sample(canvas, where, mode="bilinear", padding_mode="zeros", align_corners=False)
         patches = found.unflatten(2, (STEPS + 1, size)).transpose(1, 2)

@@ -18,14 +18,14 @@ SIDE = 3
 
 
 class RelativeLocation(PatchTask):
-    """Tell the slot of a patch beside the centre (Doersch et al. 2015, arXiv 1505.05192), equivariantly.
+    """Predict the slot of a patch beside the centre (Doersch et al. 2015, arXiv 1505.05192), equivariantly.
 
     The labels are the eight outer slots of a 3 x 3 grid, or of a ring, moved by the group as it moves the
     image; an input is the pair (centre patch, patch of slot y). The plain twin has the same encoder,
     corruption and widths, and a head without symmetry, which fails (B).
 
-    Against shortcuts: a gap between patches and a shift of each (which turns with the image), loss of
-    colours, and each patch standardised by itself.
+    Measures against shortcuts: patches have gaps between them and are shifted (the shifts turn with the
+    image), images lose their colours at random, and each patch is standardised by itself.
     """
 
     def build(
@@ -79,14 +79,15 @@ def band_limited(logits: Float[Tensor, "batch 8"]) -> Float[Tensor, "batch 8"]:
     """Scores of eight angles without their fourth frequency, l_k - (-1)^k mean over j of (-1)^j l_j.
 
     Under SO2 and O2 the label is an angle, and the scores are samples of a function of it with the band limit
-    of the fields, 3; eight samples could also hold the frequency that changes its sign from each to the next.
+    of the fields, 3. Eight samples could also hold frequency 4, which changes its sign from one sample to the
+    next.
     """
     sign = 1 - 2 * (torch.arange(NEIGHBOURS, device=logits.device) % 2).to(logits.dtype)
     return logits - sign * (logits * sign).mean(1, keepdim=True)
 
 
 def _without(slots: GSet, centre: int) -> GSet:
-    """The other slots, in their order."""
+    """The slots without the centre, in their order."""
     outer = [slot for slot in range(len(slots)) if slot != centre]
     moved = slots.action[:, outer]
     return GSet(slots.group, moved - (moved > centre).to(moved.dtype))

@@ -23,9 +23,9 @@ class Orientation(LabelTask, ModuleWithConstants):
 
         t(x, g . y) = g t(x, y):
 
-    turning the input turns the label, while x itself stays what "upright" means, so the x of condition (A)
-    does not turn. With an exactly equivariant encoder and head the loss does not depend on h: the task is
-    to agree on one orientation of all images.
+    turning the input turns the label. The stored image x defines what "upright" means, so in condition (A) it
+    does not turn. With an exactly equivariant encoder and head the loss does not depend on h: the task is to
+    agree on one orientation of all images.
     """
 
     product: Tensor
@@ -71,7 +71,7 @@ class Orientation(LabelTask, ModuleWithConstants):
     def act_on_image(
         self, images: Shaped[Tensor, "batch channel side side"], element: Any
     ) -> Shaped[Tensor, "batch channel side side"]:
-        """The image stays what upright means."""
+        """The image itself: it defines what "upright" means."""
         return images
 
     def logits(self, inputs: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch labels"]:

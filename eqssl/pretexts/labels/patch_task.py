@@ -1,4 +1,4 @@
-"""What the label tasks on patches share: what they draw, how it turns, and the patches themselves."""
+"""What the label tasks on patches share: the random draws, how these turn, and the patches."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class PatchTask(LabelTask):
     """A label task whose inputs consist of patches.
 
     Attributes:
-        settings: of the task.
-        layout: where the patches lie; subclasses create it.
+        settings: settings of the task.
+        layout: the places of the patches; subclasses create it.
     """
 
     in_patches: ClassVar[bool] = True
@@ -46,6 +46,6 @@ class PatchTask(LabelTask):
     def patches(
         self, images: Float[Tensor, "batch channel side side"], draw: Draw
     ) -> Float[Tensor, "batch slots channel patch patch"]:
-        """All patches of each image, in their own places."""
+        """All patches of each image, each in its own slot."""
         source = without_colours(images, draw["gray"]) if "gray" in draw else images
         return self.layout.patches(source, draw["shifts"])

@@ -1,4 +1,4 @@
-"""Patches cut from images, with measures against shortcuts that lead around the content."""
+"""Patches cut from images, with measures against shortcuts."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ def middle_of(
 ) -> Float[Tensor, "batch channel new new"]:
     """The images without a margin, resized to `side` pixels; commutes with the groups of the pixel grid.
 
-    Bilinear with the filter widened where pixels get fewer, as `torch.nn.functional.interpolate` has it with
-    `antialias`, which takes several times as long.
+    Bilinear, with a wider filter if the image shrinks. It gives what `torch.nn.functional.interpolate` gives
+    with `antialias`, which takes several times as long.
     """
     cut = int(margin * images.shape[-1])
     middle = images[..., cut : images.shape[-2] - cut, cut : images.shape[-1] - cut]
     along = _resizing(middle.shape[-1], side, images.dtype, images.device)
-    # in full precision whatever autocast says: an image is no feature
+    # in full precision whatever autocast says, because images are not features
     with torch.autocast(images.device.type, enabled=False):
         return along @ middle @ along.t()
 
 
 @cache
 def _resizing(side: int, new: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "new side"]:
-    """The matrix that resizes columns of pixels; reversed on both sides it is itself, to the bit."""
-    # made on the device: a tensor from elsewhere would have to be waited for
+    """The matrix that resizes columns of pixels. Reversing its rows and columns gives exactly itself."""
+    # made on the device, because copying a tensor to it would have to wait
     columns = torch.eye(side, dtype=dtype, device=device)[None, None]
     resized = F.interpolate(columns, (new, side), mode="bilinear", antialias=True, align_corners=False)[0, 0]
     return (resized + resized.flip(0, 1)) / 2
@@ -46,7 +46,7 @@ def cut(
         size: side of a patch.
     """
     side = images.shape[-1]
-    # numbers of pixels, made on the device: tensors of Python numbers would have to be copied there
+    # pixel numbers, made on the device, because tensors of Python numbers would have to be copied there
     inside = torch.arange(size, device=images.device)
     window = (inside[:, None] * side + inside).flatten()
     pixels = (corners[..., 0] * side + corners[..., 1])[..., None] + window
@@ -63,7 +63,7 @@ def draw_shifts(
 
 
 def draw_gray(batch: int, probability: float, generator: torch.Generator) -> Bool[Tensor, " batch"]:
-    """Which images lose their colours."""
+    """Whether each image loses its colours."""
     return torch.rand(batch, generator=generator, device=generator.device) < probability
 
 
@@ -92,5 +92,5 @@ def standardised(
         share = inside.to(patches.dtype) / (inside.sum() * patches.shape[-3])
         centred = (patches - (share * patches).sum((-3, -2, -1), keepdim=True)) * inside
         deviation = (share * centred.square()).sum((-3, -2, -1), keepdim=True).sqrt()
-    # below one step of eight bits there is nothing but rounding
+    # a deviation below one step of eight bits is nothing but rounding
     return centred / deviation.clamp(min=1 / 255)

@@ -137,7 +137,7 @@ def test_a_flipped_bit_in_a_tar_is_an_error(folder, tmp_path):
 
 
 def rewritten(folder, tar, key, png):
-    """Put other bytes over an image and let index.json agree, so that only decoding can find out."""
+    """Overwrite an image and make index.json agree, so that only decoding can notice it."""
     index = ShardIndex.load(folder)
     columns = index.splits["val"]
     i = columns.keys.index(key)
@@ -197,7 +197,7 @@ def test_epochs_and_seeds_differ_and_repeat(folder):
     seen(Batches(split, 32, 2**63 - 1, "cpu"), epoch=2**40)
 
 
-def test_any_step_can_be_the_first(folder):
+def test_an_epoch_can_start_at_any_step(folder):
     batches = Batches(load_split(folder, "train"), 32, 5, "cpu")
     whole = seen(batches, epoch=3)
     for start in (0, 1, 4, 7):

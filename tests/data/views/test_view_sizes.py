@@ -1,4 +1,4 @@
-"""Views of another size than the image's: which pixels they see, and what keeps them smooth."""
+"""Views that differ in size from the image: which pixels they show, and what keeps them smooth."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def view(images, size, **changes):
     return random_view(images, settings(**changes), generator(), size)
 
 
-def test_the_images_own_size_gives_the_bits_of_no_size():
+def test_the_size_of_the_image_gives_the_same_bits_as_no_size():
     images = stored(8, 3, 28, 28)
     assert torch.equal(view(images, 28, **EVERYTHING), view(images, None, **EVERYTHING))
 

@@ -34,7 +34,7 @@ SUPPORT = str(ROOT / "tests/support")
 
 @pytest.fixture(autouse=True)
 def _own_processor_slots(tmp_path_factory, monkeypatch) -> None:
-    """Slots of this test's own: it shall not wait for what else runs on the machine."""
+    """Separate processor slots for this test, so that it does not wait for other processes on the machine."""
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("slots")))
     monkeypatch.setattr(tempfile, "tempdir", None)
     for name in cli.THREAD_VARIABLES:
@@ -265,7 +265,7 @@ HASH = (
 
 
 def kernel(code: str, core_type: str | None, *arguments: str) -> str:
-    """Run code where OpenBLAS uses the kernels of that processor; None for those of this one."""
+    """Run code with OpenBLAS using the kernels of a given processor; None for those of this machine."""
     environment = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
     environment["PYTHONPATH"] = os.pathsep.join([SUPPORT, str(Path(__file__).parent)])
     if core_type is not None:

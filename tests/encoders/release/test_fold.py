@@ -24,7 +24,7 @@ ENCODERS = ["cnn", "resnet18", "resnet50", "wide_resnet16_8"]
 
 
 def with_history(encoder: Encoder) -> Encoder:
-    """Statistics, factors and summands that none of the first values hides."""
+    """Give batch norms statistics, weights and biases that differ from their first values."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for layer in encoder.modules():
@@ -116,7 +116,7 @@ def test_parameters_are_those_of_a_plain_network(group_name: str, encoder_name: 
 
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("group_name", GROUPS)
-def test_saved_and_loaded_it_gives_the_same_bits(group_name: str, fold: bool, tmp_path):
+def test_a_saved_released_encoder_loads_bit_for_bit(group_name: str, fold: bool, tmp_path):
     released = release(with_history(new(group_name)), fold)
     save_encoder(released, tmp_path, {"pretext": "none"})
     loaded, images = load_encoder(tmp_path), torch.randn(2, 1, 28, 28)
@@ -129,7 +129,7 @@ def test_saved_and_loaded_it_gives_the_same_bits(group_name: str, fold: bool, tm
 
 
 @pytest.mark.parametrize("group_name", ["D8", "O2"])
-def test_loading_and_running_it_needs_no_escnn(group_name: str, tmp_path):
+def test_loading_and_running_a_released_encoder_needs_no_escnn(group_name: str, tmp_path):
     released, images = release(with_history(new(group_name))), torch.randn(2, 1, 28, 28)
     save_encoder(released, tmp_path, {})
     torch.save(images, tmp_path / "images")

@@ -1,8 +1,9 @@
-import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sealed import resealed
 
 from eqssl.encoders import build_encoder, load_encoder, save_encoder
 from eqssl.encoders.release.fold import release
@@ -20,16 +21,21 @@ def saved(request, params, tmp_path_factory):
 
 
 def rewritten(saved, folder, change):
-    """Another state under a right SHA-256; `change` is told it and the prefix of its second convolution."""
+    """Change the state, with a correct SHA-256. `change` gets it and the prefix of its second convolution."""
     folder.mkdir()
     tensors = load_file(saved / "encoder.safetensors")
     prefix = sorted(name for name in tensors if name.endswith(".index"))[1].removesuffix("index")
     changed = change(tensors, prefix)
     save_file(changed if changed is not None else tensors, folder / "encoder.safetensors")
-    description = json.loads((saved / "encoder.json").read_text())
-    description["weights_sha256"] = sha256(folder / "encoder.safetensors")
-    (folder / "encoder.json").write_text(json.dumps(description))
+    shutil.copy(saved / "encoder.json", folder)
+    named_again(folder)
     return folder
+
+
+def named_again(folder):
+    """Name the weights that are there now in encoder.json."""
+    found = sha256(folder / "encoder.safetensors")
+    resealed(folder / "encoder.json", lambda values: values.update(weights_sha256=found))
 
 
 def set_to(name, change):
@@ -105,7 +111,7 @@ def test_weights_that_cannot_be_are_refused_in_one_line(saved, tmp_path, case):
     assert "encoder.safetensors" in str(refused.value)
 
 
-def test_what_was_saved_is_loaded(saved, tmp_path):
+def test_an_unchanged_file_of_weights_is_loaded(saved, tmp_path):
     folder = rewritten(saved, tmp_path / "cell", lambda tensors, prefix: None)
     images = torch.zeros(1, 1, 12, 12)
     assert torch.equal(load_encoder(folder)(images), load_encoder(saved)(images))
@@ -122,10 +128,7 @@ def test_released_weights_are_checked_too(saved, tmp_path):
 
     weights = tmp_path / "plain/encoder.safetensors"
     save_file(damaged(load_file(weights)), weights)
-    description = json.loads((tmp_path / "plain/encoder.json").read_text())
-    (tmp_path / "plain/encoder.json").write_text(
-        json.dumps({**description, "weights_sha256": sha256(weights)})
-    )
+    named_again(tmp_path / "plain")
     with pytest.raises(
         ValueError, match=r"encoder\.safetensors: .*weight: holds a number that is not finite"
     ):
@@ -138,8 +141,7 @@ def test_a_file_of_something_else_is_refused_in_one_line(saved, tmp_path):
     deep = b'{"a":' * 10**5
     for content in (b"", b"junk" * 9, len(deep).to_bytes(8, "little") + deep, b"\xff" * 100):
         weights.write_bytes(content)
-        description = json.loads((folder / "encoder.json").read_text())
-        (folder / "encoder.json").write_text(json.dumps({**description, "weights_sha256": sha256(weights)}))
+        named_again(folder)
         with pytest.raises(ValueError, match=r"encoder\.safetensors: not safetensors: ") as refused:
             load_encoder(folder)
         assert "\n" not in str(refused.value)

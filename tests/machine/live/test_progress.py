@@ -27,7 +27,7 @@ def test_a_line_of_a_log_is_read_back_as_it_was(position: Position) -> None:
 @pytest.mark.parametrize(
     "line", ["", "eqssl: error: a.tar: 3 of 4 is missing.", "Traceback", "a/b: going on after"]
 )
-def test_other_lines_are_no_positions(line: str) -> None:
+def test_other_lines_are_not_read_as_positions(line: str) -> None:
     assert read_position(line) is None
 
 

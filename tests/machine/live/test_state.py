@@ -78,7 +78,7 @@ def test_the_time_left_is_shared_by_as_many_jobs_as_ran_at_once(clock: list[floa
     assert run.seconds_left() == pytest.approx(4 * 100 / 2)
 
 
-def test_a_failed_job_is_not_to_come(clock: list[float]) -> None:
+def test_a_failed_job_adds_nothing_to_the_time_left(clock: list[float]) -> None:
     run = Run(started=1000.0)
     run.plan({"pretrain": 3})
     for number in range(2):
@@ -100,7 +100,7 @@ def test_a_running_job_tells_the_time_left_before_any_has_ended(clock: list[floa
     assert run.seconds_left() == pytest.approx(80 + 2 * 100)
 
 
-def test_a_position_is_the_last_one_that_the_log_tells(tmp_path: Path) -> None:
+def test_the_position_of_a_job_is_the_last_one_in_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     job = Run().start(1, "pretrain", CELL, [str(log)])
     assert job.position() is None

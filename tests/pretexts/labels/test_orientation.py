@@ -17,7 +17,7 @@ from eqssl.symmetry import group
         ("trivial", "rotations", [[0], [1], [2], [3]]),
     ],
 )
-def test_orbits_of_the_labels(name: str, labels: str, orbits: list):
+def test_the_labels_have_the_known_orbits(name: str, labels: str, orbits: list):
     task = "orientation of the group" if labels == "group" else "orientation in quarters"
     assert build(task, name).labels.orbits() == orbits
 

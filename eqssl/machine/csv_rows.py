@@ -1,4 +1,4 @@
-"""Reading CSV files that a step wrote, with errors that name the file and the line."""
+"""Read CSV files that a step wrote, with errors that name the file and the line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def csv_rows(path: Path) -> Iterator[csv.DictReader[str]]:
     """The rows of a CSV file as tables, to be read within the block.
 
     Raises:
-        ValueError: a column stands twice, a field is longer than Python's reader takes, or the file is not
+        ValueError: a column occurs twice, a field is longer than Python's reader accepts, or the file is not
             UTF-8; names the file.
-        OSError: it is no regular file or cannot be read; names it.
+        OSError: it is not a regular file or cannot be read; names it.
     """
     with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
