@@ -57,19 +57,21 @@ class Squares:
     classes = ("small", "large")
     licence = "CC0"
     origin = "drawn"
+    notes = ()
 
     def __init__(self, settings):
         self.images = settings.images
 
-    def count(self, split):
-        return self.images
+    def count(self):
+        return 2 * self.images
 
-    def samples(self, split):
-        for i in range(self.images):
-            side = 3 + 6 * (i % 2)
-            image = np.full((16, 16, 1), 20, np.uint8)
-            image[4 : 4 + side, 4 : 4 + side] = 255 - i
-            yield Sample(f"{split}-{i:03d}", image, i % 2, split, i)
+    def samples(self):
+        for split in ("train", "test"):
+            for i in range(self.images):
+                side = 3 + 6 * (i % 2)
+                image = np.full((16, 16, 1), 20, np.uint8)
+                image[4 : 4 + side, 4 : 4 + side] = 255 - i
+                yield Sample(f"{split}-{i:03d}", image, i % 2, split, i)
 '''
 SOURCE_SETTINGS = '''
 class SquaresSettings(SourceSettings):

@@ -54,7 +54,7 @@ DRAWINGS = {
 def stored_image() -> Tensor:
     """The image as shards hold it, of shape (channel, side, side)."""
     settings = SourceSettings.read({"source": "fashion_mnist_sample", "turned": False})
-    sample = next(found for found in open_source(settings).samples("train") if found.index == IMAGE)
+    sample = next(found for found in open_source(settings).samples() if found.index == IMAGE)
     return torch.from_numpy(stored_form(sample, settings)).permute(2, 0, 1)
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     source = FashionMnist(FashionMnistSettings(source="fashion_mnist", path=folder, turned=False))
     arrays = {}
     for split, prefix in (("train", "train"), ("test", "t10k")):
-        samples = list(source.samples(split))
+        samples = [sample for sample in source.samples() if sample.split == split]
         arrays[f"{prefix}-images-idx3-ubyte"] = np.stack([sample.image[:, :, 0] for sample in samples])
         arrays[f"{prefix}-labels-idx1-ubyte"] = np.array([sample.label for sample in samples], np.uint8)
     labels = arrays["train-labels-idx1-ubyte"]

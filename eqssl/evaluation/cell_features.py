@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from eqssl.config.plain import shown
-from eqssl.data.shards.index import SPLITS, SplitName
+from eqssl.config.sources import SplitName
+from eqssl.data.shards.index import SPLITS
 from eqssl.evaluation.parquet import FeatureInfo, FeatureTable, read_features, read_info
 from eqssl.machine.records import Record
 

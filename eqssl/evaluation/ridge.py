@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from eqssl.data.shards.index import SplitName
+from eqssl.config.sources import SplitName
 from eqssl.evaluation.parquet import iterate_features, read_info
 from eqssl.evaluation.standardise import Standardiser
 

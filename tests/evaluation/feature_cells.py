@@ -109,17 +109,20 @@ class Squares:
     def __init__(self, counts) -> None:
         self.counts = counts
 
-    def count(self, split):
-        return self.counts[split]
+    notes = ()
 
-    def samples(self, split):
-        random = np.random.default_rng(len(split))
-        for i in range(self.counts[split]):
-            image = random.integers(0, 90, (12, 12, 1), dtype=np.uint8)
-            label = i % 3
-            image[2:5, 5 : 7 + label] = 200
-            image[6 + label, 3:6] = 120
-            yield Sample(f"{split}-{i:03d}", image, label, split, i)
+    def count(self):
+        return sum(self.counts.values())
+
+    def samples(self):
+        for split, count in self.counts.items():
+            random = np.random.default_rng(len(split))
+            for i in range(count):
+                image = random.integers(0, 90, (12, 12, 1), dtype=np.uint8)
+                label = i % 3
+                image[2:5, 5 : 7 + label] = 200
+                image[6 + label, 3:6] = 120
+                yield Sample(f"{split}-{i:03d}", image, label, split, i)
 
 
 def write_shards(folder: Path, train: int = 60, test: int = 20) -> Path:

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from eqssl.config.sources import SplitName
 from eqssl.data.loading.decoding import decoded
-from eqssl.data.shards.index import SPLITS, ShardIndex, SplitName
+from eqssl.data.shards.index import SPLITS, ShardIndex
 
 # a split up to this size is kept on the accelerator
 _RESIDENT_BYTES = 2 * 2**30

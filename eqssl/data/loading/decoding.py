@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from eqssl.config.sources import SplitName
 from eqssl.data.images import decode_image
 from eqssl.data.loading.agreement import Row, check_agreement
 from eqssl.data.loading.kept import kept_array
-from eqssl.data.shards.index import ShardIndex, SplitName, Tar
+from eqssl.data.shards.index import ShardIndex, Tar
 from eqssl.machine.live.progress import track
 from eqssl.machine.scratch import scratch
 

@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -14,9 +13,10 @@ import numpy as np
 from jaxtyping import Int
 
 from eqssl.config.jobs import ShardJob
+from eqssl.config.sources import SplitName
 from eqssl.data.images import encode_png
 from eqssl.data.shards.stored_form import stored_form
-from eqssl.data.sources.base import Sample, Source, SourceSplit
+from eqssl.data.sources.base import Sample, Source
 from eqssl.data.views.disc import disc
 from eqssl.machine.live.progress import track
 from eqssl.machine.naming import naming
@@ -36,8 +36,8 @@ class Gathered:
 
     def __init__(self, job: ShardJob, classes: int, spool: IO[bytes]) -> None:
         self.keys: list[str] = []
-        self.labels: list[int] = []
-        self.splits: list[SourceSplit] = []
+        self.labels: list[int | None] = []
+        self.splits: list[SplitName | None] = []
         self.shape: tuple[int, int, int] = (0, 0, 0)
         self._job, self._classes, self._spool = job, classes, spool
         self._known: set[str] = set()
@@ -53,7 +53,10 @@ class Gathered:
             ValueError: the key, the label or the shape is wrong; names the data set and the key.
         """
         self._check(sample)
-        image = stored_form(sample, self._job.data)
+        try:
+            image = stored_form(sample, self._job.data)
+        except ValueError as error:
+            raise ValueError(f"{self._where(sample)}: {error}") from None
         size, channels = image.shape[0], image.shape[2]
         if not self.keys:
             self.shape = (channels, size, size)
@@ -100,7 +103,9 @@ class Gathered:
         return tuple((mean / 255).tolist()), tuple((np.sqrt(variance) / 255).tolist())
 
     def _where(self, sample: Sample) -> str:
-        return f"data set {self._job.dataset}: {sample.split} image {sample.key!r}"
+        name = f" ({sample.name})" if sample.name else ""
+        split = f"{sample.split} " if sample.split else ""
+        return f"data set {self._job.dataset}: {split}image {sample.key!r}{name}"
 
     def _check(self, sample: Sample) -> None:
         if not _KEY.fullmatch(sample.key) or len(sample.key) > _LONGEST_KEY:
@@ -109,7 +114,7 @@ class Gathered:
             )
         if sample.key in self._known:
             raise ValueError(f"{self._where(sample)}: another image has this key")
-        if not 0 <= sample.label < self._classes:
+        if sample.label is not None and not 0 <= sample.label < self._classes:
             raise ValueError(
                 f"{self._where(sample)}: label {sample.label} is out of range, "
                 f"allowed: 0 to {self._classes - 1}"
@@ -121,9 +126,6 @@ def gather(source: Source, job: ShardJob, folder: Path) -> Iterator[Gathered]:
     """Read the whole source. Within the block, PNG data is kept in an unnamed file in `folder`."""
     with naming(folder), tempfile.TemporaryFile(dir=folder) as spool:
         images = Gathered(job, len(source.classes), spool)
-        splits: tuple[SourceSplit, ...] = ("train", "test")
-        samples = chain.from_iterable(source.samples(split) for split in splits)
-        total = sum(source.count(split) for split in splits)
-        for sample in track(samples, total, f"reading {job.dataset}"):
+        for sample in track(source.samples(), source.count(), f"reading {job.dataset}"):
             images.add(sample)
         yield images

@@ -13,12 +13,14 @@ from pydantic import PrivateAttr, ValidationError, model_validator
 from eqssl.config.errors import explain
 from eqssl.config.regular_files import read_bytes
 from eqssl.config.settings import Settings
+from eqssl.config.sources import SplitName
 from eqssl.machine.files import write_text
 from eqssl.machine.records import SEAL, check_seal, seal_of
 
-SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 INDEX_FILE = "index.json"
+UNLABELLED = -1
+_OPTIONAL = ("names", "groups")
 LARGEST = 2**29
 """Bytes of an index.json; five million images need no more."""
 
@@ -38,9 +40,11 @@ class Columns(Settings):
 
     Attributes:
         keys: names.
-        labels: indices into the classes.
+        labels: indices into the classes; -1 for images without a label.
         tar: index into the list of tars.
-        offset, size: position and length of the PNG file in the tar, in bytes.
+        offset, size: position and length of the image file in the tar, in bytes.
+        names: what the source calls the images, such as their paths; no entry if it has no such names.
+        groups: patient, slide or the like of each image; no entry if there are no groups.
     """
 
     keys: tuple[str, ...]
@@ -48,6 +52,8 @@ class Columns(Settings):
     tar: tuple[int, ...]
     offset: tuple[int, ...]
     size: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -60,9 +66,13 @@ class ShardIndex(Settings):
         schema_version: version of the layout of this file.
         dataset: name of the data set in params.yaml.
         origin, licence: of the images, in words.
-        classes: names, in the order of the labels.
+        classes: names, in the order of the labels; none if no image has a label.
         image_shape: (channels, height, width) of every image.
-        mean, std: per channel, over pixels of the training images inside the disc, scaled to [0, 1].
+        mean, std: per channel, over pixels of the training images inside the mask, scaled to [0, 1].
+        mask: `disc` if everything outside of the inscribed disc is 0, else `none`.
+        pixels: type of the stored values.
+        range: intensities that became 0 and the largest stored value; None if they were not changed.
+        notes: a sentence for each thing that was guessed, decided or left out.
         version: version of eqssl that wrote the shards.
         job: the `ShardJob` that made them, as plain values.
         tars: all tars; `Columns.tar` is an index into them.
@@ -71,7 +81,7 @@ class ShardIndex(Settings):
             index.json is the record of its step; see `eqssl.machine.records`.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     dataset: str
     origin: str
     licence: str
@@ -79,6 +89,10 @@ class ShardIndex(Settings):
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    mask: Literal["disc", "none"] = "disc"
+    pixels: Literal["uint8", "uint16"] = "uint8"
+    range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
     version: str
     job: dict[str, Any]
     tars: tuple[Tar, ...]
@@ -104,12 +118,13 @@ class ShardIndex(Settings):
             raise ValueError(f"splits: given {sorted(self.splits)}, allowed: {', '.join(SPLITS)}")
         counts: Counter[int] = Counter()
         for name, columns in self.splits.items():
-            lengths = {len(getattr(columns, column)) for column in Columns.model_fields}
+            found = {column: len(getattr(columns, column)) for column in Columns.model_fields}
+            lengths = {length for column, length in found.items() if length or column not in _OPTIONAL}
             if len(lengths) != 1:
                 raise ValueError(f"splits.{name}: its columns have different lengths")
             if not set(columns.tar) <= {i for i, tar in enumerate(self.tars) if tar.split == name}:
                 raise ValueError(f"splits.{name}.tar: names a tar that is not of this split")
-            if columns.labels and not 0 <= min(columns.labels) <= max(columns.labels) < len(self.classes):
+            if columns.labels and not -1 <= min(columns.labels) <= max(columns.labels) < len(self.classes):
                 raise ValueError(
                     f"splits.{name}.labels: a label is not among the {len(self.classes)} classes"
                 )

@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from eqssl.config.sources import SourceSettings
+from eqssl.data.images import decode_image
 from eqssl.data.shards.turning import stored_angle, turned
 from eqssl.data.sources.base import Sample
 from eqssl.data.views.disc import disc
@@ -26,7 +27,8 @@ def square(image: UInt8[np.ndarray, "h w c"], size: int | None) -> UInt8[np.ndar
 
 def stored_form(sample: Sample, settings: SourceSettings) -> UInt8[np.ndarray, "s s c"]:
     """The stored form of an image: square, resized, turned by its own angle if asked for, cut to the disc."""
-    image = square(sample.image, settings.size)
+    pixels = decode_image(sample.image) if isinstance(sample.image, bytes) else sample.image
+    image = square(pixels, settings.size)
     if settings.turned:
         image = turned(image, stored_angle(sample.split, sample.index))
     cut: UInt8[np.ndarray, "s s c"] = image * disc(len(image))[:, :, None]

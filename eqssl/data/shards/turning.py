@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from eqssl.data.sources.base import SourceSplit
+from eqssl.config.sources import SplitName
 
 # Each split has its own random numbers, so that training image 7 and test image 7 have different angles.
-_SALT: dict[SourceSplit, int] = {"train": 20260101, "test": 20260102}
+_SALT: dict[SplitName | None, int] = {"train": 20260101, "test": 20260102, "val": 20260103, None: 20260104}
 
 
-def stored_angle(split: SourceSplit, index: int) -> float:
+def stored_angle(split: SplitName | None, index: int) -> float:
     """The angle of an image in degrees, uniform in [0, 360), from its split and its number there.
 
     It does not depend on the other images, their number or their order.

@@ -13,8 +13,9 @@ from jaxtyping import Int
 from webdataset import TarWriter
 
 from eqssl.config.jobs import ShardJob
+from eqssl.config.sources import SplitName
 from eqssl.data.shards.gathering import Gathered, gather
-from eqssl.data.shards.index import INDEX_FILE, SPLITS, Columns, ShardIndex, SplitName, Tar
+from eqssl.data.shards.index import INDEX_FILE, SPLITS, UNLABELLED, Columns, ShardIndex, Tar
 from eqssl.data.shards.ustar import members
 from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
@@ -62,7 +63,7 @@ def write_source(source: Source, job: ShardJob, out: str | Path) -> None:
         raise
 
 
-def validation_part(keys: Sequence[str], labels: Sequence[int], share: float) -> set[int]:
+def validation_part(keys: Sequence[str], labels: Sequence[int | None], share: float) -> set[int]:
     """Choose the validation images among the training images, class by class, by their keys alone.
 
     Of the n images of a class, those with the round(share * n) smallest SHA-256 hashes of their keys.
@@ -70,7 +71,7 @@ def validation_part(keys: Sequence[str], labels: Sequence[int], share: float) ->
     Returns:
         Positions in `keys`.
     """
-    members_of: dict[int, list[tuple[bytes, int]]] = {}
+    members_of: dict[int | None, list[tuple[bytes, int]]] = {}
     for i, (key, label) in enumerate(zip(keys, labels, strict=True)):
         members_of.setdefault(label, []).append((hashlib.sha256(key.encode()).digest(), i))
     return {i for part in members_of.values() for _, i in sorted(part)[: round(share * len(part))]}
@@ -79,7 +80,8 @@ def validation_part(keys: Sequence[str], labels: Sequence[int], share: float) ->
 def _check_classes(images: Gathered, classes: Sequence[str], dataset: str) -> None:
     counts = {"train": np.zeros(len(classes), int), "test": np.zeros(len(classes), int)}
     for label, split in zip(images.labels, images.splits, strict=True):
-        counts[split][label] += 1
+        if label is not None:
+            counts["test" if split == "test" else "train"][label] += 1
     for label, name in enumerate(classes):
         if counts["train"][label] == 0:
             other = "" if counts["test"][label] else " and no test image"
@@ -98,7 +100,7 @@ def _plan(images: Gathered, job: ShardJob) -> Iterator[tuple[str, tuple[SplitNam
         "val": [i for position, i in enumerate(train) if position in validation],
         "test": [i for i, split in enumerate(images.splits) if split == "test"],
     }
-    for label in sorted(set(labels) - {images.labels[i] for i in parts["train"]}):
+    for label in set(labels) - {images.labels[i] for i in parts["train"]}:
         raise ValueError(
             f"data set {job.dataset}: label {label} has no training image left when the share "
             f"{job.shards.validation:g} is kept for validation"
@@ -123,8 +125,8 @@ def _write_tar(path: Path, images: Gathered, order: Order) -> None:
         TarWriter(file, encoder=False, mtime=0) as tar,
     ):
         for i in order:
-            label = str(images.labels[i]).encode()
-            tar.write({"__key__": images.keys[i], "png": images.png(i), "cls": label})
+            label = {"cls": str(images.labels[i]).encode()} if images.labels[i] is not None else {}
+            tar.write({"__key__": images.keys[i], "png": images.png(i), **label})
 
 
 def _index(
@@ -138,7 +140,9 @@ def _index(
         for i in order:
             key = images.keys[i]
             place = places[f"{key}.png"]
-            rows[split].append((key, images.labels[i], len(tars), place.offset, place.size))
+            label = images.labels[i]
+            stated = UNLABELLED if label is None else label
+            rows[split].append((key, stated, len(tars), place.offset, place.size))
         size = path.stat().st_size
         tars.append(Tar(name=name, split=split, sha256=sha256(path), count=len(order), bytes=size))
     train = np.concatenate([order for split, order in plan.values() if split == "train"])
@@ -151,6 +155,8 @@ def _index(
         image_shape=images.shape,
         mean=mean,
         std=std,
+        mask=job.data.mask,
+        notes=source.notes,
         version=_version(),
         job=job.plain(),
         tars=tuple(tars),

@@ -1,4 +1,4 @@
-"""Sources of labelled images. A new one is a file in this folder and a class in `eqssl/config/sources.py`."""
+"""Sources of images. A new one is a file in this folder and a class in `eqssl/config/sources.py`."""
 
 from __future__ import annotations
 

@@ -4,52 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8, UInt16
 
-SourceSplit = Literal["train", "test"]
+from eqssl.config.sources import SplitName
+
+Pixels: TypeAlias = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
+"""An image: rows, columns, 1 to 32 channels."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image.
+    """One image.
 
     Attributes:
         key: its name, unique in the data set: digits, lower-case letters, `_` and `-`. (In a WebDataset tar,
             a dot would end the name.)
-        image: gray (one channel) or RGB (three channels).
-        label: index into the source's classes.
-        split: the split at the source.
+        image: the bytes of an image file as they are, or pixels.
+        label: index into the source's classes; None if the image has none.
+        split: the split at the source; None if the source has no splits.
         index: number of the image in its split at the source. The split and this number decide the angle in a
             turned data set, so a subset of a data set has the same angles as the whole.
+        group: what must not be in two splits, such as a patient or a slide; None if there is no such thing.
+        name: what a person calls the image, such as its path; for messages, and kept in index.json.
     """
 
     key: str
-    image: UInt8[np.ndarray, "h w c"]
-    label: int
-    split: SourceSplit
+    image: bytes | Pixels
+    label: int | None
+    split: SplitName | None
     index: int
+    group: str | None = None
+    name: str = ""
 
 
 class Source(Protocol):
-    """A data set as published, with a training and a test split.
+    """A data set as its owner has it.
 
     Attributes:
-        classes: names of the classes, in the order of the labels.
+        classes: names of the classes, in the order of the labels; none if no image has a label.
         licence: the licence of the images, in words.
         origin: where the images come from, in words.
+        notes: a sentence for each thing that was guessed or left out; printed, and kept in index.json.
     """
 
     classes: tuple[str, ...]
     licence: str
     origin: str
+    notes: tuple[str, ...]
 
-    def count(self, split: SourceSplit) -> int:
-        """Number of images in a split."""
+    def count(self) -> int:
+        """Number of images."""
         ...
 
-    def samples(self, split: SourceSplit) -> Iterator[Sample]:
-        """The images of a split, one at a time, always in the same order."""
+    def samples(self) -> Iterator[Sample]:
+        """The images, one at a time, always in the same order."""
         ...

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from eqssl.config.sources import FashionMnistSampleSettings, FashionMnistSettings
-from eqssl.data.sources.base import Sample, SourceSplit
+from eqssl.config.sources import FashionMnistSampleSettings, FashionMnistSettings, SplitName
+from eqssl.data.sources.base import Sample
 from eqssl.data.sources.idx import read_idx
 
 CLASSES = (
@@ -30,7 +30,7 @@ EMBEDDED = Path(__file__).parents[1] / "embedded" / "fashion_mnist"
 # where the package dataset-fashion-mnist of Debian and Ubuntu puts the whole set
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
-_FILES: dict[SourceSplit, tuple[str, str]] = {
+_FILES: dict[SplitName, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
@@ -58,21 +58,23 @@ class _Arrays:
     classes = CLASSES
     licence = LICENCE
     origin: str
+    notes = ()
 
     def __init__(self) -> None:
         self._splits: dict[
-            SourceSplit,
+            SplitName,
             tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"], Int[np.ndarray, " n"]],
         ] = {}
 
-    def count(self, split: SourceSplit) -> int:
-        """Number of images in a split."""
-        return len(self._splits[split][1])
+    def count(self) -> int:
+        """Number of images."""
+        return sum(len(labels) for _, labels, _ in self._splits.values())
 
-    def samples(self, split: SourceSplit) -> Iterator[Sample]:
-        """The images of a split, in the publisher's order."""
-        for image, label, number in zip(*self._splits[split], strict=True):
-            yield Sample(f"{split}-{number:05d}", image[:, :, None], int(label), split, int(number))
+    def samples(self) -> Iterator[Sample]:
+        """The images of both splits, in the publisher's order."""
+        for split, columns in self._splits.items():
+            for image, label, number in zip(*columns, strict=True):
+                yield Sample(f"{split}-{number:05d}", image[:, :, None], int(label), split, int(number))
 
 
 class FashionMnist(_Arrays):

@@ -14,12 +14,11 @@ import pyarrow.parquet as pq
 
 from eqssl.config.plain import shown
 from eqssl.config.regular_files import check_regular, open_regular
-from eqssl.config.sources import ParquetSettings
-from eqssl.data.images import decode_image
-from eqssl.data.sources.base import Sample, SourceSplit
+from eqssl.config.sources import ParquetSettings, SplitName
+from eqssl.data.sources.base import Sample
 from eqssl.data.sources.parquet_pages import largest_page
 
-_SPLITS: tuple[SourceSplit, ...] = ("train", "test")
+_SPLITS: tuple[SplitName, ...] = ("train", "test")
 _ROWS = 64  # read at a time: images can be large
 _LABELS = 65536
 MOST_ROWS = 10**8
@@ -43,25 +42,30 @@ class ParquetFolder:
     """
 
     licence = "not stated in the files"
+    notes = ()
 
     def __init__(self, settings: ParquetSettings) -> None:
-        self._image, self._label = settings.image_column, settings.label_column
+        self._image, self._label = settings.image_column or "image", settings.label_column or "label"
         self._files = {split: self._find(Path(settings.path), split) for split in _SPLITS}
         self._rows = {split: sum(map(self._checked, files)) for split, files in self._files.items()}
         names = [file.name for files in self._files.values() for file in files]
         self.origin = f"Parquet files {', '.join(names)}"
         self.classes = self._named_classes() or self._numbered_classes()
 
-    def count(self, split: SourceSplit) -> int:
-        """Number of rows in a split."""
-        return self._rows[split]
+    def count(self) -> int:
+        """Number of rows."""
+        return sum(self._rows.values())
 
-    def samples(self, split: SourceSplit) -> Iterator[Sample]:
-        """The images of a split, in the order of file names and rows.
+    def samples(self) -> Iterator[Sample]:
+        """The images of both splits, in the order of file names and rows.
 
         Raises:
             ValueError: a row has no label, no image or a damaged one; names the file, row, key and reason.
         """
+        for split in _SPLITS:
+            yield from self._samples(split)
+
+    def _samples(self, split: SplitName) -> Iterator[Sample]:
         index = 0
         for file in self._files[split]:
             for row, (content, label) in enumerate(self._pairs(file)):
@@ -71,15 +75,11 @@ class ParquetFolder:
                     raise ValueError(f"{where}: has no label")
                 if not content:
                     raise ValueError(f"{where}: has no image bytes")
-                try:
-                    image = decode_image(content)
-                except ValueError as error:
-                    raise ValueError(f"{where}: {error}") from None
-                yield Sample(key, image, label, split, index)
+                yield Sample(key, content, label, split, index, name=where)
                 index += 1
 
     @staticmethod
-    def _find(folder: Path, split: SourceSplit) -> list[Path]:
+    def _find(folder: Path, split: SplitName) -> list[Path]:
         files = sorted(folder.glob(f"{split}*.parquet"))
         if not files:
             raise ValueError(f"{folder}: has no {split}*.parquet")
