@@ -27,7 +27,7 @@ def test_index_describes_tars_and_images(folder):
     assert (index.dataset, index.origin, index.licence) == ("tiny", "made up", "CC0")
     assert index.classes == ("cat", "dog")
     assert index.image_shape == (3, 9, 9)
-    assert index.schema_version == 2
+    assert index.schema_version == 3
     assert index.files == {tar.name: tar.sha256 for tar in index.tars}
     assert index.made_of == {}
     assert index.seal == read_record(folder / "index.json").seal
