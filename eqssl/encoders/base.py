@@ -205,8 +205,8 @@ class Encoder(nn.Module):
             raise ValueError(f"images: given shape {tuple(images.shape)}, allowed: {expected}")
         if not images.is_floating_point():
             raise ValueError(
-                f"images: given {images.dtype}, allowed: floating-point numbers; scale them to [0, 1], subtract "
-                "encoder.mean and divide by encoder.std first"
+                f"images: given {images.dtype}, allowed: floating-point numbers; scale them to [0, 1], "
+                "subtract encoder.mean and divide by encoder.std first"
             )
         weights = next(self.parameters()).dtype
         if images.dtype != weights and not torch.is_autocast_enabled(images.device.type):
