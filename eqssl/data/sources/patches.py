@@ -50,7 +50,7 @@ def regions(width: int, patch: int, gap: int = GAP) -> tuple[Region, Region, Reg
 
 
 def corners(region: Region, height: int, patch: int) -> Iterator[tuple[int, int]]:
-    """Row and column of the upper left pixel of each patch of a region, row by row; patches do not overlap."""
+    """Row and column of the upper left pixel of each patch of a region; patches do not overlap."""
     for top in range(0, height - patch + 1, patch):
         for left in range(region.left, region.right - patch + 1, patch):
             yield top, left

@@ -122,17 +122,18 @@ class Sky:
 
     def _noted(self) -> tuple[str, ...]:
         notes = [
-            "The label is the type in Stellarium's catalogue of the object that the file is named after. Galaxies "
-            "of all kinds are one class, and so are reflection, emission and bipolar nebulae, HII regions "
-            "and clusters in a nebula (bright nebula), and dark nebulae and molecular clouds (dark nebula).",
+            "The label is the type in Stellarium's catalogue of the object that the file is named after. "
+            "Galaxies of all kinds are one class, and so are reflection, emission and bipolar nebulae, HII "
+            "regions and clusters in a nebula (bright nebula), and dark nebulae and molecular clouds (dark "
+            "nebula).",
             "Pictures that may show the same part of the sky are one group.",
         ]
         unknown = [name for name in self._files if self._labels[name] is None]
         if unknown:
             rest = f" and {len(unknown) - _UNNAMED} others" if len(unknown) > _UNNAMED else ""
             notes.append(
-                f"{len(unknown)} pictures have no label, because the catalogue has no such object inside them or "
-                f"a type that is none of the classes: {', '.join(unknown[:_UNNAMED])}{rest}."
+                f"{len(unknown)} pictures have no label, because the catalogue has no such object inside them "
+                f"or a type that is none of the classes: {', '.join(unknown[:_UNNAMED])}{rest}."
             )
         return tuple(notes)
 

@@ -112,8 +112,8 @@ def read_catalogue(path: Path) -> list[Entry]:
             entries.append(_entry(reader, len(entries) + 1))
     except (struct.error, ValueError) as error:
         raise ValueError(
-            f"{path}: object {len(entries) + 1}: {error}; its version is {version!r}, the layout that is known "
-            "is that of 3.16 (Stellarium 0.22)"
+            f"{path}: object {len(entries) + 1}: {error}; its version is {version!r}, the layout that is "
+            "known is that of 3.16 (Stellarium 0.22)"
         ) from None
     return entries
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eqssl.config.sources import TexturesSettings
-from eqssl.data.sources.packaged import Packaged, Patches, Photograph
+from eqssl.data.sources.packaged import MARGINS, Packaged, Patches, Photograph
 
 _INSTALL = "pip install 'eqssl[samples]'"
 _NAMES = ("brick", "grass", "gravel")
@@ -21,8 +21,9 @@ class Textures(Patches):
     licence = "CC0 1.0 (the documentation of scikit-image's brick, grass and gravel)"
     origin = "scikit-image's brick, grass (linolafett, DeviantArt) and gravel (CC0Textures)"
     notes = (
-        "The label is the photograph that a patch is cut from. Training, validation and test images come from "
-        "different parts of it; margins that no patch fits into are left out.",
+        "The label is the photograph that a patch is cut from. Training, validation and test images come "
+        "from different parts of it.",
+        MARGINS,
     )
 
     def __init__(self, settings: TexturesSettings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eqssl.config.sources import TissueSettings
 from eqssl.data.sources.nuclei import INSTALL
-from eqssl.data.sources.packaged import Packaged, Patches, Photograph
+from eqssl.data.sources.packaged import MARGINS, Packaged, Patches, Photograph
 
 
 class Tissue(Patches):
@@ -27,7 +27,8 @@ class Tissue(Patches):
     notes = (
         "The label is the photograph that a patch is cut from: glands of the colon with an antibody against "
         "FHL2 in brown, or skin with a nevus in haematoxylin and eosin.",
-        "Parts of the skin's photograph are empty. Margins that no patch fits into are left out.",
+        "Parts of the skin's photograph are empty.",
+        MARGINS,
     )
 
     def __init__(self, settings: TissueSettings) -> None:

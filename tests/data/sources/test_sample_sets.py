@@ -265,7 +265,7 @@ def test_pictures_of_the_same_part_of_the_sky_are_one_group(tmp_path):
         (lambda f: (f / "catalog.dat").unlink(), "catalog.dat is not there: apt install stellarium-data"),
         (lambda f: (f / "textures.json").unlink(), "textures.json is not there: apt install"),
         (lambda f: (f / "textures.json").write_text("{"), "textures.json: not JSON"),
-        (lambda f: (f / "textures.json").write_text("[]"), "textures.json: lists no pictures"),
+        (lambda f: (f / "textures.json").write_text("[]"), "textures.json: subTiles lists no pictures"),
         (
             lambda f: (f / "textures.json").write_text('{"subTiles": [{"imageUrl": 1, "worldCoords": []}]}'),
             "no",
