@@ -62,7 +62,7 @@ def test_tars_of_webdatasets_own_writer_are_read_with_their_splits(tmp_path):
     assert source.classes == ("0", "1")
     assert {(s.split, s.index): (s.image, s.label) for s in samples} == kept
     assert len({sample.key for sample in samples}) == 12
-    assert [s.name for s in samples if s.split == "train"][0] == "cells-train-0000.tar/000000.jpg"
+    assert next(s.name for s in samples if s.split == "train") == "cells-train-0000.tar/000000.jpg"
     assert source.notes == ("The split of each file is taken from its name.",)
 
 
