@@ -14,6 +14,7 @@ from eqssl.config.regular_files import check_regular
 from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.arrays import MOST_BYTES, Layout, column, layout
 from eqssl.data.sources.base import Pixels
+from eqssl.data.sources.hdf5_chunks import check_chunks
 
 INSTALL = "pip install 'eqssl[hdf5]'"
 _AT_ONCE = 2**24
@@ -100,14 +101,7 @@ def array(file: Any, name: str) -> Any:
         raise ValueError(f"{name}: has its values in other files, allowed: an array that is in the file")
     if place.shape is None:
         raise ValueError(f"{name}: is empty")
-    _check_chunks(place, name)
     return place
-
-
-def _check_chunks(found: Any, name: str) -> None:
-    """Chunks are expanded whole."""
-    if found.chunks is not None and math.prod(found.chunks) * found.dtype.itemsize > MOST_BYTES:
-        raise ValueError(f"{name}: has chunks of more than {MOST_BYTES} bytes, the most that is read")
 
 
 def image_layout(file: Any, name: str) -> Layout:
@@ -123,6 +117,13 @@ def image_layout(file: Any, name: str) -> Layout:
         raise ValueError(f"{name}: {error}") from None
 
 
+def _check(found: Any, name: str) -> None:
+    try:
+        check_chunks(found)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def images(file: Any, name: str) -> Iterator[Pixels]:
     """The images of an array, a slice of them at a time.
 
@@ -130,6 +131,7 @@ def images(file: Any, name: str) -> Iterator[Pixels]:
         ValueError: an image does not fit; names the array and the number of the image.
     """
     found, form = array(file, name), image_layout(file, name)
+    _check(found, name)
     rows = max(1, _AT_ONCE // form.bytes)
     if found.chunks is not None and found.chunks[0] * form.bytes <= MOST_BYTES:
         # whole chunks, since each is expanded as often as it is touched
@@ -151,6 +153,7 @@ def values(file: Any, name: str, count: int) -> np.ndarray:
     import h5py
 
     found = array(file, name)
+    _check(found, name)
     text = h5py.check_string_dtype(found.dtype)
     try:
         if text is None and found.dtype.kind not in "buif":

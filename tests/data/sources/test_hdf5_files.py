@@ -1,5 +1,6 @@
 """HDF5 files: every value arrives, nothing else on the disk is read, and what does not fit is named."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -200,8 +201,47 @@ def test_an_array_that_states_too_much_is_refused_before_it_is_read(tmp_path):
         opened(path)
     with h5py.File(path, "w") as file:
         file.create_dataset("x", (10**5, 100, 100), np.uint8, chunks=(10**5, 100, 100), compression="gzip")
-    with pytest.raises(ValueError, match="x: has chunks of more than"):
-        opened(path)
+    with pytest.raises(ValueError, match=r"x: has chunks of 1000000000 bytes"):
+        list(opened(path).samples())
+
+
+def packed(count):
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(2**20)) for _ in range(count)) + packer.flush()
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_chunk_that_expands_to_more_than_a_chunk_takes_no_memory(tmp_path, name):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (2**20, 1, 1), np.uint8, chunks=(2**20, 1, 1), compression="gzip")
+        file.create_dataset("y", (2**20,), np.uint8, chunks=(2**20,), compression="gzip")
+        file[name].id.write_direct_chunk((0,) * file[name].ndim, packed(1000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        ValueError, match=rf"a\.h5: {name}: has a chunk that expands to more than its 1048576"
+    ):
+        list(opened(path).samples())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+@pytest.mark.parametrize("options", [{"compression": "lzf"}, {"compression": "gzip", "shuffle": True}, {}])
+def test_large_chunks_that_are_as_they_should_be_are_read(tmp_path, options):
+    values = images(2, (1024, 1024))
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=values, chunks=(1, 1024, 1024), fletcher32=True, **options)
+    found = np.stack([sample.image[:, :, 0] for sample in opened(path).samples()])
+    np.testing.assert_array_equal(found, values)
+
+
+def test_filters_that_could_expand_without_bounds_are_refused(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=images(2), chunks=(1, 8, 8, 3), scaleoffset=0, compression="gzip")
+    with pytest.raises(ValueError, match=r"x: has the filters \[.*allowed: gzip or lzf"):
+        list(opened(path).samples())
 
 
 @pytest.mark.parametrize(
