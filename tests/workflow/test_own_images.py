@@ -1,4 +1,4 @@
-"""Images of one's own: out of git, known by content, compared with DVC's pointer, and experiments with them."""
+"""Images of one's own: out of git, known by content, compared with DVC's pointer, and in experiments."""
 
 from __future__ import annotations
 
