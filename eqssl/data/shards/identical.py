@@ -13,13 +13,15 @@ _SPLITS: dict[SplitName, str] = {"train": "training", "val": "validation", "test
 _HOW = "as they are, turned or mirrored"
 
 
-def same_numbers(summaries: Sequence[bytes], name: Callable[[int], bytes]) -> list[int]:
+def same_numbers(summaries: Sequence[bytes], name: Callable[[int], bytes] | None = None) -> list[int]:
     """Number images so that identical ones have the same number, that of the first of them.
 
     Args:
         summaries: of the images, equal for identical ones.
-        name: gives the safe name of an image by its number; asked for where summaries are equal.
+        name: gives the safe name of an image by its number, asked for where summaries are equal; None if
+            summaries are such names.
     """
+    name = name or summaries.__getitem__
     many = {summary for summary, count in Counter(summaries).items() if count > 1}
     first: dict[bytes, int] = {}
     return [

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
+from eqssl.data.images.pixels import Pixels
+
 Stored = UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
 # sums of so many products of 16-bit numbers are exact in float64
 _BLOCK = 2**20
@@ -46,12 +48,14 @@ def moments(image: Stored) -> Moments:
     return Moments(tuple(sums[0].tolist()), tuple(products.diagonal().tolist()), summary)
 
 
-def same_turned(image: Stored) -> bytes:
+def same_turned(image: Pixels) -> bytes:
     """A hash of the pixels that is the same for the eight turns and mirror images of a square image alone.
 
     It is the smallest of the hashes of those whose sums over rows and columns come first, which is one of
     them in nearly all images.
     """
+    if image.dtype == np.float32:  # sums of floats depend on their order
+        image = np.ascontiguousarray(image).view(np.uint32)
     rows, columns = image.sum(1, dtype=np.int64), image.sum(0, dtype=np.int64)
     found = []
     for turned, across, down in ((image, rows, columns), (image.transpose(1, 0, 2), columns, rows)):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eqssl.config.sources import SourceSettings
-from eqssl.data.images import decode_image, encode_png
+from eqssl.data.images import encode_image
+from eqssl.data.images.pixels import Pixels
+from eqssl.data.shards.intensities import Range
 from eqssl.data.shards.moments import moments, same_turned
-from eqssl.data.shards.stored_form import stored_form
+from eqssl.data.shards.stored_form import needs_no_change, prepared, stored_form
 from eqssl.data.sources.base import Sample
-
-Range = tuple[float, float]
+from eqssl.data.views.disc import disc
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,34 @@ def prepare(sample: Sample, settings: SourceSettings, scale: Range | None = None
     Raises:
         ValueError: the image is damaged, or settings do not fit it; says why.
     """
-    image = stored_form(sample, settings)
-    ending, content = "png", encode_png(image)
+    before = prepared(sample, settings)
+    image = stored_form(replace(sample, image=before), settings, scale)
+    if isinstance(sample.image, bytes) and needs_no_change(sample.image, settings):
+        ending, content, exact = "jpg", sample.image, True
+    else:
+        ending, content = encode_image(image, settings.store, settings.quality)
+        exact = ending in ("png", "npy")
     sums, squares, summary = moments(image)
     same = None
     if settings.turned or scale is not None:
-        before = stored_form(sample, settings.model_copy(update={"turned": False}))
-        summary = same = same_turned(before)
+        summary = same = _name(before, settings)
+    elif not exact:
+        same = same_turned(image)
     size, _, channels = image.shape
     deep = image.dtype == np.uint16
     return Prepared(ending, content, (channels, size, size), deep, sums, squares, summary, same)
+
+
+def name_of(sample: Sample, settings: SourceSettings) -> bytes:
+    """A name of the pixels of an image before they are turned and brought into range.
+
+    Images have the same name if they are identical, as they are, turned or mirrored, and only then.
+
+    Raises:
+        ValueError: the image is damaged, or settings do not fit it; says why.
+    """
+    return _name(prepared(sample, settings), settings)
+
+
+def _name(before: Pixels, settings: SourceSettings) -> bytes:
+    return same_turned(before * disc(len(before))[:, :, None] if settings.mask == "disc" else before)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from webdataset import TarWriter
 
 from eqssl.config.jobs import ShardJob
 from eqssl.config.sources import SplitName
@@ -19,17 +18,18 @@ from eqssl.data.shards.gathering import Gathered, gather
 from eqssl.data.shards.identical import check_identical
 from eqssl.data.shards.index import INDEX_FILE, SPLITS, UNLABELLED, Columns, ShardIndex, Tar
 from eqssl.data.shards.labels import check_labels
-from eqssl.data.shards.preparing import Range
+from eqssl.data.shards.intensities import Range
 from eqssl.data.shards.ranges import range_of
 from eqssl.data.shards.splits import deal
-from eqssl.data.shards.ustar import members
+from eqssl.data.shards.tar_writing import Place, PlainTar
 from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
-from eqssl.machine.files import atomic, sha256
+from eqssl.machine.files import atomic
 from eqssl.machine.live.progress import track
 
 Order = Int[np.ndarray, " n"]
 Plan = dict[str, tuple[SplitName, Order]]
+Written = list[tuple[Tar, list[Place]]]
 
 
 class _Decided(NamedTuple):
@@ -73,10 +73,11 @@ def write_source(source: Source, job: ShardJob, out: str | Path, processes: int 
         with gather(source, job, out, scale, processes) as images:
             decided = _decide(source, job, images, scale)
             (out / INDEX_FILE).unlink(missing_ok=True)
-            for name, (_, order) in track(decided.plan.items(), len(decided.plan), f"writing {job.dataset}"):
+            tars: Written = []
+            for name, part in track(decided.plan.items(), len(decided.plan), f"writing {job.dataset}"):
                 written.append(out / name)
-                _write_tar(out / name, images, order)
-            _index(out, source, job, images, decided).write(out)
+                tars.append(_write_tar(out / name, images, *part))
+            _index(source, job, images, decided, tars).write(out)
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
@@ -112,30 +113,25 @@ def _plan(splits: Sequence[SplitName], job: ShardJob) -> Iterator[tuple[str, tup
             yield f"{split}-{i:05d}.tar", (split, order)
 
 
-def _write_tar(path: Path, images: Gathered, order: Order) -> None:
-    with (
-        atomic(path) as temporary,
-        temporary.open("wb") as file,
-        # an integer mtime: with None every run differs, with a float PAX headers double the size of the tar
-        TarWriter(file, encoder=False, mtime=0) as tar,
-    ):
+def _write_tar(path: Path, images: Gathered, split: SplitName, order: Order) -> tuple[Tar, list[Place]]:
+    """Write a tar, and say where the image files are in it."""
+    places = []
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        tar = PlainTar(file)
         for i in order:
-            label = images.rows.labels[i]
-            members_of = {"__key__": images.rows.keys[i], images.endings[i]: images.content(i)}
-            tar.write(members_of if label is None else {**members_of, "cls": str(label).encode()})
+            key, label = images.rows.keys[i], images.rows.labels[i]
+            if label is not None:
+                tar.add(f"{key}.cls", str(label).encode())
+            places.append(tar.add(f"{key}.{images.endings[i]}", images.content(i)))
+        size, sha256 = tar.close()
+    return Tar(name=path.name, split=split, sha256=sha256, count=len(order), bytes=size), places
 
 
-def _index(out: Path, source: Source, job: ShardJob, images: Gathered, decided: _Decided) -> ShardIndex:
-    tars: list[Tar] = []
-    rows: dict[SplitName, list[tuple[int, int, int, int]]] = {split: [] for split in SPLITS}
-    for name, (split, order) in decided.plan.items():
-        path = out / name
-        places = {member.name: member for member in members(path)}
-        for i in order:
-            place = places[f"{images.rows.keys[i]}.{images.endings[i]}"]
-            rows[split].append((int(i), len(tars), place.offset, place.size))
-        size = path.stat().st_size
-        tars.append(Tar(name=name, split=split, sha256=sha256(path), count=len(order), bytes=size))
+def _index(source: Source, job: ShardJob, images: Gathered, decided: _Decided, written: Written) -> ShardIndex:
+    rows: dict[SplitName, list[tuple[int, int, Place]]] = {split: [] for split in SPLITS}
+    for number, (tar, places) in enumerate(written):
+        order = decided.plan[tar.name][1].tolist()
+        rows[tar.split].extend((i, number, place) for i, place in zip(order, places, strict=True))
     train = np.concatenate([order for split, order in decided.plan.values() if split == "train"])
     mean, std = images.mean_std(train)
     return ShardIndex(
@@ -152,21 +148,21 @@ def _index(out: Path, source: Source, job: ShardJob, images: Gathered, decided: 
         notes=decided.notes,
         version=_version(),
         job=job.plain(),
-        tars=tuple(tars),
+        tars=tuple(tar for tar, _ in written),
         splits={split: _columns(part, images) for split, part in rows.items()},
     )
 
 
-def _columns(rows: list[tuple[int, int, int, int]], images: Gathered) -> Columns:
-    numbers, tar, offset, size = zip(*rows, strict=True)
+def _columns(rows: list[tuple[int, int, Place]], images: Gathered) -> Columns:
+    numbers, tar, places = zip(*rows, strict=True)
     found = images.rows
     labels = [UNLABELLED if (label := found.labels[i]) is None else label for i in numbers]
     return Columns(
         keys=tuple(found.keys[i] for i in numbers),
         labels=tuple(labels),
         tar=tar,
-        offset=offset,
-        size=size,
+        offset=tuple(place.offset for place in places),
+        size=tuple(place.size for place in places),
         names=tuple(found.names[i] for i in numbers) if any(found.names) else (),
         groups=tuple(found.groups[i] or "" for i in numbers) if any(found.groups) else (),
     )
