@@ -61,10 +61,7 @@ class Gathered:
         if not self.keys:
             self.shape = (channels, size, size)
         elif (channels, size, size) != self.shape:
-            raise ValueError(
-                f"{self._where(sample)}: has {size} x {size} pixels and {channels} channels, others have "
-                f"{self.shape[1]} x {self.shape[2]} and {self.shape[0]}; `size` gives all one size"
-            )
+            raise ValueError(f"{self._where(sample)}: {self._difference(size, channels)}")
         png = encode_png(image)
         self._spool.write(png)
         self._places.append((self._end, len(png)))
@@ -101,6 +98,16 @@ class Gathered:
                 "of all training images"
             )
         return tuple((mean / 255).tolist()), tuple((np.sqrt(variance) / 255).tolist())
+
+    def _difference(self, size: int, channels: int) -> str:
+        """In what an image differs from those before, and which setting makes all alike."""
+        others = self.shape[0]
+        if channels != others:
+            rgb = "; `channels: 1` makes all gray, `channels: 3` makes all RGB"
+            hint = rgb if {channels, others} == {1, 3} else "; all must have as many"
+            return f"has {channels} channels, others have {others}{hint}"
+        side = self.shape[1]
+        return f"has {size} x {size} pixels, others have {side} x {side}; `size` makes all alike"
 
     def _where(self, sample: Sample) -> str:
         name = f" ({sample.name})" if sample.name else ""
