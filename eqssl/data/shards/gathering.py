@@ -108,21 +108,21 @@ class Gathered:
         return tuple((mean / largest).tolist()), tuple((np.sqrt(variance) / largest).tolist())
 
     def _check_shape(self, sample: Sample, prepared: Prepared) -> None:
-        """Refuse an image that does not fit to the first one."""
-        where, (channels, height, width) = self.rows.where(sample), prepared.shape
-        if prepared.shape[1:] != self.shape[1:]:
-            raise ValueError(
-                f"{where}: has {width} x {height} pixels, the first image has {self.shape[2]} x "
-                f"{self.shape[1]}; `size` gives all one size"
-            )
-        if channels != self.shape[0]:
-            raise ValueError(
-                f"{where}: has {channels} channels, the first image has {self.shape[0]}; "
-                "`channels: 1` or `channels: 3` decides"
-            )
-        if prepared.deep != self.deep:
-            bits = "16 bits, the first image has 8" if prepared.deep else "8 bits, the first image has 16"
-            raise ValueError(f"{where}: has {bits}; `range` brings all to one scale")
+        """Refuse an image that does not fit to those before."""
+        (channels, side, _), (others, others_side, _) = prepared.shape, self.shape
+        if channels != others:
+            rgb = "; `channels: 1` makes all gray, `channels: 3` makes all RGB"
+            hint = rgb if {channels, others} == {1, 3} else "; all must have as many"
+            differs = f"has {channels} channels, others have {others}{hint}"
+        elif side != others_side:
+            others_have = f"others have {others_side} x {others_side}"
+            differs = f"has {side} x {side} pixels, {others_have}; `size` makes all alike"
+        elif prepared.deep != self.deep:
+            bits = {False: 8, True: 16}
+            differs = f"is stored with {bits[prepared.deep]} bits, others with {bits[self.deep]}; save all alike"
+        else:
+            return
+        raise ValueError(f"{self.rows.where(sample)}: {differs}")
 
 
 @contextmanager
