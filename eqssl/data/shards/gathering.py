@@ -119,7 +119,9 @@ class Gathered:
             differs = f"has {side} x {side} pixels, {others_have}; `size` makes all alike"
         elif prepared.deep != self.deep:
             bits = {False: 8, True: 16}
-            differs = f"is stored with {bits[prepared.deep]} bits, others with {bits[self.deep]}; save all alike"
+            differs = (
+                f"is stored with {bits[prepared.deep]} bits, others with {bits[self.deep]}; save all alike"
+            )
         else:
             return
         raise ValueError(f"{self.rows.where(sample)}: {differs}")
