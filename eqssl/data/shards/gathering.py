@@ -16,8 +16,8 @@ from jaxtyping import Int
 from eqssl.config.jobs import ShardJob
 from eqssl.data.images import decode_image
 from eqssl.data.shards.identical import same_numbers
-from eqssl.data.shards.moments import same_turned
 from eqssl.data.shards.intensities import Range
+from eqssl.data.shards.moments import same_turned
 from eqssl.data.shards.preparing import Prepared, prepare
 from eqssl.data.shards.rows import Rows
 from eqssl.data.shards.workers import InOrder
@@ -119,7 +119,9 @@ class Gathered:
             differs = f"has {side} x {side} pixels, {others_have}; `size` makes all alike"
         elif prepared.deep != self.deep:
             bits = {False: 8, True: 16}
-            differs = f"is stored with {bits[prepared.deep]} bits, others with {bits[self.deep]}; save all alike"
+            differs = (
+                f"is stored with {bits[prepared.deep]} bits, others with {bits[self.deep]}; save all alike"
+            )
         else:
             return
         raise ValueError(f"{self.rows.where(sample)}: {differs}")

@@ -24,9 +24,7 @@ def same_numbers(summaries: Sequence[bytes], name: Callable[[int], bytes] | None
     name = name or summaries.__getitem__
     many = {summary for summary, count in Counter(summaries).items() if count > 1}
     first: dict[bytes, int] = {}
-    return [
-        first.setdefault(name(i), i) if summary in many else i for i, summary in enumerate(summaries)
-    ]
+    return [first.setdefault(name(i), i) if summary in many else i for i, summary in enumerate(summaries)]
 
 
 def check_identical(

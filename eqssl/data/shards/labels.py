@@ -83,9 +83,7 @@ def _of_classes(classes: Sequence[str], counts: dict[SplitName, Counter[int]]) -
         yield f"{counted(len(single), 'class')} {have} a training image: {listed(single)}"
     for split in ("val", "test"):
         absent = [
-            repr(name)
-            for label, name in enumerate(classes)
-            if not counts[split][label] and total[label] > 1
+            repr(name) for label, name in enumerate(classes) if not counts[split][label] and total[label] > 1
         ]
         if counts[split] and absent:
             have = "has" if len(absent) == 1 else "have"

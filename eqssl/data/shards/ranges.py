@@ -44,9 +44,7 @@ def range_of(source: Source, job: ShardJob, processes: int) -> Range | None:
         rows.add(sample)
         names.append(name)
     splits = deal(rows, same_numbers(names), job.shards).splits
-    training = (
-        sample for sample, split in zip(source.samples(), splits, strict=True) if split == "train"
-    )
+    training = (sample for sample, split in zip(source.samples(), splits, strict=True) if split == "train")
     images: Iterator[tuple[Sample, Pixels]] = _all(source, job, training, prepared, processes)
     try:
         return percentile_range((image for _, image in images), job.data.range.percentiles)

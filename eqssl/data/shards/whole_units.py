@@ -12,9 +12,7 @@ _LITTLE = 1e-9
 Counts = Mapping[int | None, int]
 
 
-def whole_units(
-    units: Mapping[str, Sequence[int]], labels: Sequence[int | None], share: float
-) -> set[int]:
+def whole_units(units: Mapping[str, Sequence[int]], labels: Sequence[int | None], share: float) -> set[int]:
     """Choose whole units with about a share of all images, and of each class.
 
     Units are gone through in the order of the SHA-256 of their names. A unit is taken, or put back, if this

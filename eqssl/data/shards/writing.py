@@ -17,8 +17,8 @@ from eqssl.config.sources import SplitName
 from eqssl.data.shards.gathering import Gathered, gather
 from eqssl.data.shards.identical import check_identical
 from eqssl.data.shards.index import INDEX_FILE, SPLITS, UNLABELLED, Columns, ShardIndex, Tar
-from eqssl.data.shards.labels import check_labels
 from eqssl.data.shards.intensities import Range
+from eqssl.data.shards.labels import check_labels
 from eqssl.data.shards.ranges import range_of
 from eqssl.data.shards.splits import deal
 from eqssl.data.shards.tar_writing import Place, PlainTar
@@ -127,7 +127,9 @@ def _write_tar(path: Path, images: Gathered, split: SplitName, order: Order) -> 
     return Tar(name=path.name, split=split, sha256=sha256, count=len(order), bytes=size), places
 
 
-def _index(source: Source, job: ShardJob, images: Gathered, decided: _Decided, written: Written) -> ShardIndex:
+def _index(
+    source: Source, job: ShardJob, images: Gathered, decided: _Decided, written: Written
+) -> ShardIndex:
     rows: dict[SplitName, list[tuple[int, int, Place]]] = {split: [] for split in SPLITS}
     for number, (tar, places) in enumerate(written):
         order = decided.plan[tar.name][1].tolist()
