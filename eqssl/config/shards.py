@@ -17,8 +17,8 @@ class ShardSettings(Settings):
 
     Attributes:
         count: tars of each split.
-        validation: share of the training images that are kept for validation, if the source has no such split.
-        test: share of all other images that are kept for tests, if the source has no test split.
+        validation: share of the training images that become the validation split, if the source has none.
+        test: share of the images that are not for validation that become the test split, likewise.
         most_shared: largest share of the images of a split that may be identical to images of another split.
             More is an error; 1 allows all.
         seed: of the order.

@@ -13,7 +13,8 @@ rule shard:
         "logs/shard/{dataset}-{shard_id}.log",
     benchmark:
         "benchmarks/shard/{dataset}-{shard_id}.tsv"
-    threads: 1
+    # Snakemake gives a job no more than the cores that it has
+    threads: 4
     resources:
         mem_mb=2000,
         runtime=60,
@@ -24,4 +25,5 @@ rule shard:
         code=shard_code,
     shell:
         "exec python -m eqssl shard --job {params.job:q} --raw {params.raw:q} --out {params.out:q} "
+        "--threads {threads} "
         "> {log:q} 2>&1"

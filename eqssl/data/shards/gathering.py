@@ -16,8 +16,8 @@ from jaxtyping import Int
 from eqssl.config.jobs import ShardJob
 from eqssl.data.images import decode_image
 from eqssl.data.shards.identical import same_numbers
-from eqssl.data.shards.moments import same_turned
 from eqssl.data.shards.intensities import Range
+from eqssl.data.shards.moments import same_turned
 from eqssl.data.shards.preparing import Prepared, prepare
 from eqssl.data.shards.rows import Rows
 from eqssl.data.shards.workers import InOrder

@@ -112,8 +112,8 @@ def _part(
     if not chosen or len(chosen) == len(pool):
         of = f" of {counted(len(groups), 'group')}" if groups else ""
         raise ValueError(
-            f"data set {rows.dataset}: {counted(len(pool), 'image')}{of} are too few to be divided into "
-            f"training images and the split {split}, of which the source has none"
+            f"data set {rows.dataset}: {counted(len(pool), 'image')}{of} cannot be divided into "
+            f"training images and the split {split}, which the source does not have"
         )
     notes = []
     if split == "test" or how:

@@ -17,8 +17,8 @@ from eqssl.config.sources import SplitName
 from eqssl.data.shards.gathering import Gathered, gather
 from eqssl.data.shards.identical import check_identical
 from eqssl.data.shards.index import INDEX_FILE, SPLITS, UNLABELLED, Columns, ShardIndex, Tar
-from eqssl.data.shards.labels import check_labels
 from eqssl.data.shards.intensities import Range
+from eqssl.data.shards.labels import check_labels
 from eqssl.data.shards.ranges import range_of
 from eqssl.data.shards.splits import deal
 from eqssl.data.shards.tar_writing import Place, PlainTar
