@@ -252,12 +252,12 @@ def changed(position, **values):
         (
             changed(3, image=np.ones((9, 9, 1), np.uint8)),
             "ab",
-            "'train-003': has 9 x 9 pixels and 1 channels, others have 10 x 10 and 1",
+            "'train-003': has 9 x 9 pixels, others have 10 x 10; `size` makes all alike",
         ),
         (
             changed(3, image=np.ones((10, 10, 3), np.uint8)),
             "ab",
-            "'train-003': has 10 x 10 pixels and 3 channels",
+            "'train-003': has 3 channels, others have 1; `channels: 1` makes all gray",
         ),
         (samples(), "abc", r"data set tiny: class 'c' \(label 2\) has no training image and no test image"),
         (changed(45, label=2), "abc", r"class 'c' \(label 2\) has no training image$"),
