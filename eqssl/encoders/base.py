@@ -176,7 +176,8 @@ class Encoder(nn.Module):
         Those of a plain stage have an axis of length 1.
 
         Raises:
-            ValueError: if the images are not square or have another number of channels.
+            ValueError: the images are not square, have another number of channels, or another type than the
+                weights; says what to do.
         """
         return [self._pooled(m, i) for i, m in enumerate(self.maps(self._checked(images)))]
 
@@ -202,6 +203,14 @@ class Encoder(nn.Module):
         if images.ndim != 4 or images.shape[1] != self.shape.image[0] or images.shape[2] != images.shape[3]:
             expected = f"(batch, {self.shape.image[0]}, side, side)"
             raise ValueError(f"images: given shape {tuple(images.shape)}, allowed: {expected}")
+        if not images.is_floating_point():
+            raise ValueError(
+                f"images: given {images.dtype}, allowed: floating-point numbers; scale them to [0, 1], "
+                "subtract encoder.mean and divide by encoder.std first"
+            )
+        weights = next(self.parameters()).dtype
+        if images.dtype != weights and not torch.is_autocast_enabled(images.device.type):
+            raise ValueError(f"images: given {images.dtype}, allowed: {weights}, as the weights are")
         return as_channels_last(images)
 
 

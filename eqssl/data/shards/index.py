@@ -77,8 +77,9 @@ class ShardIndex(Settings):
         job: the `ShardJob` that made them, as plain values.
         tars: all tars; `Columns.tar` is an index into them.
         splits: the images of "train", "val" and "test".
-        files, made_of, seal: the SHA-256 of each tar, nothing, and the SHA-256 of all other entries, since
-            index.json is the record of its step; see `eqssl.machine.records`.
+        files, made_of, seal: the SHA-256 of each tar, the version of the files that the images come from, and
+            the SHA-256 of all other entries, since index.json is the record of its step; see
+            `eqssl.machine.records` and `eqssl.machine.raw_data`.
     """
 
     schema_version: Literal[3] = 3

@@ -66,6 +66,17 @@ def save_encoder(
     return write_record(folder / DESCRIPTION, {**extra, **description}, [WEIGHTS], made_of)
 
 
+def _folder_of(path: Path) -> Path:
+    """The folder of an encoder that is named by itself or by one of its files."""
+    if path.is_dir():
+        return path
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file or folder")
+    if path.name not in (DESCRIPTION, WEIGHTS):
+        raise ValueError(f"{path}: given another file, allowed: a folder, {DESCRIPTION} or {WEIGHTS}")
+    return path.parent
+
+
 def load_encoder(path: str | Path) -> Encoder:
     """A frozen encoder: in eval mode, without gradients; needs no escnn.
 
@@ -75,10 +86,10 @@ def load_encoder(path: str | Path) -> Encoder:
         path: the folder that holds encoder.safetensors and encoder.json, or one of the two files.
 
     Raises:
-        ValueError: if a file is damaged or the two do not belong together.
-        OSError: if one is missing.
+        ValueError: the path is another file, a file is damaged, or the two do not belong together.
+        OSError: there is nothing at the path, or one of the two files is missing.
     """
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    folder = _folder_of(Path(path))
     described = read_description(folder)
     shape = _shape(described.path, described.values)
     tensors = _read_weights(folder / WEIGHTS, described.values["weights_sha256"])

@@ -18,7 +18,8 @@ from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.stored_form import square
 from eqssl.data.shards.turning import stored_angle, turned
 from eqssl.data.shards.ustar import members
-from eqssl.data.shards.writing import validation_part, write_shards, write_source
+from eqssl.data.shards.splits import validation_part
+from eqssl.data.shards.writing import write_shards, write_source
 from eqssl.data.views.disc import disc
 
 
