@@ -35,7 +35,7 @@ def largest(settings: str, key: str) -> int:
         ("`shards`", [largest("ShardSettings", "count")]),
         ("pretexts", [largest("JigsawSettings", key) for key in ("permutations", "draws", "cell")]),
         ("pretexts", [largest("SimCLRSettings", key) for key in ("hidden", "embedding")]),
-        ("an image", [images.MOST_PIXELS]),
+        ("an image", [images.MOST_PIXELS, images.MOST_CHANNELS, images.MOST_BYTES]),
         ("a Parquet file", [parquet.MOST_ROWS, parquet.MOST_PAGE]),
         ("an IDX file", [idx.MOST_BYTES, idx.MOST_DIMENSIONS]),
         ("a field of a CSV file", [csv.field_size_limit()]),
