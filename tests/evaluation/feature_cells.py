@@ -146,6 +146,7 @@ class AveragingEncoder(nn.Module):
         self.second = nn.Parameter(torch.randn(fields, 2 * fields, generator=generator))
         self.requires_grad_(False)
         self.mean, self.std, self.image_shape = (0.3,), (0.25,), (1, 12, 12)
+        self.mask = "disc"
 
     @property
     def group(self):
