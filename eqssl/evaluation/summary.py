@@ -69,7 +69,7 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     for path in map(Path, metrics):
         values = published(read_metrics(path, FIRST).values)
         row = {key: value for key, value in values.items() if value is not None}
-        names = names or columns(row)
+        names = names or columns(values)
         _check(path, row, names)
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from eqssl.config import jobs
 from eqssl.config.grid import IDENTITY
@@ -12,20 +12,28 @@ from eqssl.config.params import Params
 from eqssl.machine.chain import Chain
 from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.files import read_json
+from eqssl.machine.sealed_text import check_sealed_text
 
 Numbers: TypeAlias = Mapping[str, Any]
 
 
-def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers | None) -> None:
+class Measured(NamedTuple):
+    """The metrics of a cell: the part of metrics.json that is published, and the seal of the whole."""
+
+    numbers: Numbers
+    seal: str
+
+
+def check_published(chain: Chain, params: Params, root: Path, cell: Measured | None) -> None:
     """Check the existing copies of the active cell.
 
     Args:
         chain: collects the faults.
         params: the settings.
         root: the folder of the project.
-        numbers: the published part of the active cell's metrics; None if it has none yet.
+        cell: the active cell's metrics; None if it has none yet.
     """
-    if numbers is None:
+    if cell is None:
         return
     home, probe = (root / f(params, params.cell) for f in (jobs.cell_folder, jobs.probe_folder))
     copies = {
@@ -42,7 +50,7 @@ def check_published(chain: Chain, params: Params, root: Path, numbers: Numbers |
         other = copy.stat().st_size != original.stat().st_size
         if other or chain.hash_of(copy) != chain.hash_of(original):
             chain.fault(copy, f"{copy}: differs from {original}")
-    _check_numbers(chain, root / "metrics/cell.json", numbers, probe / "metrics.json")
+    _check_numbers(chain, root / "metrics/cell.json", cell.numbers, probe / "metrics.json")
 
 
 def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) -> None:
@@ -57,17 +65,30 @@ def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) ->
         chain.fault(copy, f"{copy}: differs from {metrics}")
 
 
-def check_table(chain: Chain, table: Path, cells: Sequence[Numbers | None]) -> None:
-    """Compare the table of the grid with the metrics of its cells, once all of them exist.
+def check_grid(chain: Chain, root: Path, cells: Sequence[Measured | None]) -> None:
+    """Compare the table and the report of the grid with the metrics of its cells, once all of them exist.
 
     Args:
         chain: collects the faults.
-        table: the CSV file.
-        cells: the published part of each cell's metrics; None if a cell has none yet or is faulty.
+        root: the folder of the project.
+        cells: the metrics of each cell; None if a cell has none yet or is faulty.
     """
-    if not table.is_file() or None in cells:
+    whole = [cell for cell in cells if cell is not None]
+    all_there = len(whole) == len(cells)
+    if all_there:
+        _check_table(chain, root / "metrics/grid.csv", [cell.numbers for cell in whole])
+    report = root / "report/index.html"
+    if report.is_file():
+        try:
+            check_sealed_text(report, [cell.seal for cell in whole] if all_there else None)
+        except ValueError as error:
+            chain.fault(report, str(error))
+
+
+def _check_table(chain: Chain, table: Path, cells: Sequence[Numbers]) -> None:
+    if not table.is_file():
         return
-    expected = {_identity(cell): cell for cell in cells if cell is not None}
+    expected = {_identity(cell): cell for cell in cells}
     try:
         with csv_rows(table) as reader:
             rows = list(reader)

@@ -159,5 +159,6 @@ def adopt(experiment: str) -> int:
                         files.get_file(path, str(temporary))
                     copied += 1
     except (DvcException, SCMError) as error:
-        raise ValueError(f"experiment {experiment}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"experiment {shown(experiment)}: {reason}") from None
     return copied

@@ -19,7 +19,7 @@ from eqssl.machine.chain import Chain, Fault, Hash
 from eqssl.machine.files import sha256
 from eqssl.machine.hashes import HashCache, cached_sha256
 from eqssl.machine.live.progress import track
-from eqssl.machine.published import Numbers, check_published, check_table
+from eqssl.machine.published import Measured, check_grid, check_published
 from eqssl.machine.records import Record
 from eqssl.machine.scratch import scratch
 from eqssl.machine.store import published
@@ -43,10 +43,10 @@ def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256, grid: bo
     chain = Chain(hash_of)
     wanted = list(params.cells()) if grid else []
     cells = list(dict.fromkeys([*wanted, params.cell]))
-    numbers = {cell: _check_cell(chain, params, cell, root) for cell in _shown(cells)}
-    check_published(chain, params, root, numbers[params.cell])
+    found = {cell: _check_cell(chain, params, cell, root) for cell in _shown(cells)}
+    check_published(chain, params, root, found[params.cell])
     if grid:
-        check_table(chain, root / "metrics/grid.csv", [numbers[cell] for cell in wanted])
+        check_grid(chain, root, [found[cell] for cell in wanted])
     return chain.faults
 
 
@@ -55,11 +55,11 @@ def _shown(cells: list[Cell]) -> Iterable[Cell]:
     return track(cells, len(cells), "verifying", "cells") if len(cells) >= MANY else cells
 
 
-def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers | None:
+def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measured | None:
     """The records of a cell: shards, encoder, training, features, metrics.
 
     Returns:
-        The published part of its metrics; None if there are none yet, or they are faulty.
+        Its metrics; None if there are none yet, or they are faulty.
     """
     job = jobs.pretrain_job(params, cell)
     home = root / job.folder
@@ -82,7 +82,7 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Numbers
     for name, path, digest, sources in steps:
         found[name] = chain.step(path, digest, **{source: found[source] for source in sources})
     metrics = found.get("metrics")
-    return None if metrics is None else published(metrics.values)
+    return None if metrics is None else Measured(published(metrics.values), metrics.seal)
 
 
 def repair(params: Params, remove: bool, grid: bool) -> list[str]:

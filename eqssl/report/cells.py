@@ -32,6 +32,7 @@ class Cell:
         losses: (epoch, mean loss) of each finished epoch; empty for an untrained encoder.
         path: path of metrics.json.
         classes, test_images: how many, from predictions.csv beside metrics.json; None if it has no rows.
+        seal: of metrics.json.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class Cell:
     path: Path
     classes: int | None = None
     test_images: int | None = None
+    seal: str = ""
 
     @property
     def name(self) -> str:
@@ -156,6 +158,7 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
         path=metrics,
         classes=classes,
         test_images=test_images,
+        seal=record.seal,
     )
     # report a damaged entry now, with the name of its file, and not while a figure is drawn
     _ = cell.angles, cell.changes

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from eqssl.machine.files import write_text
+from eqssl.machine.sealed_text import sealed_text
 from eqssl.report import choices, record
 from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import MINUS, MISSING, Cell, read_cells
@@ -59,7 +60,8 @@ def write_report(cells: Sequence[tuple[Path, Path]], out: Path, twins: Mapping[s
         ValueError: no cells, a cell given twice, or a damaged file; names the file, the key and the reason.
         OSError: a file cannot be read or written.
     """
-    write_text(out, render(read_cells(cells), twins))
+    found = read_cells(cells)
+    write_text(out, sealed_text(render(found, twins), [cell.seal for cell in found]))
 
 
 def render(cells: Sequence[Cell], twins: Mapping[str, str]) -> str:

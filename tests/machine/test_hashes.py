@@ -156,15 +156,14 @@ def test_what_is_no_plain_file_is_refused_and_never_waited_for(tmp_path, cache):
         cached_sha256(tmp_path / "nothing", HashCache(cache))
 
 
-def test_ten_thousand_files_are_known_in_a_second(file, cache):
+def test_none_of_many_known_files_is_read_again(file, cache, read):
     held = HashCache(cache)
     for number in range(10**4):
         path = cache.parent.parent / f"{number}"
         path.touch()
         held.put(path, identity(path), "0" * 64)
     held.save()
-    begun = time.perf_counter()
     again = HashCache(cache)
-    for number in range(10**4):
-        cached_sha256(cache.parent.parent / f"{number}", again)
-    assert time.perf_counter() - begun < 5  # 0.3 s on an idle machine
+    found = {cached_sha256(cache.parent.parent / f"{number}", again) for number in range(10**4)}
+    assert found == {"0" * 64}
+    assert read == []

@@ -268,7 +268,8 @@ def renamed(folder, names):
     """The cells of a small grid under other names of their pretexts."""
     cells = []
     for old, new in names.items():
-        values = {**metrics("images", "C4", old, 0), "pretext": new}
+        values = metrics("images", "C4", old, 0)
+        values["pretext"] = values["details"]["encoder"]["job"]["pretext"] = new
         cells.append(write_cell(folder, values))
     return cells
 

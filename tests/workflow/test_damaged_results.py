@@ -58,6 +58,8 @@ DAMAGES: list[tuple[str, Damage]] = [
     ("results/small/C4/random/s0-*/encoder.safetensors", deleted),
     ("results/small/C4/random/s0-*/eval-*/equivariance.json", empty),
     ("data/shards/small-*/train-00001.tar", flip),
+    ("metrics/grid.csv", flip),
+    ("report/index.html", flip),
 ]
 
 
