@@ -122,8 +122,8 @@ def angle_errors(encoder: Encoder, images: Shaped[Tensor, "b c s s"]) -> list[di
     Images are turned with interpolation, so even a perfect network would show some change.
 
     Returns:
-        For each angle of `DEGREES` its `degrees` and `error`; nothing for images without a mask, whose corners
-        leave the image.
+        For each angle of `DEGREES` its `degrees` and `error`; nothing for images without a mask, whose
+        corners leave the image.
     """
     if encoder.mask == "none":
         return []

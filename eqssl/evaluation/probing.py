@@ -87,7 +87,8 @@ def evaluate(
     Accuracies are shares (0 to 1) of the test images that have a label, and probes are fitted on labelled
     images. Where there can be no accuracies, `details.probes` says why, and predictions.csv has no rows. What
     needs no labels is always there: equivariance, retrieval, the nearest images. Probes are fitted and chosen
-    before any test feature is read. The same inputs give the same bytes; all linear algebra runs on one thread.
+    before any test feature is read. The same inputs give the same bytes; all linear algebra runs on one
+    thread.
 
     Args:
         job: settings of the probes.

@@ -128,8 +128,8 @@ def ridge_accuracies(
 ) -> dict[str, Any]:
     """Fit on the training file, choose on the validation file, refit on both, and test.
 
-    Each file is read once, in bounded batches. On equal accuracy the stronger penalty is chosen. Images without
-    a label do not take part.
+    Each file is read once, in bounded batches. On equal accuracy the stronger penalty is chosen. Images
+    without a label do not take part.
 
     Args:
         files: the feature files of `train`, `val` and `test`.
