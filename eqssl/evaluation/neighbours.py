@@ -1,4 +1,4 @@
-"""The nearest training images of some test images, which need no labels; the report shows pictures of them."""
+"""The nearest training images of some test images, which need no labels; the report draws them."""
 
 from __future__ import annotations
 

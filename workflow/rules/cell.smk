@@ -1,7 +1,7 @@
 rule pretrain:
     """The only expensive job: shards into an encoder. A killed one goes on from its last checkpoint."""
     input:
-        index=training_index,
+        index=shard_index,
     output:
         weights="<cell>/encoder.safetensors",
         encoder="<cell>/encoder.json",

@@ -18,8 +18,7 @@ sys.path.insert(0, str(ROOT))
 from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
-from eqssl.data.shards.fitness import check_fitness
-from eqssl.data.shards.index import SPLITS, ShardIndex
+from eqssl.data.shards.index import SPLITS
 from eqssl.machine import run, steps, store, verify
 from eqssl.machine.files import sha256
 
@@ -119,29 +118,8 @@ def shard_folder(dataset):
 
 def shard_index(wildcards):
     """index.json of the data set of a cell; it holds the hashes of the tars and stands for them."""
-    job = checked_job(wildcards)
-    return f"{shard_folder(job.dataset)}/index.json"
-
-
-def training_index(wildcards):
-    """The same for training. What the images are no data for is refused here, if they are known already."""
-    job, path = checked_job(wildcards), Path(shard_index(wildcards))
-    if job.task.needs_labels and path.is_file():
-        check_fitness(job, known_index(path))
-    return str(path)
-
-
-def checked_job(wildcards):
-    """The job that makes the cell of a path, which has to be one of the present settings."""
-    job = job_of(wildcards)
-    checked(CELL.format(**wildcards), job.folder)
-    return job
-
-
-@cache
-def known_index(path):
-    """An index.json that is there."""
-    return ShardIndex.load(path)
+    checked(CELL.format(**wildcards), job_of(wildcards).folder)
+    return f"{shard_folder(wildcards.dataset)}/index.json"
 
 
 def shard_code(wildcards):
