@@ -142,6 +142,10 @@ def _add_gathering_commands(commands: Commands) -> None:
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
     pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
     pair.metavar = ("METRICS", "LOSS")
+    images = (
+        "folder of a data set's shards, from which nearest neighbours are shown (may be given several times)"
+    )
+    report.add_argument("--shards", action="append", default=[], type=Path, help=images)
     _add_twins(report)
 
 
@@ -314,7 +318,8 @@ def _report(options: argparse.Namespace) -> None:
     with _processor(1):
         from eqssl.report import write_report
 
-        write_report([(metrics, loss) for metrics, loss in options.cells], options.out, twins)
+        cells = [(metrics, loss) for metrics, loss in options.cells]
+        write_report(cells, options.out, twins, options.shards)
 
 
 def _job(kind: type[JobType], text: str) -> JobType:

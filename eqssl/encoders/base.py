@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.config.masks import Mask
 from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down, GroupConv2d
 from eqssl.nn.plain import PlainConv2d
@@ -42,6 +43,7 @@ class Shape:
         group_pooling: how a field is pooled over the group for the invariant feature.
         mean, std: mean and standard deviation of each channel of the training images, in [0, 1]. Images are
             normalised with them.
+        mask: `disc` if everything outside of the inscribed disc is 0 in the images, else `none`.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Shape:
     group_pooling: Literal["mean", "max"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    mask: Mask = "disc"
 
     @property
     def down(self) -> Down:
@@ -167,6 +170,11 @@ class Encoder(nn.Module):
     def std(self) -> tuple[float, ...]:
         """Standard deviation of each channel of the training images, in [0, 1]."""
         return self.shape.std
+
+    @property
+    def mask(self) -> Mask:
+        """`disc` if everything outside of the inscribed disc is 0 in the images, else `none`."""
+        return self.shape.mask
 
     def stages(
         self, images: Float[Tensor, "batch channel side side"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from eqssl.data.views.normalise import cut_disc, normalise
@@ -28,12 +28,12 @@ GALLERY = 1000
 _BATCH = 128
 
 
-def measure(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> dict[str, Any]:
+def measure(encoder: Encoder, images: Shaped[Tensor, "b c s s"], seed: int) -> dict[str, Any]:
     """The content of equivariance.json.
 
     Args:
         encoder: frozen, in eval mode, on the device of the images.
-        images: test images as stored.
+        images: test images as they are loaded: uint8, or float32 in [0, 255].
         seed: seed of the elements that move the queries of the retrieval.
 
     Returns:
@@ -54,7 +54,7 @@ def measure(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> di
         }
 
 
-def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> dict[str, Any]:
+def equivariance_errors(encoder: Encoder, images: Shaped[Tensor, "b c s s"]) -> dict[str, Any]:
     """Relative errors of each stage, and of the invariant feature, over the encoder's group.
 
         |f(g x) - rho(g) f(x)| / |f(x)|        (Euclidean norms over all images)
@@ -114,7 +114,7 @@ def _described(G: Group, g: Any, error: float) -> dict[str, Any]:
     return {"degrees": round(degrees % 360, 6), "mirrored": mirrored, "on_grid": on_grid, "error": error}
 
 
-def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dict[str, float]]:
+def angle_errors(encoder: Encoder, images: Shaped[Tensor, "b c s s"]) -> list[dict[str, float]]:
     """Relative change of the invariant feature when the images are turned, by angle, whatever the group.
 
         |f(turned x) - f(x)| / |f(x)|
@@ -122,8 +122,11 @@ def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dic
     Images are turned with interpolation, so even a perfect network would show some change.
 
     Returns:
-        For each angle of `DEGREES` its `degrees` and `error`.
+        For each angle of `DEGREES` its `degrees` and `error`; nothing for images without a mask, whose
+        corners leave the image.
     """
+    if encoder.mask == "none":
+        return []
     values = images.float() / 255
 
     def invariant(x: Tensor) -> Float[Tensor, "b fields"]:
@@ -139,7 +142,7 @@ def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dic
     return found
 
 
-def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> dict[str, float]:
+def retrieval(encoder: Encoder, images: Shaped[Tensor, "b c s s"], seed: int) -> dict[str, float]:
     """How well an image that was moved by a known element of D4 is found among the stored images.
 
     Query: the regular feature of the moved image. If the element belongs to the encoder's group, its inverse
@@ -152,8 +155,9 @@ def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> 
     """
     drawn, angles = draw_moves(len(images), seed)
     elements, degrees = torch.from_numpy(drawn).to(images.device), torch.from_numpy(angles).to(images.device)
-    moved = view_of(images, "grid", elements, degrees)
-    gallery = torch.cat([_features(encoder, batch)[-2] for batch in torch.split(images, _BATCH)])
+    stored = view_of(images, "stored", elements, degrees, encoder.mask)
+    moved = view_of(images, "grid", elements, degrees, encoder.mask)
+    gallery = torch.cat([_features(encoder, batch)[-2] for batch in torch.split(stored, _BATCH)])
     queries = torch.cat([_features(encoder, batch)[-2] for batch in torch.split(moved, _BATCH)])
     queries = undo(queries, undo_table(encoder.group).to(images.device)[elements])
     ranks = pessimistic_ranks(queries.flatten(1), gallery.flatten(1)).double()
@@ -200,7 +204,8 @@ def pessimistic_ranks(
 
 def _features(encoder: Encoder, images: Tensor) -> list[Tensor]:
     """Regular field of each stage, then the invariant feature."""
-    stages = encoder.stages(normalise(cut_disc(images), encoder.mean, encoder.std))
+    cut = cut_disc(images) if encoder.mask == "disc" else images
+    stages = encoder.stages(normalise(cut, encoder.mean, encoder.std))
     return [*stages, encoder.pool(stages[-1])]
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from eqssl.config.jobs import FeaturesJob
+from eqssl.config.masks import views_refusal
 from eqssl.data.loading.batches import Split, load_split
 from eqssl.data.shards.index import SPLITS, ShardIndex
 from eqssl.data.views.normalise import normalise
@@ -106,6 +107,7 @@ def _write(
                 task.view,
                 torch.from_numpy(elements[rows]).to(place),
                 torch.from_numpy(angles[rows]).to(place),
+                network.mask,
             )
             writer.write(
                 split=split.name,
@@ -150,12 +152,16 @@ def _check(job: FeaturesJob, network: Encoder, record: Record, index: ShardIndex
         "data": (record.values["data"], index.digest),
         "mean": (shape.mean, index.mean),
         "std": (shape.std, index.std),
+        "mask": (shape.mask, index.mask),
     }
     for key, (expected, given) in pairs.items():
         if expected != given:
             raise ValueError(
                 f"{record.path}: {key}: {_shown(expected)}, but {index.folder} has {_shown(given)}"
             )
+    refused = views_refusal(index.mask, job.features.views)
+    if refused:
+        raise ValueError(f"features.views: given 'angle' with {index.dataset} of mask 'none': {refused}")
     blank = torch.zeros(1, *shape.image, device=next(network.parameters()).device)
     with torch.no_grad():
         stages = len(network.stages(blank))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from pydantic import Field, TypeAdapter, ValidationError
 
-from eqssl.data.shards.index import SPLITS
+from eqssl.data.shards.index import SPLITS, UNLABELLED
 from eqssl.evaluation import VIEWS
 from eqssl.machine.files import atomic
 
@@ -95,7 +95,7 @@ class FeatureTable:
         keys, views: key of the image and name of the view of each row.
         angles: degrees by which the image was turned (view `angle`), else 0.
         elements: position in D4 of the element that moved the image (view `grid`), else -1.
-        labels: class of the image.
+        labels: class of the image; -1 for none.
         features: one array (rows, width) per column that was asked for.
     """
 
@@ -110,7 +110,15 @@ class FeatureTable:
 
     def view(self, name: str) -> FeatureTable:
         """The rows of one view, in their order."""
-        rows = np.flatnonzero(self.views == name)
+        return self.rows(np.flatnonzero(self.views == name))
+
+    def labelled(self) -> FeatureTable:
+        """The rows of images that have a label, in their order."""
+        rows = np.flatnonzero(self.labels != UNLABELLED)
+        return self if len(rows) == len(self.labels) else self.rows(rows)
+
+    def rows(self, rows: Int[np.ndarray, " rows"]) -> FeatureTable:
+        """Some of the rows."""
         return FeatureTable(
             path=self.path,
             info=self.info,
@@ -376,11 +384,12 @@ def _check_finite(
 
 
 def _check_labels(path: Path, labels: Int[np.ndarray, " rows"], keys: Sequence[str], classes: int) -> None:
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    wrong = np.flatnonzero((labels < UNLABELLED) | (labels >= classes))
     if len(wrong):
         row = int(wrong[0])
+        allowed = f"0 to {classes - 1}, or {UNLABELLED} for none" if classes else f"{UNLABELLED} for none"
         raise ValueError(
-            f"{path}: column label: key {keys[row]!r} has label {labels[row]}, allowed: 0 to {classes - 1}"
+            f"{path}: column label: key {keys[row]!r} has label {labels[row]}, allowed: {allowed}"
         )
 
 

@@ -18,6 +18,7 @@ from eqssl import pretexts
 from eqssl.config.jobs import PretrainJob
 from eqssl.config.settings import digest
 from eqssl.data.loading.batches import Batches, Split, load_split
+from eqssl.data.shards.fitness import check_fitness
 from eqssl.data.shards.index import INDEX_FILE, ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
@@ -76,6 +77,7 @@ def pretrain(
     if digest(index.job) != job.data:
         reason = f"made by job {digest(index.job)}, but {job.data} is wanted: mixed up"
         raise ValueError(f"{index.folder / INDEX_FILE}: {reason}")
+    check_fitness(job, index)
     facts: dict[str, Any] = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
     folder = scratch() / fingerprint({**facts, **_what_decides(job, index)})
     with (
@@ -108,6 +110,7 @@ def _build(job: PretrainJob, index: ShardIndex) -> Pretext:
         index.mean,
         index.std,
         torch.Generator().manual_seed(_seed(job.seed, "encoder")),
+        index.mask,
     )
     heads = torch.Generator().manual_seed(_seed(job.seed, "heads"))
     return pretexts.attach(job.pretext, job.task, encoder, job.views, len(index.classes), heads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,8 @@ def read_description(folder: Path) -> Record:
         OSError: it cannot be read.
     """
     path = folder / DESCRIPTION
-    keys = [*(_RENAMED.get(field.name, field.name) for field in fields(Shape)), "form", "weights_sha256"]
+    needed = [field.name for field in fields(Shape) if field.default is MISSING]
+    keys = [*(_RENAMED.get(name, name) for name in needed), "form", "weights_sha256"]
     content = read_json(path, keys)
     # a record with one damaged key must not pass for one from before seals existed
     if content.keys() & {SEAL, FILES, MADE_OF}:
@@ -132,7 +133,9 @@ def _form(encoder: Encoder) -> str:
 
 def _shape(path: Path, described: Mapping[str, Any]) -> Shape:
     """The shape in a description, after checking the type of each entry."""
-    values = {field.name: described[_RENAMED.get(field.name, field.name)] for field in fields(Shape)}
+    # encoders from before there were masks are of images that were cut to the disc, the default
+    named = {field.name: _RENAMED.get(field.name, field.name) for field in fields(Shape)}
+    values = {name: described[key] for name, key in named.items() if key in described}
     try:
         shape = TypeAdapter(Shape).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
