@@ -1,0 +1,50 @@
+"""A decoded image as index.json describes it, and its values as the views take them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def stored_image(
+    image: np.ndarray[Any, Any], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> np.ndarray[Any, Any]:
+    """An image as decoded (h, w, c), as (c, h, w).
+
+    Raises:
+        ValueError: it has another shape or type than index.json states.
+    """
+    if image.dtype != dtype:
+        raise ValueError(f"pixels of type {image.dtype}, index.json states {dtype}")
+    image = image.transpose(2, 0, 1)
+    if image.shape != shape:
+        raise ValueError(f"image of shape {image.shape}, index.json states {shape}")
+    return image
+
+
+def shared_tensor(images: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor that shares the memory of stored images: uint8, or int16 with the bits of uint16.
+
+    torch has no more than a few operations on uint16. If the array is read-only, never write to the tensor.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(images if images.dtype == np.uint8 else images.view(np.int16))
+
+
+def pixel_values(stored: Tensor) -> Tensor:
+    """The values of stored images, from 0 to 255.
+
+    Args:
+        stored: what `shared_tensor` gives, on any device.
+
+    Returns:
+        uint8 as it is; 16 bits as float32, divided by 257, so that the largest value is 255 in both.
+    """
+    if stored.dtype == torch.uint8:
+        return stored
+    return (stored.int() & 0xFFFF).float() / 257
