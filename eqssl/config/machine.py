@@ -14,7 +14,7 @@ from eqssl.config.values import Positive
 MOST_CELLS = 1_000_000
 DECODED_MB, CACHE_MB = 4096, 20_480
 """Sizes that no setting changes; see `MachineSettings`."""
-_MOST_MB = 2**30
+MOST_MB = 2**30
 
 
 def _device(name: str) -> str:
@@ -40,5 +40,5 @@ class MachineSettings(Settings):
     device: Annotated[str, AfterValidator(_device)]
     checkpoint_seconds: Positive
     most_cells: Annotated[int, Field(ge=1, le=MOST_CELLS)] = 20_000
-    decoded_mb: Annotated[int, Field(ge=0, le=_MOST_MB)] = DECODED_MB
-    cache_mb: Annotated[int, Field(ge=1, le=_MOST_MB)] = CACHE_MB
+    decoded_mb: Annotated[int, Field(ge=0, le=MOST_MB)] = DECODED_MB
+    cache_mb: Annotated[int, Field(ge=1, le=MOST_MB)] = CACHE_MB

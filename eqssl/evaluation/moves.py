@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from eqssl.data.views.normalise import cut_disc
@@ -27,23 +27,23 @@ def draw_moves(count: int, seed: int) -> tuple[Int[np.ndarray, " count"], Float[
     return elements, np.where(angles < 360, angles, np.float32(0))
 
 
-def view_of(
-    images: UInt8[Tensor, "b c s s"], view: str, elements: Int[Tensor, " b"], angles: Float[Tensor, " b"]
-) -> Tensor:
+def view_of(images: Tensor, view: str, elements: Int[Tensor, " b"], angles: Float[Tensor, " b"]) -> Tensor:
     """A view of test images (stored, moved on the grid, or turned by an angle), cut to the disc.
 
     Args:
-        images: as stored.
+        images: as stored: uint8, or floating point from 0 to 255.
         view: "stored"; "grid" (each image moved by its element of D4, exact); "angle" (each image turned
             counter-clockwise by its angle, bilinear).
         elements: positions of elements in `group("D4").elements`.
         angles: degrees.
 
     Returns:
-        uint8, or for "angle" float32 in [0, 1].
+        uint8, or for "angle" and for floating point float32 in [0, 1].
     """
+    if view == "angle" or images.is_floating_point():
+        images = images.float() / 255
     if view == "grid":
         images = group("D4").act_each(images, elements)
     elif view == "angle":
-        images = turn(images.float() / 255, angles)
+        images = turn(images, angles)
     return cut_disc(images)

@@ -6,7 +6,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from eqssl.config.machine import CACHE_MB, DECODED_MB
+from eqssl.config.machine import CACHE_MB, DECODED_MB, MOST_MB
 from eqssl.config.regular_files import open_regular
 from eqssl.data.shards.index import ShardIndex, Tar
 
@@ -21,6 +21,19 @@ class Budget(NamedTuple):
 
     decoded_mb: int = DECODED_MB
     cache_mb: int = CACHE_MB
+
+    @classmethod
+    def given(cls, **sizes: int | None) -> Budget:
+        """The sizes that were given, and the usual ones for the others.
+
+        Raises:
+            ValueError: a size is out of range.
+        """
+        chosen = {name: size for name, size in sizes.items() if size is not None}
+        for name, size in chosen.items():
+            if not 1 - (name == "decoded_mb") <= size <= MOST_MB:
+                raise ValueError(f"{name}: given {size}, allowed: 1 to {MOST_MB} (decoded_mb: from 0 on)")
+        return cls(**chosen)
 
 
 DEFAULT = Budget()
