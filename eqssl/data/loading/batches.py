@@ -16,7 +16,7 @@ from eqssl.config.sources import SplitName
 from eqssl.data.loading.decoding import decoded
 from eqssl.data.loading.kept import Stored
 from eqssl.data.loading.location import DEFAULT, Budget, open_shards
-from eqssl.data.loading.stored_image import pixel_values, shared_tensor
+from eqssl.data.loading.pixels import pixel_values, shared_tensor
 from eqssl.data.loading.streamed import Rows, StreamedImages
 from eqssl.data.shards.index import SPLITS, ShardIndex
 

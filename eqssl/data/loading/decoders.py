@@ -10,15 +10,15 @@ simplejpeg is used for the others only if all bits were equal. A JPEG with anyth
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import UInt8
 
 from eqssl.data.images import decode_image
 
-Pixels: TypeAlias = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 _COMPARED = 4
 """Images of a kind that are decoded in both ways."""
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, with Huffman's coding
@@ -30,26 +30,38 @@ class Decoder:
     """Decodes image files. Any number of threads may use one.
 
     Args:
-        shape: channels, height and width of the images. Only JPEGs of this shape are decoded fast.
+        shape: channels, height and width of the images.
+        dtype: type of their pixels.
     """
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._shape = shape
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+        self._shape, self._dtype = shape, dtype
         self._fast = _simplejpeg()
         self._equal: dict[bytes, int] = {}
         self._unequal: set[bytes] = set()
+        self._own = threading.local()
 
-    def __call__(self, content: bytes) -> Pixels:
-        """The pixels of an image file.
+    def into(self, content: bytes, place: np.ndarray[Any, Any]) -> None:
+        """Decode an image file into an array of shape (c, h, w).
 
         Raises:
-            ValueError: with the reason; the caller adds the file and row.
+            ValueError: with the reason, also if it has another shape or type; the caller adds file and row.
         """
+        image = self._decoded(content)
+        if image.dtype != self._dtype:
+            raise ValueError(f"pixels of type {image.dtype}, index.json states {self._dtype}")
+        image = image.transpose(2, 0, 1)
+        if image.shape != self._shape:
+            raise ValueError(f"image of shape {image.shape}, index.json states {self._shape}")
+        place[...] = image
+
+    def _decoded(self, content: bytes) -> np.ndarray[Any, Any]:
+        """The pixels (h, w, c), which may be in an array that this thread uses again for its next image."""
         kind = _kind(content, self._shape) if self._fast and content[:2] == b"\xff\xd8" else None
         if self._fast is None or kind is None or kind in self._unequal:
             return decode_image(content)
         try:
-            found = self._fast(content, "GRAY" if self._shape[0] == 1 else "RGB")
+            found = self._fast(content, "GRAY" if self._shape[0] == 1 else "RGB", self._buffer())
         except ValueError:  # such as a warning of libjpeg, which Pillow may ignore
             return decode_image(content)
         compared = self._equal.get(kind, 0)
@@ -61,13 +73,23 @@ class Decoder:
             self._equal[kind] = compared + 1
         return found
 
+    def _buffer(self) -> UInt8[np.ndarray, "h w c"]:
+        """Memory for one image; each thread has its own, since asking for new memory takes time."""
+        found: UInt8[np.ndarray, "h w c"] | None = getattr(self._own, "buffer", None)
+        if found is None:
+            channels, height, width = self._shape
+            found = self._own.buffer = np.empty((height, width, channels), np.uint8)
+        return found
 
-def _simplejpeg() -> Callable[[bytes, str], UInt8[np.ndarray, "h w c"]] | None:
+
+def _simplejpeg() -> Callable[[bytes, str, np.ndarray[Any, Any]], UInt8[np.ndarray, "h w c"]] | None:
     try:
         from simplejpeg import decode_jpeg
     except ImportError:
         return None
-    return lambda content, colours: decode_jpeg(content, colours, fastdct=False, fastupsample=False)
+    return lambda content, colours, buffer: decode_jpeg(
+        content, colours, fastdct=False, fastupsample=False, buffer=buffer
+    )
 
 
 def _kind(content: bytes, shape: tuple[int, int, int]) -> bytes | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from mmap import ACCESS_READ, mmap
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from eqssl.data.loading.agreement import Row
 from eqssl.data.loading.decoders import Decoder
 from eqssl.data.loading.kept import Stored, kept_array
 from eqssl.data.loading.location import Shards
-from eqssl.data.loading.stored_image import stored_image
 from eqssl.data.loading.tars import checked
 from eqssl.machine.live.progress import track
 from eqssl.machine.scratch import scratch
@@ -57,25 +56,29 @@ def _chunk_size(shards: Shards) -> int:
 
 def _decoded_chunks(shards: Shards, split: SplitName) -> Iterator[Stored]:
     index, size = shards.index, _chunk_size(shards)
-    columns, decode = index.splits[split], Decoder(index.image_shape)
-    dtype = np.dtype(index.pixels)
+    columns, dtype = index.splits[split], np.dtype(index.pixels)
+    decoder = Decoder(index.image_shape, dtype)
     with ThreadPoolExecutor(min(8, len(usable_cores()))) as pool:
         for number, places in groupby(range(len(columns)), key=columns.tar.__getitem__):
             tar = index.tars[number]
             rows = [
                 Row(columns.keys[i], columns.offset[i], columns.size[i], columns.labels[i]) for i in places
             ]
-            with (
-                checked(shards, tar, rows) as (file, _),
-                mmap(file.fileno(), 0, access=ACCESS_READ) as content,
-            ):
+            with checked(shards, tar, rows) as (file, _):
 
-                def one(row: Row, content: mmap = content, name: str = shards.name(tar)) -> Stored:
-                    image = content[row.offset : row.offset + row.size]
+                def one(
+                    row: Row,
+                    image: Stored,
+                    handle: int = file.fileno(),
+                    name: str = shards.name(tar),
+                ) -> None:
                     try:
-                        return stored_image(decode(image), index.image_shape, dtype)
+                        decoder.into(os.pread(handle, row.size, row.offset), image)
                     except ValueError as error:
                         raise ValueError(f"{name}: {row.key}: {error}") from None
 
                 for start in range(0, len(rows), size):
-                    yield np.stack(list(pool.map(one, rows[start : start + size])))
+                    part = rows[start : start + size]
+                    images = np.empty((len(part), *index.image_shape), dtype)
+                    list(pool.map(one, part, images))
+                    yield images

@@ -15,7 +15,6 @@ from eqssl.config.sources import SplitName
 from eqssl.data.loading.decoders import Decoder
 from eqssl.data.loading.kept import Stored
 from eqssl.data.loading.location import Shards
-from eqssl.data.loading.stored_image import stored_image
 from eqssl.data.loading.tars import Tars
 from eqssl.machine.slots import usable_cores
 
@@ -58,7 +57,7 @@ class StreamedImages:
                 f"{_mb(needed)} MiB: raise machine.cache_mb to that (given {_mb(shards.most_bytes)}), or "
                 f"machine.decoded_mb to {_mb(self.nbytes)}"
             )
-        self._tars, self._decode = Tars(shards, split), Decoder(index.image_shape)
+        self._tars, self._decoder = Tars(shards, split), Decoder(index.image_shape, self.dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -104,7 +103,7 @@ class StreamedImages:
         for row, place in zip(rows.tolist(), images, strict=True):
             content = self._tars.content(row)
             try:
-                place[...] = stored_image(self._decode(content), self.shape[1:], self.dtype)
+                self._decoder.into(content, place)
             except ValueError as error:
                 raise ValueError(f"{self._tars.name(row)}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""A decoded image as index.json describes it, and its values as the views take them."""
+"""Stored images as tensors, and their values as the views take them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-
-
-def stored_image(
-    image: np.ndarray[Any, Any], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> np.ndarray[Any, Any]:
-    """An image as decoded (h, w, c), as (c, h, w).
-
-    Raises:
-        ValueError: it has another shape or type than index.json states.
-    """
-    if image.dtype != dtype:
-        raise ValueError(f"pixels of type {image.dtype}, index.json states {dtype}")
-    image = image.transpose(2, 0, 1)
-    if image.shape != shape:
-        raise ValueError(f"image of shape {image.shape}, index.json states {shape}")
-    return image
 
 
 def shared_tensor(images: np.ndarray[Any, Any]) -> Tensor:
