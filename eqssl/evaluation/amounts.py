@@ -18,7 +18,7 @@ _GALLERY_BYTES = 2**26
 """Bytes of the stored images that are measured."""
 _SMALL = 64
 """Side in pixels up to which the most images are measured, whatever that takes."""
-_SHARE = 1 / 9
+_SHARE = 1 / 15
 """Passes of each of the three measurements of larger images, as a share of those that the features need."""
 
 
@@ -57,7 +57,7 @@ def sample(side: int, order: int, angles: int, passes: int, image_bytes: int, ba
     """How many test images are measured. The number depends on images and settings and on nothing else.
 
     Small images: 512 for errors, 128 for angles, 1,000 for retrieval. Each measurement of larger ones takes
-    at most a ninth of the passes that the features need, and the images stay below 64 MiB.
+    at most a fifteenth of the passes that the features need, and the images stay below 64 MiB.
 
     Args:
         side: of an image, in pixels.

@@ -11,15 +11,15 @@ import numpy as np
 
 from eqssl.config.sources import SplitName
 from eqssl.data.loading.agreement import Row
-from eqssl.data.loading.decoders import Decoder
 from eqssl.data.loading.kept import Stored, kept_array
 from eqssl.data.loading.location import Shards
+from eqssl.data.loading.pixels import decode_into
 from eqssl.data.loading.tars import checked
 from eqssl.machine.live.progress import track
 from eqssl.machine.scratch import scratch
 from eqssl.machine.slots import usable_cores
 
-_CHUNK_BYTES, _MOST_IMAGES = 2**26, 256
+_CHUNK_BYTES, _MOST_IMAGES = 2**25, 256
 """What is decoded before it is written."""
 
 
@@ -57,7 +57,6 @@ def _chunk_size(shards: Shards) -> int:
 def _decoded_chunks(shards: Shards, split: SplitName) -> Iterator[Stored]:
     index, size = shards.index, _chunk_size(shards)
     columns, dtype = index.splits[split], np.dtype(index.pixels)
-    decoder = Decoder(index.image_shape, dtype)
     with ThreadPoolExecutor(min(8, len(usable_cores()))) as pool:
         for number, places in groupby(range(len(columns)), key=columns.tar.__getitem__):
             tar = index.tars[number]
@@ -73,7 +72,7 @@ def _decoded_chunks(shards: Shards, split: SplitName) -> Iterator[Stored]:
                     name: str = shards.name(tar),
                 ) -> None:
                     try:
-                        decoder.into(os.pread(handle, row.size, row.offset), image)
+                        decode_into(os.pread(handle, row.size, row.offset), image)
                     except ValueError as error:
                         raise ValueError(f"{name}: {row.key}: {error}") from None
 

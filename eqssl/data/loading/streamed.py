@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Int
 
 from eqssl.config.sources import SplitName
-from eqssl.data.loading.decoders import Decoder
 from eqssl.data.loading.kept import Stored
 from eqssl.data.loading.location import Shards
+from eqssl.data.loading.pixels import decode_into
 from eqssl.data.loading.tars import Tars
 from eqssl.machine.slots import usable_cores
 
 Rows: TypeAlias = Int[np.ndarray, " n"]
-_AHEAD_BYTES = 2**27
+_AHEAD_BYTES = 2**26
 """Bytes of the batches that are read ahead of their use; two batches at least."""
 _MOST_AHEAD = 8
 _PIECE = 16  # images of a batch that one thread decodes at a time
@@ -57,7 +57,7 @@ class StreamedImages:
                 f"{_mb(needed)} MiB: raise machine.cache_mb to that (given {_mb(shards.most_bytes)}), or "
                 f"machine.decoded_mb to {_mb(self.nbytes)}"
             )
-        self._tars, self._decoder = Tars(shards, split), Decoder(index.image_shape, self.dtype)
+        self._tars = Tars(shards, split)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -103,7 +103,7 @@ class StreamedImages:
         for row, place in zip(rows.tolist(), images, strict=True):
             content = self._tars.content(row)
             try:
-                self._decoder.into(content, place)
+                decode_into(content, place)
             except ValueError as error:
                 raise ValueError(f"{self._tars.name(row)}: {error}") from None
 

@@ -22,7 +22,7 @@ from eqssl.machine.hashes import TICK, HashCache, Identity, hashed, open_identit
 from eqssl.machine.live.progress import track
 from eqssl.machine.scratch import scratch
 
-_MOST_OPEN = 128
+_MOST_OPEN = 256
 _TRIES = 20
 
 
@@ -75,7 +75,7 @@ def _check(file: BufferedReader, shards: Shards, tar: Tar, rows: list[Row]) -> I
 
 
 class Tars:
-    """All tars of a split. At most 128 of them are open.
+    """All tars of a split. At most 256 of them are open.
 
     The first process that uses these shards on this machine reads each tar from end to end. Later ones find
     in the scratch folder that it was whole, and by its identity that it has not changed since. The identity
@@ -89,8 +89,7 @@ class Tars:
     def __init__(self, shards: Shards, split: SplitName) -> None:
         columns = shards.index.splits[split]
         self._shards, self._columns = shards, columns
-        self._tar, self._size = np.array(columns.tar, np.int64), np.array(columns.size, np.int64)
-        self._offset = np.array(columns.offset, np.int64)
+        self._tar = np.array(columns.tar, np.int64)
         self._order = np.argsort(self._tar, kind="stable")
         self._cache = HashCache(scratch() / "checked" / f"{shards.index.digest}-{split}.json")
         self._identities: dict[int, Identity] = {}
@@ -103,7 +102,9 @@ class Tars:
 
     def name(self, row: int) -> str:
         """The tar and the key of an image, for messages."""
-        return f"{self._shards.name(self._shards.index.tars[self._tar[row]])}: {self._columns.keys[row]}"
+        return (
+            f"{self._shards.name(self._shards.index.tars[self._columns.tar[row]])}: {self._columns.keys[row]}"
+        )
 
     def content(self, row: int) -> bytes:
         """The image file of a row.
@@ -112,7 +113,8 @@ class Tars:
             ValueError: the tar was written to and is no longer what index.json states; names it.
             OSError: it cannot be read.
         """
-        number, size, offset = int(self._tar[row]), int(self._size[row]), int(self._offset[row])
+        columns = self._columns
+        number, size, offset = columns.tar[row], columns.size[row], columns.offset[row]
         while True:
             handle = self._open.get(number) or self._handle(number)
             content = os.pread(handle.number, size, offset)
