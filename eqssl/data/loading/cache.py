@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -61,7 +62,7 @@ class Cache:
                 continue
             fcntl.flock(file, fcntl.LOCK_SH)
             if os.fstat(file.fileno()).st_nlink:  # else it was removed before the lock was there
-                self.path(sha256).with_suffix(_USED).touch()
+                _note_use(self.path(sha256))
                 return file
             file.close()
 
@@ -80,7 +81,7 @@ class Cache:
                 self._reserve(file, size, name)
                 with naming(part):
                     _fill(file, sha256, size, fetch, name)
-                path.with_suffix(_USED).touch()
+                _note_use(path)
                 part.rename(path)
             except BaseException:
                 part.unlink(missing_ok=True)
@@ -145,11 +146,18 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
-def _last_use(path: Path) -> float:
+def _note_use(path: Path) -> None:
+    """Remember that a file is used now. Its own times are left alone, since they show whether it changed."""
+    mark, now = path.with_suffix(_USED), time.time_ns()
+    mark.touch()
+    os.utime(mark, ns=(now, now))  # finer than the clock of `touch`
+
+
+def _last_use(path: Path) -> int:
     try:
-        return path.with_suffix(_USED).stat().st_mtime
+        return path.with_suffix(_USED).stat().st_mtime_ns
     except FileNotFoundError:
-        return 0.0
+        return 0
 
 
 def _removed(path: Path) -> bool:
