@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 import torch
-from image_files import write_files
 from PIL import Image
 from tiny_source import TinySource, job, samples
+from written_shards import write_files
 
 from eqssl.data.loading import tars
 from eqssl.data.loading.batches import Batches, load_split
