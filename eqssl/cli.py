@@ -20,6 +20,7 @@ from eqssl.machine.run import end_with_parent
 
 if TYPE_CHECKING:
     from eqssl.config.settings import Settings
+    from eqssl.data.loading.location import Budget
 
 JobType = TypeVar("JobType", bound="Settings")
 Function = Callable[[argparse.Namespace], int | None]
@@ -114,7 +115,9 @@ def _add_job_commands(commands: Commands) -> None:
     shard.add_argument("--raw", default="", help="version of the source's files, for index.json")
     shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
     for added in (pretrain, features):
-        added.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
+        where = "folder of the tars and index.json, or its address (https://..., s3://...)"
+        added.add_argument("--shards", required=True, help=where)
+        _add_budget(added)
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
     for added in (features, probe):
@@ -123,6 +126,11 @@ def _add_job_commands(commands: Commands) -> None:
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
     probe.add_argument("--features", help="digest of the job that must have made the features (default: any)")
     _add_gathering_commands(commands)
+
+
+def _add_budget(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--decoded-mb", type=int, help="MiB of a split to keep decoded; else it is streamed")
+    added.add_argument("--cache-mb", type=int, help="MiB of fetched tars to keep")
 
 
 def _add_twins(added: argparse.ArgumentParser) -> None:
@@ -271,7 +279,13 @@ def _pretrain(options: argparse.Namespace) -> None:
         from eqssl.training import pretrain
 
         pretrain(
-            job, options.shards, options.out, options.device, options.checkpoint_seconds, measure_pretext
+            job,
+            options.shards,
+            options.out,
+            options.device,
+            options.checkpoint_seconds,
+            measure_pretext,
+            _budget(options),
         )
 
 
@@ -283,7 +297,15 @@ def _features(options: argparse.Namespace) -> None:
     with _device(options.device), _processor(1):
         from eqssl.evaluation.features import extract
 
-        extract(job, options.shards, options.encoder, options.out, options.device, options.cell)
+        extract(
+            job,
+            options.shards,
+            options.encoder,
+            options.out,
+            options.device,
+            options.cell,
+            _budget(options),
+        )
 
 
 def _probe(options: argparse.Namespace) -> None:
@@ -346,6 +368,17 @@ def _twins(text: str) -> dict[str, str]:
         allowed = "a JSON table of names, pretext -> its plain twin"
         raise ValueError(f"--twins: given {shown(values)}, allowed: {allowed}")
     return values
+
+
+def _budget(options: argparse.Namespace) -> Budget:
+    """How much loading may keep.
+
+    Raises:
+        ValueError: a size is out of range.
+    """
+    from eqssl.data.loading.location import Budget
+
+    return Budget.given(decoded_mb=options.decoded_mb, cache_mb=options.cache_mb)
 
 
 def _device(name: str) -> AbstractContextManager[str | None]:

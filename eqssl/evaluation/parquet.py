@@ -19,8 +19,8 @@ from eqssl.data.shards.index import SPLITS, UNLABELLED
 from eqssl.evaluation import VIEWS
 from eqssl.machine.files import atomic
 
-ROW_GROUP = 4096
-
+ROW_GROUP, _GROUP_BYTES = 4096, 2**25
+"""Most rows and bytes that wait to be written."""
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=2**15)], ...], Field(min_length=1, max_length=64)]
 """Of each stage; the product of two of them is a width that Arrow can count."""
@@ -175,7 +175,10 @@ def _writer(path: Path, info: FeatureInfo) -> pq.ParquetWriter:
 
 
 class FeatureWriter:
-    """Takes any number of rows at a time, and writes them in row groups of 4,096; see `feature_writer`."""
+    """Takes any number of rows at a time, and writes them in row groups; see `feature_writer`.
+
+    A row group has 4,096 rows, or fewer if they had more than 32 MiB.
+    """
 
     def __init__(self, path: Path, info: FeatureInfo, file: pq.ParquetWriter) -> None:
         self._path = path
@@ -183,6 +186,7 @@ class FeatureWriter:
         self._file = file
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
+        self._group = max(1, min(ROW_GROUP, _GROUP_BYTES // (4 * sum(info.widths.values()))))
 
     def write(
         self,
@@ -215,8 +219,8 @@ class FeatureWriter:
             columns.append(pa.FixedSizeListArray.from_arrays(pa.array(numbers), type=field.type))
         self._waiting.append(pa.record_batch(columns, schema=self._schema))
         self._rows += count
-        if self._rows >= ROW_GROUP:
-            self._write(self._rows // ROW_GROUP * ROW_GROUP)
+        if self._rows >= self._group:
+            self._write(self._rows // self._group * self._group)
 
     def finish(self) -> None:
         """Write the rows that do not fill a row group."""
@@ -225,7 +229,7 @@ class FeatureWriter:
 
     def _write(self, rows: int) -> None:
         table = pa.Table.from_batches(self._waiting)
-        self._file.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
+        self._file.write_table(table.slice(0, rows), row_group_size=self._group)
         self._waiting = table.slice(rows).to_batches()
         self._rows -= rows
 
