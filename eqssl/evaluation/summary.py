@@ -8,21 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
+from eqssl.machine.grid_means import FIRST, grid_means
+from eqssl.machine.published import as_text
 from eqssl.machine.store import published
 
-FIRST = (
-    *IDENTITY,
-    "parameters",
-    "flops",
-    "epochs",
-    "equivariance_error",
-    "seconds_pretrain",
-)
 GROUPS = tuple(PLANE_GROUPS)
 _ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 
@@ -83,8 +76,8 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     with atomic(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([_text(row.get(name)) for name in header] for row in ordered)
-    write_json(summary, _means(ordered, header))
+        writer.writerows([as_text(row.get(name)) for name in header] for row in ordered)
+    write_json(summary, grid_means(ordered, header))
 
 
 def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
@@ -96,26 +89,5 @@ def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
             raise ValueError(f"{path}: {name}: {reason}")
 
 
-def _text(value: object) -> str:
-    """Floats by repr, the shortest text that reads back as the same number; an empty text for None."""
-    if value is None:
-        return ""
-    return repr(value) if isinstance(value, float) else str(value)
-
-
 def _name(row: dict[str, Any]) -> str:
     return f"{row['dataset']} {row['group']} {row['pretext']} seed {row['seed']}"
-
-
-def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    kept = [name for name in names[len(FIRST) :] if not name.endswith(("_lo", "_hi"))]
-    cells: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        cells.setdefault((row["dataset"], row["group"], row["pretext"]), []).append(row)
-    result: dict[str, Any] = {}
-    for (dataset, group, pretext), seeds in cells.items():
-        found = {name: [row[name] for row in seeds if name in row] for name in [*kept, "equivariance_error"]}
-        result.setdefault(dataset, {}).setdefault(group, {})[pretext] = {
-            name: sum(values) / len(values) for name, values in found.items() if values
-        }
-    return result
