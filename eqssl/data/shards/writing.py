@@ -95,6 +95,7 @@ def _decide(source: Source, job: ShardJob, images: Gathered, scale: Range | None
     """Deal the images to splits and tars, and check labels and identical images."""
     rows, identical = images.rows, images.identical()
     splits, notes = deal(rows, identical, job.shards)
+    notes += images.sizes.notes(rows)
     notes += check_labels(rows, splits, source.classes)
     plan = dict(_plan(splits, job))
     notes += check_identical(rows, splits, identical, job.shards.most_shared)
@@ -144,6 +145,7 @@ def _index(
         licence=source.licence,
         classes=source.classes,
         image_shape=images.shape,
+        sizes=images.sizes.listed(),
         mean=mean,
         std=std,
         mask=job.data.mask,
