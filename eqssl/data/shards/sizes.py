@@ -50,13 +50,13 @@ class Sizes:
         if self._cut:
             lost, number = self._most_cut
             found.append(
-                f"{counted(self._cut, 'image')} of {len(rows):,} are not square, and the largest centred "
-                f"square is kept; {rows.name(-number)} loses most, {lost:.0%} of its pixels"
+                f"not square: {self._cut:,} of {counted(len(rows), 'image')}; the largest centred square is kept; "
+                f"{rows.name(-number)} loses most, {lost:.0%} of its pixels"
             )
         if self._enlarged:
             side, number = self._smallest
             found.append(
-                f"{counted(self._enlarged, 'image')} of {len(rows):,} are smaller than `size` ({self._size}) "
-                f"and are enlarged; {rows.name(number)} is the smallest, with {side} pixels"
+                f"enlarged to `size` ({self._size}): {self._enlarged:,} of {counted(len(rows), 'image')};"
+                f" {rows.name(number)} is the smallest, with {side} pixels"
             )
         return found

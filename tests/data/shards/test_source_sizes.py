@@ -21,11 +21,11 @@ def test_cut_and_enlarged_images_are_counted_and_the_worst_is_named(tmp_path):
     index = ShardIndex.load(tmp_path)
     assert index.sizes == {"10x10": 49, "40x10": 1, "10x12": 1, "6x6": 1}
     assert (
-        "2 images of 52 are not square, and the largest centred square is kept; photo 3.png loses most, "
+        "not square: 2 of 52 images; the largest centred square is kept; photo 3.png loses most, "
         "75% of its pixels"
     ) in index.notes
     assert (
-        "1 image of 52 are smaller than `size` (10) and are enlarged; photo 7.png is the smallest, with 6 pixels"
+        "enlarged to `size` (10): 1 of 52 images; photo 7.png is the smallest, with 6 pixels"
     ) in index.notes
 
 
