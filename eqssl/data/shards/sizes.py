@@ -50,8 +50,8 @@ class Sizes:
         if self._cut:
             lost, number = self._most_cut
             found.append(
-                f"not square: {self._cut:,} of {counted(len(rows), 'image')}; the largest centred square is kept; "
-                f"{rows.name(-number)} loses most, {lost:.0%} of its pixels"
+                f"not square: {self._cut:,} of {counted(len(rows), 'image')}; the largest centred square is "
+                f"kept; {rows.name(-number)} loses most, {lost:.0%} of its pixels"
             )
         if self._enlarged:
             side, number = self._smallest
