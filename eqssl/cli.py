@@ -25,6 +25,7 @@ JobType = TypeVar("JobType", bound="Settings")
 Function = Callable[[argparse.Namespace], int | None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # it has no public name
 MOST_CORES, MOST_SECONDS = 100_000, 1e9
+MOST_PROCESSES = 64
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -110,6 +111,7 @@ def _add_job_commands(commands: Commands) -> None:
     for added in (shard, pretrain, features, probe):
         added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
         added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
+    shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
     for added in (pretrain, features):
         added.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -242,11 +244,13 @@ def _shard(options: argparse.Namespace) -> None:
     """Write a data set as WebDataset tars with an index."""
     from eqssl.config.jobs import ShardJob
 
+    if not 1 <= options.threads <= MOST_PROCESSES:
+        raise ValueError(f"--threads: given {options.threads}, allowed: 1 to {MOST_PROCESSES}")
     job = _job(ShardJob, options.job)
-    with _processor(1):
+    with _processor(1, options.threads) as cores:
         from eqssl.data.shards.writing import write_shards
 
-        write_shards(job, options.out)
+        write_shards(job, options.out, cores)
 
 
 def _pretrain(options: argparse.Namespace) -> None:
@@ -346,15 +350,19 @@ def _device(name: str) -> AbstractContextManager[str | None]:
 
 
 @contextmanager
-def _processor(threads: int) -> Iterator[None]:
-    """Hold processor slots, keep freed memory, and libraries to as many threads. Import them inside."""
+def _processor(threads: int, processes: int = 1) -> Iterator[int]:
+    """Hold processor slots, keep freed memory, and libraries to so many threads. Import them inside.
+
+    Yields:
+        the number of cores held, which is smaller than what was asked for where there are fewer.
+    """
     from eqssl.machine.memory import keep_freed_memory
     from eqssl.machine.slots import cpu_slots
 
     keep_freed_memory()
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    with cpu_slots(threads):
-        yield
+    with cpu_slots(threads * processes) as cores:
+        yield len(cores)
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

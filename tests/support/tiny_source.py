@@ -16,10 +16,9 @@ from eqssl.data.sources.base import Sample
 class TinySource:
     licence = "CC0"
     origin = "made up"
-    notes = ()
 
-    def __init__(self, samples, classes=("cat", "dog")):
-        self.classes = tuple(classes)
+    def __init__(self, samples, classes=("cat", "dog"), notes=()):
+        self.classes, self.notes = tuple(classes), tuple(notes)
         self._samples = list(samples)
 
     def count(self):
@@ -38,11 +37,13 @@ def samples(train=40, test=12, classes=2, shape=(10, 10, 1), seed=0):
     ]
 
 
-def job(count=2, validation=0.2, seed=0, turned=False, size=None):
+def job(count=2, validation=0.2, seed=0, test=0.2, most_shared=1.0, **data):
     return ShardJob(
         dataset="tiny",
-        data=SourceSettings.read({"source": "fashion_mnist_sample", "turned": turned, "size": size}),
-        shards=ShardSettings(count=count, validation=validation, seed=seed),
+        data=SourceSettings.read({"source": "fashion_mnist_sample", **data}),
+        shards=ShardSettings(
+            count=count, validation=validation, test=test, most_shared=most_shared, seed=seed
+        ),
     )
 
 
@@ -56,12 +57,14 @@ def kept(size):
 
 
 def images_of(folder):
-    """Every stored image by its key, read by tarfile and Pillow alone."""
+    """Every stored image by its key, read by tarfile and Pillow or NumPy alone."""
     found = {}
     for path in sorted(Path(folder).glob("*.tar")):
         with tarfile.open(path) as tar:
             for member in tar:
-                if member.name.endswith(".png"):
-                    content = io.BytesIO(tar.extractfile(member).read())
-                    found[member.name.removesuffix(".png")] = np.asarray(Image.open(content))
+                key, _, ending = member.name.partition(".")
+                content = io.BytesIO(tar.extractfile(member).read())
+                if ending != "cls":
+                    read = np.load if ending == "npy" else Image.open
+                    found[key] = np.asarray(read(content))
     return found

@@ -13,7 +13,8 @@ rule shard:
         "logs/shard/{dataset}-{shard_id}.log",
     benchmark:
         "benchmarks/shard/{dataset}-{shard_id}.tsv"
-    threads: 1
+    # Snakemake gives a job no more than the cores that it has
+    threads: 4
     resources:
         mem_mb=2000,
         runtime=60,
@@ -22,4 +23,5 @@ rule shard:
         out=subpath(output.index, parent=True),
         code=shard_code,
     shell:
-        "exec python -m eqssl shard --job {params.job:q} --out {params.out:q} > {log:q} 2>&1"
+        "exec python -m eqssl shard --job {params.job:q} --out {params.out:q} --threads {threads} "
+        "> {log:q} 2>&1"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from eqssl.config.sources import SplitName
 
@@ -19,13 +21,16 @@ def stored_angle(split: SplitName | None, index: int) -> float:
     return 360.0 * float(np.random.Generator(np.random.Philox(key=[_SALT[split], index])).random())
 
 
-def turned(image: UInt8[np.ndarray, "s s c"], degrees: float) -> UInt8[np.ndarray, "s s c"]:
+Stored: TypeAlias = UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
+
+
+def turned(image: Stored, degrees: float) -> Stored:
     """Turn a square image counter-clockwise about its centre: bilinear, zeros outside, rounded."""
     # torch takes a second to load, and reading shards does not need it
     import torch
 
     from eqssl.symmetry.turning import turn
 
-    values = torch.from_numpy(image).permute(2, 0, 1)[None].double()
+    values = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].double()  # a copy: torch wants to write
     moved = turn(values, torch.tensor([degrees], dtype=torch.float64))[0].permute(1, 2, 0)
-    return moved.round().to(torch.uint8).numpy()
+    return moved.round().numpy().astype(image.dtype)

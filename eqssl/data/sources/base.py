@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
-
-import numpy as np
-from jaxtyping import Float32, UInt8, UInt16
+from typing import Protocol
 
 from eqssl.config.sources import SplitName
+from eqssl.data.images.pixels import Pixels
 
-Pixels: TypeAlias = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
-"""An image: rows, columns, 1 to 32 channels."""
+__all__ = ["Pixels", "Sample", "Source"]
 
 
 @dataclass(frozen=True)

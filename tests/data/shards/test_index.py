@@ -73,7 +73,7 @@ def test_digest_follows_the_images(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda v: v.update(schema_version=1), "schema_version: given 1, allowed: 2"),
+        (lambda v: v.update(schema_version=1), "schema_version: given 1, allowed: 3"),
         (lambda v: v.pop("mean"), "mean: is missing"),
         (lambda v: v.update(colour=1), "colour: no such setting"),
         (lambda v: v["splits"]["val"]["keys"].pop(), "splits.val: its columns have different lengths"),
