@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MOST = 512
 """Most images of a batch."""
-_WORKING_BYTES = 2**27
+_WORKING_BYTES = 100 * 2**20
 """Bytes of the input and output of the widest layer, for a whole batch."""
 _GALLERY_BYTES = 2**26
 """Bytes of the stored images that are measured."""
@@ -44,7 +44,7 @@ MOST_MEASURED, _LEAST = Sample(), Sample(16, 4, 32)
 def batch_size(encoder: Encoder) -> int:
     """Images that the encoder takes at a time: a power of two, 512 at most.
 
-    The largest layer decides, so that its input and output have at most 128 MiB. One pass of a blank image
+    The largest layer decides, so that its input and output have at most 100 MiB. One pass of a blank image
     finds it.
     """
     batch, bytes_of_one = MOST, _largest_layer(encoder)

@@ -54,7 +54,8 @@ rule features:
         device=PARAMS.machine.device,
         decoded_mb=str(PARAMS.machine.decoded_mb),
         cache_mb=str(PARAMS.machine.cache_mb),
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        # whatever the size of the images: eqssl.evaluation.amounts
+        mem_mb=lambda wildcards, attempt: 1200 * attempt,
         runtime=60,
     params:
         job=jobs.features_job(PARAMS).json_text(),

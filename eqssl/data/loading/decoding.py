@@ -19,7 +19,7 @@ from eqssl.machine.live.progress import track
 from eqssl.machine.scratch import scratch
 from eqssl.machine.slots import usable_cores
 
-_CHUNK_BYTES, _MOST_IMAGES = 2**25, 256
+_CHUNK_BYTES, _MOST_IMAGES = 2**23, 256
 """What is decoded before it is written."""
 
 

@@ -131,7 +131,7 @@ class _Kept:
         with atomic(self._path) as temporary, temporary.open("wb") as file:
             file.write(self._header)
             for chunk in chunks:
-                content = chunk.astype(self._dtype, copy=False).tobytes()
+                content = np.ascontiguousarray(chunk, self._dtype).data.cast("B")
                 digest.update(content)
                 file.write(content)
         self._write_note(digest.hexdigest(), None)
