@@ -115,7 +115,10 @@ def pillow_one(path: Path) -> int:
 
 def measure(folder: Path, count: int, processes: int, rounds: int) -> list[dict[str, Any]]:
     """The fastest of some rounds of each, in turns, since other programs only slow them down."""
-    bytes_of = {"as they came": make(folder / "small", count, SIDE), "resized": make(folder / "large", count, LARGE)}
+    bytes_of = {
+        "as they came": make(folder / "small", count, SIDE),
+        "resized": make(folder / "large", count, LARGE),
+    }
     sources = {"as they came": folder / "small", "resized": folder / "large"}
     seconds: dict[tuple[str, str], list[float]] = {}
     rows = []

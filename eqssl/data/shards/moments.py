@@ -48,7 +48,9 @@ def moments(image: Stored) -> Moments:
     # a turn or a mirror image reorders rows and columns, or exchanges them; where 64 bits are too few, the
     # lowest ones are kept
     ordered = (rows.astype(np.int64) ** 2).sum(0) + (sums**2).sum(0)
-    text = b"".join((str(image.shape).encode(), sums.sum(0).tobytes(), of_squares.tobytes(), ordered.tobytes()))
+    text = b"".join(
+        (str(image.shape).encode(), sums.sum(0).tobytes(), of_squares.tobytes(), ordered.tobytes())
+    )
     summary = hashlib.blake2b(text, digest_size=_BYTES).digest()
     return Moments(tuple(sums.sum(0).tolist()), tuple(of_squares.tolist()), summary)
 
