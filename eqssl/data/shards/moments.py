@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, UInt8, UInt16
+from jaxtyping import Float64, Int, UInt8, UInt16
 
 from eqssl.data.images.pixels import Pixels
 
+Sums = Int[np.ndarray, "s c"]
 Stored = UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
-_BLOCK = 2**14  # values at a time; sums of so many squares of 16-bit numbers are exact in float64
+_BLOCK = 2**15  # values at a time; sums of so many squares of 16-bit numbers are exact in float64
 _BYTES = 16
 
 
@@ -32,6 +33,41 @@ class Moments(NamedTuple):
 
 def moments(image: Stored) -> Moments:
     """The sums of an image."""
+    rows, columns, squares = _sums(image)
+    # a turn or a mirror image reorders rows and columns, or exchanges them; where 64 bits are too few, the
+    # lowest ones are kept
+    ordered = (rows**2).sum(0) + (columns**2).sum(0)
+    sums, of_squares = columns.sum(0), squares.sum(0)
+    text = b"".join((str(image.shape).encode(), sums.tobytes(), of_squares.tobytes(), ordered.tobytes()))
+    summary = hashlib.blake2b(text, digest_size=_BYTES).digest()
+    return Moments(tuple(sums.tolist()), tuple(of_squares.tolist()), summary)
+
+
+def same_turned(image: Pixels) -> bytes:
+    """A hash of the pixels that is the same for the eight turns and mirror images of a square image alone.
+
+    It is the smallest of the hashes of those whose sums over rows and columns come first, which is one of
+    them in nearly all images.
+    """
+    head = f"{image.shape} {image.dtype}".encode()
+    if image.dtype == np.float32:  # sums of floats depend on their order
+        image = np.ascontiguousarray(image).view(np.uint32)
+    rows, columns, _ = _sums(image, squared=False)
+    found = []
+    for turned, down, across in ((image, rows, columns), (image.transpose(1, 0, 2), columns, rows)):
+        for i in (1, -1):
+            for j in (1, -1):
+                found.append((down[::i].tobytes() + across[::j].tobytes(), turned[::i, ::j]))
+    first = min(profile for profile, _ in found)
+    return min(
+        hashlib.blake2b(head + turned.tobytes(), digest_size=_BYTES).digest()
+        for profile, turned in found
+        if profile == first
+    )
+
+
+def _sums(image: Pixels, squared: bool = True) -> tuple[Sums, Sums, Sums]:
+    """The sum of each row, of each column, and (0 if not asked for) of the squares of each column."""
     size, _, channels = image.shape
     flat, pick = image.reshape(size, size * channels), _channels(size, channels)
     columns, squares = np.zeros((2, size * channels))
@@ -42,37 +78,12 @@ def moments(image: Stored) -> Moments:
         ones = np.ones(len(values))
         columns += ones @ values
         rows[start : start + step] = values @ pick
-        squares += ones @ (values * values)
-    sums = columns.reshape(size, channels).astype(np.int64)
-    of_squares = squares.reshape(size, channels).astype(np.int64).sum(0)
-    # a turn or a mirror image reorders rows and columns, or exchanges them; where 64 bits are too few, the
-    # lowest ones are kept
-    ordered = (rows.astype(np.int64) ** 2).sum(0) + (sums**2).sum(0)
-    text = b"".join((str(image.shape).encode(), sums.sum(0).tobytes(), of_squares.tobytes(), ordered.tobytes()))
-    summary = hashlib.blake2b(text, digest_size=_BYTES).digest()
-    return Moments(tuple(sums.sum(0).tolist()), tuple(of_squares.tolist()), summary)
-
-
-def same_turned(image: Pixels) -> bytes:
-    """A hash of the pixels that is the same for the eight turns and mirror images of a square image alone.
-
-    It is the smallest of the hashes of those whose sums over rows and columns come first, which is one of
-    them in nearly all images.
-    """
-    if image.dtype == np.float32:  # sums of floats depend on their order
-        image = np.ascontiguousarray(image).view(np.uint32)
-    rows, columns = image.sum(1, dtype=np.int64), image.sum(0, dtype=np.int64)
-    found = []
-    for turned, across, down in ((image, rows, columns), (image.transpose(1, 0, 2), columns, rows)):
-        for i in (1, -1):
-            for j in (1, -1):
-                found.append((across[::i].tobytes() + down[::j].tobytes(), turned[::i, ::j]))
-    first = min(profile for profile, _ in found)
-    head = f"{image.shape} {image.dtype}".encode()
-    return min(
-        hashlib.blake2b(head + turned.tobytes(), digest_size=_BYTES).digest()
-        for profile, turned in found
-        if profile == first
+        if squared:
+            squares += ones @ (values * values)
+    return (
+        rows.astype(np.int64),
+        columns.reshape(size, channels).astype(np.int64),
+        squares.reshape(size, channels).astype(np.int64),
     )
 
 

@@ -15,7 +15,9 @@ def eight(image):
     return [np.rot90(one, k) for one in (image, image.transpose(1, 0, 2)) for k in range(4)]
 
 
-@pytest.mark.parametrize(("shape", "kind"), [((7, 7, 1), np.uint8), ((8, 8, 3), np.uint8), ((9, 9, 5), np.uint16)])
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((7, 7, 1), np.uint8), ((8, 8, 3), np.uint8), ((9, 9, 5), np.uint16)]
+)
 def test_moments_and_names_are_those_of_all_eight_turns_and_of_no_other_image(shape, kind):
     image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
     assert len({moments(one) for one in eight(image)}) == 1
@@ -73,7 +75,9 @@ def test_copies_in_two_splits_are_counted_and_named(tmp_path, settings):
 
 
 def test_more_copies_than_the_share_allows_are_an_error_that_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match=r"data set tiny: \d of 50 test images .* `shards.most_shared` allows 1.0%"):
+    with pytest.raises(
+        ValueError, match=r"data set tiny: \d of 50 test images .* `shards.most_shared` allows 1.0%"
+    ):
         found(tmp_path / "out", with_copies(9), most_shared=0.01)
     assert not (tmp_path / "out").exists()
     found(tmp_path / "out", with_copies(9), most_shared=0.2)

@@ -14,7 +14,9 @@ def written(tmp_path, label_of, classes=("cat", "dog"), **shares):
     given = [
         dataclasses.replace(sample, label=label_of(sample.split, i)) for i, sample in enumerate(samples())
     ]
-    write_source(TinySource(given, classes, notes=("2 files were left out: a.txt, b.csv",)), job(**shares), tmp_path)
+    write_source(
+        TinySource(given, classes, notes=("2 files were left out: a.txt, b.csv",)), job(**shares), tmp_path
+    )
     return ShardIndex.load(tmp_path)
 
 

@@ -31,7 +31,9 @@ def files(count=80, side=12):
         image = Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8))
         image.save(buffer, ("PNG", "JPEG", "BMP")[i % 3])
         split = "test" if i % 4 == 0 else "train"
-        yield dataclasses.replace(samples(1, 0)[0], key=f"k{i}", image=buffer.getvalue(), split=split, index=i)
+        yield dataclasses.replace(
+            samples(1, 0)[0], key=f"k{i}", image=buffer.getvalue(), split=split, index=i
+        )
 
 
 @pytest.mark.parametrize("settings", [{"mask": "none"}, {"turned": True, "size": 8, "store": "jpeg"}])
@@ -94,7 +96,9 @@ def test_jpegs_that_need_no_change_are_stored_as_they_came(tmp_path):
     index = ShardIndex.load(tmp_path)
     passed = 0
     for columns in index.splits.values():
-        for key, tar, offset, size in zip(columns.keys, columns.tar, columns.offset, columns.size, strict=True):
+        for key, tar, offset, size in zip(
+            columns.keys, columns.tar, columns.offset, columns.size, strict=True
+        ):
             content = (tmp_path / index.tars[tar].name).read_bytes()[offset : offset + size]
             if given[key].startswith(b"\xff\xd8"):
                 passed += content == given[key]

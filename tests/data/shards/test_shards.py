@@ -283,7 +283,9 @@ def test_bad_input_is_an_error_that_leaves_nothing(tmp_path, given, classes, rea
 
 def test_class_that_validation_empties_is_an_error(tmp_path):
     given = [dataclasses.replace(sample, label=int(sample.key == "train-003")) for sample in samples()]
-    with pytest.raises(ValueError, match=r"class 'dog' \(label 1\) has no training image left when images .* validation"):
+    with pytest.raises(
+        ValueError, match=r"class 'dog' \(label 1\) has no training image left when images .* validation"
+    ):
         write_source(TinySource(given), job(validation=0.6), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

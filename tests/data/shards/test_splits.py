@@ -74,7 +74,9 @@ def test_classes_too_small_for_a_share_each_still_give_a_split_and_keep_a_traini
     found = dealt(given, classes=30, validation=0.1, test=0.1)
     assert Counter(found.splits)["test"] == 6
     assert 4 <= Counter(found.splits)["val"] <= 6
-    training = {label for (_, label, _, _), split in zip(given, found.splits, strict=True) if split == "train"}
+    training = {
+        label for (_, label, _, _), split in zip(given, found.splits, strict=True) if split == "train"
+    }
     assert training == set(range(30))
 
 
@@ -84,7 +86,9 @@ def test_no_group_is_in_two_splits_and_the_share_is_met(share):
     given, group = [], 0
     while len(given) < 1000:
         label = int(random.integers(2))
-        given += [(f"k{len(given) + i}", label, None, f"patient {group}") for i in range(random.integers(1, 30))]
+        given += [
+            (f"k{len(given) + i}", label, None, f"patient {group}") for i in range(random.integers(1, 30))
+        ]
         group += 1
     found = dealt(given, test=share, validation=0.1)
     splits_of = {}
@@ -108,7 +112,9 @@ def test_groups_are_dealt_the_same_in_any_order_and_from_a_given_training_split(
 
 def test_a_group_in_two_splits_of_the_source_is_an_error_that_names_both():
     given = [(f"k{i}", 0, "train" if i < 6 else "test", f"g{i // 4}") for i in range(12)]
-    with pytest.raises(ValueError, match=r"group 'g1' is in two splits, train \(k4.png\) and test \(k6.png\)"):
+    with pytest.raises(
+        ValueError, match=r"group 'g1' is in two splits, train \(k4.png\) and test \(k6.png\)"
+    ):
         dealt(given, classes=1)
 
 
@@ -123,9 +129,18 @@ def test_images_with_and_without_a_split_are_an_error_that_names_one():
     [
         ([("a", 0, "test", None), ("b", 0, "val", None)], "has no training image"),
         ([("a", 0, None, None)], "1 image cannot be divided into training images and the split test"),
-        ([("a", None, None, None), ("b", None, None, None)], "2 images cannot .* split test|1 image cannot .* split val"),
-        ([(f"k{i}", 0, None, f"g{i % 2}") for i in range(20)], r"images of 1 group cannot be divided .* split val"),
-        ([(f"k{i}", 0, None, "g") for i in range(20)], r"20 images of 1 group cannot be divided .* split test"),
+        (
+            [("a", None, None, None), ("b", None, None, None)],
+            "2 images cannot .* split test|1 image cannot .* split val",
+        ),
+        (
+            [(f"k{i}", 0, None, f"g{i % 2}") for i in range(20)],
+            r"images of 1 group cannot be divided .* split val",
+        ),
+        (
+            [(f"k{i}", 0, None, "g") for i in range(20)],
+            r"20 images of 1 group cannot be divided .* split test",
+        ),
     ],
 )
 def test_too_few_images_or_groups_are_one_sentence(given, reason):
