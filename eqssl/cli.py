@@ -20,6 +20,7 @@ from eqssl.machine.run import end_with_parent
 
 if TYPE_CHECKING:
     from eqssl.config.settings import Settings
+    from eqssl.data.loading.location import Budget
 
 JobType = TypeVar("JobType", bound="Settings")
 Function = Callable[[argparse.Namespace], int | None]
@@ -111,9 +112,12 @@ def _add_job_commands(commands: Commands) -> None:
     for added in (shard, pretrain, features, probe):
         added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
         added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
+    shard.add_argument("--raw", default="", help="version of the source's files, for index.json")
     shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
     for added in (pretrain, features):
-        added.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
+        where = "folder of the tars and index.json, or its address (https://..., s3://...)"
+        added.add_argument("--shards", required=True, help=where)
+        _add_budget(added)
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
     for added in (features, probe):
@@ -122,6 +126,11 @@ def _add_job_commands(commands: Commands) -> None:
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
     probe.add_argument("--features", help="digest of the job that must have made the features (default: any)")
     _add_gathering_commands(commands)
+
+
+def _add_budget(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--decoded-mb", type=int, help="MiB of a split to keep decoded; else it is streamed")
+    added.add_argument("--cache-mb", type=int, help="MiB of fetched tars to keep")
 
 
 def _add_twins(added: argparse.ArgumentParser) -> None:
@@ -141,6 +150,10 @@ def _add_gathering_commands(commands: Commands) -> None:
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
     pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
     pair.metavar = ("METRICS", "LOSS")
+    images = (
+        "folder of a data set's shards, from which nearest neighbours are shown (may be given several times)"
+    )
+    report.add_argument("--shards", action="append", default=[], type=Path, help=images)
     _add_twins(report)
 
 
@@ -250,7 +263,7 @@ def _shard(options: argparse.Namespace) -> None:
     with _processor(1, options.threads) as cores:
         from eqssl.data.shards.writing import write_shards
 
-        write_shards(job, options.out, cores)
+        write_shards(job, options.out, cores, options.raw)
 
 
 def _pretrain(options: argparse.Namespace) -> None:
@@ -266,7 +279,13 @@ def _pretrain(options: argparse.Namespace) -> None:
         from eqssl.training import pretrain
 
         pretrain(
-            job, options.shards, options.out, options.device, options.checkpoint_seconds, measure_pretext
+            job,
+            options.shards,
+            options.out,
+            options.device,
+            options.checkpoint_seconds,
+            measure_pretext,
+            _budget(options),
         )
 
 
@@ -278,7 +297,15 @@ def _features(options: argparse.Namespace) -> None:
     with _device(options.device), _processor(1):
         from eqssl.evaluation.features import extract
 
-        extract(job, options.shards, options.encoder, options.out, options.device, options.cell)
+        extract(
+            job,
+            options.shards,
+            options.encoder,
+            options.out,
+            options.device,
+            options.cell,
+            _budget(options),
+        )
 
 
 def _probe(options: argparse.Namespace) -> None:
@@ -313,7 +340,8 @@ def _report(options: argparse.Namespace) -> None:
     with _processor(1):
         from eqssl.report import write_report
 
-        write_report([(metrics, loss) for metrics, loss in options.cells], options.out, twins)
+        cells = [(metrics, loss) for metrics, loss in options.cells]
+        write_report(cells, options.out, twins, options.shards)
 
 
 def _job(kind: type[JobType], text: str) -> JobType:
@@ -340,6 +368,17 @@ def _twins(text: str) -> dict[str, str]:
         allowed = "a JSON table of names, pretext -> its plain twin"
         raise ValueError(f"--twins: given {shown(values)}, allowed: {allowed}")
     return values
+
+
+def _budget(options: argparse.Namespace) -> Budget:
+    """How much loading may keep.
+
+    Raises:
+        ValueError: a size is out of range.
+    """
+    from eqssl.data.loading.location import Budget
+
+    return Budget.given(decoded_mb=options.decoded_mb, cache_mb=options.cache_mb)
 
 
 def _device(name: str) -> AbstractContextManager[str | None]:

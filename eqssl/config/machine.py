@@ -12,6 +12,9 @@ from eqssl.config.settings import Settings
 from eqssl.config.values import Positive
 
 MOST_CELLS = 1_000_000
+DECODED_MB, CACHE_MB = 4096, 20_480
+"""Sizes that no setting changes; see `MachineSettings`."""
+MOST_MB = 2**30
 
 
 def _device(name: str) -> str:
@@ -29,8 +32,13 @@ class MachineSettings(Settings):
         device: `auto`, or what torch calls it.
         checkpoint_seconds: time between checkpoints.
         most_cells: a larger grid is refused, so that a list with a slip does not start weeks of work.
+        decoded_mb: a split of more decoded images (in MiB) is read from the tars and decoded in each epoch; a
+            smaller one is decoded once and kept in the scratch folder.
+        cache_mb: most MiB of tars from another machine that are kept in the scratch folder.
     """
 
     device: Annotated[str, AfterValidator(_device)]
     checkpoint_seconds: Positive
     most_cells: Annotated[int, Field(ge=1, le=MOST_CELLS)] = 20_000
+    decoded_mb: Annotated[int, Field(ge=0, le=MOST_MB)] = DECODED_MB
+    cache_mb: Annotated[int, Field(ge=1, le=MOST_MB)] = CACHE_MB

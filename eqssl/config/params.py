@@ -14,12 +14,13 @@ from eqssl.config.evaluation import FeatureSettings, ProbeSettings
 from eqssl.config.grid import Cell, GridSettings
 from eqssl.config.groups import GroupName
 from eqssl.config.machine import MOST_CELLS, MachineSettings
+from eqssl.config.masks import group_refusal, turn_refusal, views_refusal
 from eqssl.config.plain import check_plain
 from eqssl.config.pretexts import AnyPretext
 from eqssl.config.pretraining import PretrainSettings
 from eqssl.config.settings import Settings
 from eqssl.config.shards import ShardSettings
-from eqssl.config.sources import AnySource
+from eqssl.config.sources import AnySource, OwnSettings
 from eqssl.config.values import Name, Seed
 from eqssl.config.views import ViewSettings
 from eqssl.config.yaml_files import read_yaml
@@ -99,6 +100,8 @@ class Params(Settings):
         grid = params.grid
         _check_names(params, "grid.", grid.dataset, grid.pretext, grid.group)
         _check_size(params)
+        _check_data(params, "", [params.dataset], [params.pretext], [params.group])
+        _check_data(params, "grid.", grid.dataset, grid.pretext, grid.group)
         return params
 
 
@@ -131,6 +134,27 @@ def _check_names(
         reason = params.pretexts[pretext].refusal(group)
         if reason:
             raise ValueError(f"{where}group: given {group!r} with pretext {pretext!r}: {reason}")
+
+
+def _check_data(
+    params: Params, where: str, datasets: Iterable[str], pretexts: Sequence[str], groups: Sequence[str]
+) -> None:
+    """What is known of data sets before their images are read: their mask, and that labels are ignored."""
+    for name in datasets:
+        data = params.datasets[name]
+        found = [(f"{where}group", group, group_refusal(data.mask, group)) for group in groups]
+        found.append(("views.turn", params.views.turn, turn_refusal(data.mask, params.views.turn)))
+        views = params.features.views
+        found.append(("features.views", "angle", views_refusal(data.mask, views)))
+        for key, given, reason in found:
+            if reason:
+                cause = f"datasets.{name}.mask: none"
+                raise ValueError(f"{key}: given {given!r} with {cause}: {reason}, or mask: disc")
+        for pretext in pretexts:
+            if isinstance(data, OwnSettings) and not data.labelled and params.pretexts[pretext].needs_labels:
+                cause = f"datasets.{name}.labelled: false"
+                reason = "it learns from labels; allowed: a pretext that needs none, or labelled: true"
+                raise ValueError(f"{where}pretext: given {pretext!r} with {cause}: {reason}")
 
 
 def _check_size(params: Params) -> None:

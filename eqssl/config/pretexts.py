@@ -38,6 +38,11 @@ class PretextSettings(Kind):
         """Whether the task breaks the encoder's symmetry; None where there is no plain form of the task."""
         return None
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the task learns from the labels of the images."""
+        return False
+
     def refusal(self, group: str) -> str | None:
         """Why the task makes no sense for a group; None if it does."""
         return None
@@ -66,6 +71,11 @@ class SupervisedSettings(PretextSettings):
     implementation: ClassVar[str] = "eqssl.pretexts.supervised:Supervised"
 
     task: Literal["supervised"]
+
+    @property
+    def needs_labels(self) -> bool:
+        """It does."""
+        return True
 
 
 class LabelSettings(PretextSettings):
@@ -118,7 +128,8 @@ class PatchSettings(LabelSettings):
         cell: side of a cell of the grid.
         patch: side of a patch; a gap between neighbours keeps lines from going on from one to the next.
         jitter: largest shift of a patch from the middle of its cell, in pixels.
-        gray: probability that an image with colours loses them; chromatic aberration tells locations.
+        gray: probability that all channels of an image become their mean; chromatic aberration and channels
+            that do not lie exactly on each other tell locations.
     """
 
     margin: Annotated[float, Field(ge=0, lt=0.5)]
@@ -268,6 +279,11 @@ class CombinedSettings(PretextSettings):
 
     task: Literal["combined"]
     parts: Annotated[dict[Name, Part], Field(min_length=1, max_length=32)]
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether a part does."""
+        return any(part.pretext.needs_labels for part in self.parts.values())
 
     def refusal(self, group: str) -> str | None:
         """A part's reason."""

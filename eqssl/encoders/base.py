@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.config.masks import Mask
 from eqssl.encoders.layers import Layers
 from eqssl.nn.convolution import Down, GroupConv2d
 from eqssl.nn.plain import PlainConv2d
@@ -42,6 +43,7 @@ class Shape:
         group_pooling: how a field is pooled over the group for the invariant feature.
         mean, std: mean and standard deviation of each channel of the training images, in [0, 1]. Images are
             normalised with them.
+        mask: `disc` if everything outside of the inscribed disc is 0 in the images, else `none`.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Shape:
     group_pooling: Literal["mean", "max"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    mask: Mask = "disc"
 
     @property
     def down(self) -> Down:
@@ -168,6 +171,11 @@ class Encoder(nn.Module):
         """Standard deviation of each channel of the training images, in [0, 1]."""
         return self.shape.std
 
+    @property
+    def mask(self) -> Mask:
+        """`disc` if everything outside of the inscribed disc is 0 in the images, else `none`."""
+        return self.shape.mask
+
     def stages(
         self, images: Float[Tensor, "batch channel side side"]
     ) -> list[Float[Tensor, "batch fields order"]]:
@@ -176,7 +184,8 @@ class Encoder(nn.Module):
         Those of a plain stage have an axis of length 1.
 
         Raises:
-            ValueError: if the images are not square or have another number of channels.
+            ValueError: the images are not square, have another number of channels, or another type than the
+                weights; says what to do.
         """
         return [self._pooled(m, i) for i, m in enumerate(self.maps(self._checked(images)))]
 
@@ -202,6 +211,14 @@ class Encoder(nn.Module):
         if images.ndim != 4 or images.shape[1] != self.shape.image[0] or images.shape[2] != images.shape[3]:
             expected = f"(batch, {self.shape.image[0]}, side, side)"
             raise ValueError(f"images: given shape {tuple(images.shape)}, allowed: {expected}")
+        if not images.is_floating_point():
+            raise ValueError(
+                f"images: given {images.dtype}, allowed: floating-point numbers; scale them to [0, 1], "
+                "subtract encoder.mean and divide by encoder.std first"
+            )
+        weights = next(self.parameters()).dtype
+        if images.dtype != weights and not torch.is_autocast_enabled(images.device.type):
+            raise ValueError(f"images: given {images.dtype}, allowed: {weights}, as the weights are")
         return as_channels_last(images)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from eqssl.config.masks import Mask, group_refusal
 from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape
 from eqssl.encoders.layers import CountedLayers, EquivariantLayers
@@ -28,6 +29,7 @@ def build_encoder(
     mean: Sequence[float],
     std: Sequence[float],
     generator: torch.Generator | None = None,
+    mask: Mask = "disc",
 ) -> Encoder:
     """A new encoder for a group.
 
@@ -38,13 +40,17 @@ def build_encoder(
         mean: mean of each channel of the training images, in [0, 1].
         std: standard deviation of each channel, likewise.
         generator: draws the first weights.
+        mask: `none` if the images have corners, else `disc`.
 
     Raises:
-        ValueError: for an unknown group, images that are not square, or a layer that would break the symmetry
-            at this size.
+        ValueError: for an unknown group, images that are not square, images with corners and a group that
+            turns them out of the image, or a layer that would break the symmetry at this size.
     """
     if image_shape[1] != image_shape[2]:
         raise ValueError(f"image_shape: given {image_shape}, allowed: square images")
+    reason = group_refusal(mask, group_name)
+    if reason:
+        raise ValueError(f"group: given {group_name!r} with images of mask 'none': {reason}")
     G, architecture = group(group_name), network(settings.name)
     width = settings.width or architecture.default_width
     kept = len(width) if settings.equivariant_stages is None else settings.equivariant_stages
@@ -64,6 +70,7 @@ def build_encoder(
             group_pooling=settings.group_pooling,
             mean=tuple(mean),
             std=tuple(std),
+            mask=mask,
         )
 
     fields = _fields(settings, group_name, architecture, width, shape)

@@ -26,7 +26,7 @@ class CellFeatures:
     Attributes:
         files: the feature file of each split.
         info: the metadata that all files share.
-        train, val: the tables of features.
+        train, val: the tables of features, without feature columns if there are fewer than two classes.
         evaluation: the record of the step that made them.
     """
 
@@ -46,24 +46,21 @@ class CellFeatures:
 
         Raises:
             ValueError: a file is damaged, does not belong to the encoder or to the other files, is of
-                another split, shares an image with another split, is empty, or lacks a class; names file,
-                key and reason.
+                another split, shares an image with another split, or is empty; names file, key and reason.
             OSError: a file is missing.
         """
         files = {split: evaluation.file(f"features/{split}.parquet") for split in SPLITS}
         info = read_info(files["train"])
         for file in files.values():
             _check_info(file, read_info(file), info, encoder.values)
-        train, val = (read_features(files[split], COLUMNS, split) for split in ("train", "val"))
+        columns = _needed(info)
+        train, val = (read_features(files[split], columns, split) for split in ("train", "val"))
         for table in (train, val):
             if not table.keys:
                 raise ValueError(f"{table.path}: has no rows")
             _check_stored(table)
             check_images(table, evaluation)
         check_apart(train, val)
-        for label, count in enumerate(np.bincount(train.labels, minlength=len(info.classes))):
-            if count == 0:
-                raise ValueError(f"{train.path}: column label: class {info.classes[label]!r} has no images")
         return cls(files, info, train, val, evaluation)
 
     def test(self) -> dict[str, FeatureTable]:
@@ -72,7 +69,7 @@ class CellFeatures:
         Raises:
             ValueError: the file is damaged, or its views are not of the same images in the same order.
         """
-        table = read_features(self.files["test"], COLUMNS, "test")
+        table = read_features(self.files["test"], _needed(self.info), "test")
         views = {view: table.view(view) for view in dict.fromkeys(table.views.tolist())}
         if "stored" not in views:
             raise ValueError(f"{table.path}: column view: has no rows of view 'stored'")
@@ -84,6 +81,11 @@ class CellFeatures:
             if view.keys != stored.keys or not np.array_equal(view.labels, stored.labels):
                 raise ValueError(f"{table.path}: column key: view {name!r} is not of the images of 'stored'")
         return views
+
+
+def _needed(info: FeatureInfo) -> tuple[str, ...]:
+    """The columns that probes are fitted on; none where no probe is."""
+    return COLUMNS if len(info.classes) > 1 else ()
 
 
 def check_images(table: FeatureTable, evaluation: Record) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from eqssl.data.views.normalise import cut_disc, normalise
+from eqssl.evaluation.amounts import MOST_MEASURED, Sample
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.symmetry import Group, act_on_regular, group
 from eqssl.symmetry.turning import flip_and_degrees, turn
@@ -17,44 +18,44 @@ from eqssl.symmetry.turning import flip_and_degrees, turn
 if TYPE_CHECKING:
     from eqssl.encoders import Encoder
 
-IMAGES = 512
-"""Most test images for the errors."""
-TURNED = 128
-"""Most test images for the change with the angle."""
 DEGREES = tuple(range(15, 360, 15))
 """Angles at which the change of the invariant feature is measured."""
-GALLERY = 1000
-"""Most test images for retrieval."""
-_BATCH = 128
+_BATCH = MOST_MEASURED.batch
 
 
-def measure(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> dict[str, Any]:
+def measure(
+    encoder: Encoder, images: Shaped[Tensor, "b c s s"], seed: int, sizes: Sample = MOST_MEASURED
+) -> dict[str, Any]:
     """The content of equivariance.json.
 
     Args:
         encoder: frozen, in eval mode, on the device of the images.
-        images: test images as stored.
+        images: test images as they are loaded: uint8, or float32 in [0, 255].
         seed: seed of the elements that move the queries of the retrieval.
+        sizes: how many of the images each measurement takes, from the first on.
 
     Returns:
         group, exact (whether the group maps the pixel grid to itself; if not, errors need not be small),
-        images, what `equivariance_errors` returns, error (the largest of all its errors), angles (what
-        `angle_errors` returns) and retrieval.
+        images (their number), what `equivariance_errors` returns, error (the largest of all its errors),
+        turned_images and angles (what `angle_errors` returns) and retrieval.
     """
     with torch.inference_mode():
-        errors = equivariance_errors(encoder, images[:IMAGES])
+        errors = equivariance_errors(encoder, images[: sizes.errors], sizes.batch)
         return {
             "group": encoder.input_group.name,
             "exact": encoder.input_group.is_exact,
-            "images": len(images[:IMAGES]),
+            "images": len(images[: sizes.errors]),
             **errors,
             "error": max(element["error"] for element in errors["elements"]),
-            "angles": angle_errors(encoder, images[:TURNED]),
-            "retrieval": retrieval(encoder, images[:GALLERY], seed),
+            "turned_images": len(images[: sizes.turned]),
+            "angles": angle_errors(encoder, images[: sizes.turned], sizes.batch),
+            "retrieval": retrieval(encoder, images[: sizes.gallery], seed, sizes.batch),
         }
 
 
-def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> dict[str, Any]:
+def equivariance_errors(
+    encoder: Encoder, images: Shaped[Tensor, "b c s s"], batch_size: int = _BATCH
+) -> dict[str, Any]:
     """Relative errors of each stage, and of the invariant feature, over the encoder's group.
 
         |f(g x) - rho(g) f(x)| / |f(x)|        (Euclidean norms over all images)
@@ -71,7 +72,7 @@ def equivariance_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> d
     kept.append(kept[-1])
     squares: Tensor | None = None
     sizes: Tensor | None = None
-    for stored in torch.split(images, _BATCH):
+    for stored in torch.split(images, batch_size):
         batch = stored.float() / 255  # elements off the grid interpolate pixels
         reference = _features(encoder, batch)
         per_element = []
@@ -114,7 +115,9 @@ def _described(G: Group, g: Any, error: float) -> dict[str, Any]:
     return {"degrees": round(degrees % 360, 6), "mirrored": mirrored, "on_grid": on_grid, "error": error}
 
 
-def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dict[str, float]]:
+def angle_errors(
+    encoder: Encoder, images: Shaped[Tensor, "b c s s"], batch_size: int = _BATCH
+) -> list[dict[str, float]]:
     """Relative change of the invariant feature when the images are turned, by angle, whatever the group.
 
         |f(turned x) - f(x)| / |f(x)|
@@ -122,24 +125,33 @@ def angle_errors(encoder: Encoder, images: UInt8[Tensor, "b c s s"]) -> list[dic
     Images are turned with interpolation, so even a perfect network would show some change.
 
     Returns:
-        For each angle of `DEGREES` its `degrees` and `error`.
+        For each angle of `DEGREES` its `degrees` and `error`; nothing for images without a mask, whose
+        corners leave the image.
     """
-    values = images.float() / 255
+    if encoder.mask == "none":
+        return []
 
-    def invariant(x: Tensor) -> Float[Tensor, "b fields"]:
-        return torch.cat([_features(encoder, batch)[-1].double() for batch in torch.split(x, _BATCH)])
+    def invariant(degrees: float | None) -> Float[Tensor, "b fields"]:
+        found = []
+        for stored in torch.split(images, batch_size):
+            values = stored.float() / 255
+            if degrees is not None:
+                values = turn(values, torch.full((len(values),), degrees, device=values.device))
+            found.append(_features(encoder, values)[-1].double())
+        return torch.cat(found)
 
-    reference = invariant(values)
+    reference = invariant(None)
     size = float(reference.norm())
     found = []
     for degrees in DEGREES:
-        angles = torch.full((len(images),), float(degrees), device=images.device)
-        difference = float((invariant(turn(values, angles)) - reference).norm())
+        difference = float((invariant(float(degrees)) - reference).norm())
         found.append({"degrees": float(degrees), "error": difference / size if size else 0.0})
     return found
 
 
-def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> dict[str, float]:
+def retrieval(
+    encoder: Encoder, images: Shaped[Tensor, "b c s s"], seed: int, batch_size: int = _BATCH
+) -> dict[str, float]:
     """How well an image that was moved by a known element of D4 is found among the stored images.
 
     Query: the regular feature of the moved image. If the element belongs to the encoder's group, its inverse
@@ -152,9 +164,13 @@ def retrieval(encoder: Encoder, images: UInt8[Tensor, "b c s s"], seed: int) -> 
     """
     drawn, angles = draw_moves(len(images), seed)
     elements, degrees = torch.from_numpy(drawn).to(images.device), torch.from_numpy(angles).to(images.device)
-    moved = view_of(images, "grid", elements, degrees)
-    gallery = torch.cat([_features(encoder, batch)[-2] for batch in torch.split(images, _BATCH)])
-    queries = torch.cat([_features(encoder, batch)[-2] for batch in torch.split(moved, _BATCH)])
+
+    def regular(view: str) -> Float[Tensor, "b fields order"]:
+        parts = zip(*(torch.split(x, batch_size) for x in (images, elements, degrees)), strict=True)
+        moved = (view_of(x, view, g, angle, encoder.mask) for x, g, angle in parts)
+        return torch.cat([_features(encoder, batch)[-2] for batch in moved])
+
+    gallery, queries = regular("stored"), regular("grid")
     queries = undo(queries, undo_table(encoder.group).to(images.device)[elements])
     ranks = pessimistic_ranks(queries.flatten(1), gallery.flatten(1)).double()
     return {
@@ -200,7 +216,8 @@ def pessimistic_ranks(
 
 def _features(encoder: Encoder, images: Tensor) -> list[Tensor]:
     """Regular field of each stage, then the invariant feature."""
-    stages = encoder.stages(normalise(cut_disc(images), encoder.mean, encoder.std))
+    cut = cut_disc(images) if encoder.mask == "disc" else images
+    stages = encoder.stages(normalise(cut, encoder.mean, encoder.std))
     return [*stages, encoder.pool(stages[-1])]
 
 

@@ -38,11 +38,11 @@ def knn_predict(
         raise ValueError(
             f"probe.neighbours: given {neighbours}, but there are {len(gallery)} training images"
         )
-    known = _unit(gallery).T
+    known = unit(gallery).T
     block = max(1, BLOCK_NUMBERS // len(gallery))
     predicted = np.empty(len(queries), np.int64)
     for start in range(0, len(queries), block):
-        similarity = _unit(queries[start : start + block]) @ known
+        similarity = unit(queries[start : start + block]) @ known
         nearest, values = highest(similarity, neighbours)
         # exp((s - s_max) / T) gives the same vote and cannot overflow
         weights = np.exp((values - values[:, :1]) / temperature)
@@ -77,7 +77,8 @@ def highest(
     return column[kept].reshape(rows, count), found[kept].reshape(rows, count)
 
 
-def _unit(features: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
+def unit(features: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
+    """The rows with length 1; a row of zeros stays one."""
     norm = np.linalg.norm(features, axis=1, keepdims=True)
     unit: np.ndarray = features / np.maximum(norm, np.finfo(features.dtype).tiny)
     return unit

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from pydantic import Field, TypeAdapter, ValidationError
 
-from eqssl.data.shards.index import SPLITS
+from eqssl.data.shards.index import SPLITS, UNLABELLED
 from eqssl.evaluation import VIEWS
 from eqssl.machine.files import atomic
 
-ROW_GROUP = 4096
-
+ROW_GROUP, _GROUP_BYTES = 4096, 2**25
+"""Most rows and bytes that wait to be written."""
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=2**15)], ...], Field(min_length=1, max_length=64)]
 """Of each stage; the product of two of them is a width that Arrow can count."""
@@ -95,7 +95,7 @@ class FeatureTable:
         keys, views: key of the image and name of the view of each row.
         angles: degrees by which the image was turned (view `angle`), else 0.
         elements: position in D4 of the element that moved the image (view `grid`), else -1.
-        labels: class of the image.
+        labels: class of the image; -1 for none.
         features: one array (rows, width) per column that was asked for.
     """
 
@@ -110,7 +110,15 @@ class FeatureTable:
 
     def view(self, name: str) -> FeatureTable:
         """The rows of one view, in their order."""
-        rows = np.flatnonzero(self.views == name)
+        return self.rows(np.flatnonzero(self.views == name))
+
+    def labelled(self) -> FeatureTable:
+        """The rows of images that have a label, in their order."""
+        rows = np.flatnonzero(self.labels != UNLABELLED)
+        return self if len(rows) == len(self.labels) else self.rows(rows)
+
+    def rows(self, rows: Int[np.ndarray, " rows"]) -> FeatureTable:
+        """Some of the rows."""
         return FeatureTable(
             path=self.path,
             info=self.info,
@@ -167,7 +175,10 @@ def _writer(path: Path, info: FeatureInfo) -> pq.ParquetWriter:
 
 
 class FeatureWriter:
-    """Takes any number of rows at a time, and writes them in row groups of 4,096; see `feature_writer`."""
+    """Takes any number of rows at a time, and writes them in row groups; see `feature_writer`.
+
+    A row group has 4,096 rows, or fewer if they had more than 32 MiB.
+    """
 
     def __init__(self, path: Path, info: FeatureInfo, file: pq.ParquetWriter) -> None:
         self._path = path
@@ -175,6 +186,7 @@ class FeatureWriter:
         self._file = file
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
+        self._group = max(1, min(ROW_GROUP, _GROUP_BYTES // (4 * sum(info.widths.values()))))
 
     def write(
         self,
@@ -207,8 +219,8 @@ class FeatureWriter:
             columns.append(pa.FixedSizeListArray.from_arrays(pa.array(numbers), type=field.type))
         self._waiting.append(pa.record_batch(columns, schema=self._schema))
         self._rows += count
-        if self._rows >= ROW_GROUP:
-            self._write(self._rows // ROW_GROUP * ROW_GROUP)
+        if self._rows >= self._group:
+            self._write(self._rows // self._group * self._group)
 
     def finish(self) -> None:
         """Write the rows that do not fill a row group."""
@@ -217,7 +229,7 @@ class FeatureWriter:
 
     def _write(self, rows: int) -> None:
         table = pa.Table.from_batches(self._waiting)
-        self._file.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
+        self._file.write_table(table.slice(0, rows), row_group_size=self._group)
         self._waiting = table.slice(rows).to_batches()
         self._rows -= rows
 
@@ -376,11 +388,12 @@ def _check_finite(
 
 
 def _check_labels(path: Path, labels: Int[np.ndarray, " rows"], keys: Sequence[str], classes: int) -> None:
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    wrong = np.flatnonzero((labels < UNLABELLED) | (labels >= classes))
     if len(wrong):
         row = int(wrong[0])
+        allowed = f"0 to {classes - 1}, or {UNLABELLED} for none" if classes else f"{UNLABELLED} for none"
         raise ValueError(
-            f"{path}: column label: key {keys[row]!r} has label {labels[row]}, allowed: 0 to {classes - 1}"
+            f"{path}: column label: key {keys[row]!r} has label {labels[row]}, allowed: {allowed}"
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -20,6 +20,8 @@ from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
+from eqssl.evaluation.labelled import label_counts, labelled, labels_of, possible, why_no_accuracies
+from eqssl.evaluation.neighbours import nearest_images
 from eqssl.evaluation.parquet import FeatureTable
 from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.ridge import ridge_accuracies
@@ -58,6 +60,20 @@ class FittedProbes:
         return np.stack([probe.predict(features) for probe in self.probes[share]])
 
 
+class Probed(NamedTuple):
+    """What probes say of a cell.
+
+    Attributes:
+        metrics: accuracies with their intervals.
+        details: how they came to be.
+        predictions: actual and predicted class of each labelled test image.
+    """
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    predictions: list[tuple[int, int]]
+
+
 def evaluate(
     job: ProbeJob,
     evaluation: str | Path,
@@ -68,8 +84,11 @@ def evaluate(
 ) -> None:
     """Write predictions.csv into `out`, and metrics.json, the record of this step.
 
-    Accuracies are shares (0 to 1) of the test images. Probes are fitted and chosen before any test
-    feature is read. The same inputs give the same bytes; all linear algebra runs on one thread.
+    Accuracies are shares (0 to 1) of the test images that have a label, and probes are fitted on labelled
+    images. Where there can be no accuracies, `details.probes` says why, and predictions.csv has no rows. What
+    needs no labels is always there: equivariance, retrieval, the nearest images. Probes are fitted and chosen
+    before any test feature is read. The same inputs give the same bytes; all linear algebra runs on one
+    thread.
 
     Args:
         job: settings of the probes.
@@ -89,33 +108,54 @@ def evaluate(
     records = {name: dict(record.values) for name, record in sources.items()}
     with threadpool_limits(1):
         data = CellFeatures.load(sources["equivariance"], sources["encoder"])
-        fitted = fit_all(data, settings)
-        ridge = _ridge(data, settings)
-        test = data.test()
-        correct = _correct(data, test, fitted, settings)
-        metrics, measured = _metrics(correct, settings)
-        full = {
-            column: {view: fitted[column].predict(table, column, 100)[0] for view, table in test.items()}
-            for column in COLUMNS
-        }
+        labels = labels_of(data.files)
+        reason = why_no_accuracies(labels, data.info.classes)
+        probed = Probed({}, {"probes": reason}, []) if reason else _probed(labelled(data), settings)
+        if reason:
+            data.test()  # refuses damaged files
+        neighbours = nearest_images(data.files)
     details = {
         **records,
-        **measured,
         "data": {key: records["encoder"][key] for key in ("origin", "licence") if key in records["encoder"]},
-        "probes": {column: fitted[column].record for column in COLUMNS},
-        "ridge": ridge,
-        "angles": _angles(test, full["invariant"], settings),
-        "prediction_change": _prediction_change(full),
+        **probed.details,
+        "labels": label_counts(labels),
+        "neighbours": neighbours,
         "job": job.plain(),
         "probe": settings.plain(),
         "versions": provenance.record(),
     }
-    classes = data.info.classes
-    stored = test["stored"]
-    _write_predictions(out / "predictions.csv", classes, stored.labels, full["invariant"]["stored"])
+    _write_predictions(out / "predictions.csv", data.info.classes, probed.predictions)
     made_of = {name: record.seal for name, record in sources.items()}
-    values = {**_identity(records), **metrics, "details": details}
+    values = {**_identity(records), **probed.metrics, "details": details}
     write_record(out / "metrics.json", values, ["predictions.csv"], made_of)
+
+
+def _probed(data: CellFeatures, settings: ProbeSettings) -> Probed:
+    """Fit, choose and test probes on the features of labelled images."""
+    settings, left_out = possible(data, settings)
+    fitted = fit_all(data, settings)
+    ridge = _ridge(data, settings)
+    test = {view: table.labelled() for view, table in data.test().items()}
+    correct = _correct(data, test, fitted, settings)
+    neighbours = _neighbours(data, test, settings)
+    if neighbours is None:
+        known = len(data.train.labels) + len(data.val.labels)
+        left_out.append(f"{settings.neighbours} nearest neighbours: only {known} images have a known label")
+    metrics, measured = _metrics({**correct, **(neighbours or {})}, settings)
+    full = {
+        column: {view: fitted[column].predict(table, column, 100)[0] for view, table in test.items()}
+        for column in COLUMNS
+    }
+    details = {
+        **measured,
+        "probes": {column: fitted[column].record for column in COLUMNS},
+        "left_out": left_out,
+        "ridge": ridge,
+        "angles": _angles(test, full["invariant"], settings),
+        "prediction_change": _prediction_change(full),
+    }
+    stored = zip(test["stored"].labels.tolist(), full["invariant"]["stored"].tolist(), strict=True)
+    return Probed(metrics, details, list(stored))
 
 
 def _records(evaluation: Path, encoder: Path, cell: str | None, features: str | None) -> dict[str, Record]:
@@ -141,6 +181,10 @@ def _check_numbers(encoder: Record, pretrain: Record, equivariance: Record) -> N
     wanted = [(encoder, "parameters"), (encoder, "flops"), (pretrain, "epochs"), (pretrain, "seconds")]
     for record, key in [*wanted, (equivariance, "error")]:
         number(record.path, key, record.values[key])
+    retrieval = equivariance.values.get("retrieval", {})
+    if not isinstance(retrieval, dict):
+        refuse(equivariance.path, "retrieval", f"given {shown(retrieval)}, expected a table of numbers")
+    numbers(equivariance.path, retrieval, "retrieval.")
     pretext = pretrain.values.get("measured", {})
     if not isinstance(pretext, dict) or not all(name.startswith("pretext_") for name in pretext):
         refuse(pretrain.path, "measured", f"given {shown(pretext)}, expected a table of numbers pretext_*")
@@ -225,7 +269,17 @@ def _correct(
             for share in settings.shares:
                 predicted = fitted[column].predict(table, column, share)
                 correct[f"{prefix}_{view}_{share}"] = predicted == table.labels
+    return correct
+
+
+def _neighbours(
+    data: CellFeatures, test: dict[str, FeatureTable], settings: ProbeSettings
+) -> dict[str, Correct] | None:
+    """Whether nearest neighbours classify each test image correctly; None if there are too few of them."""
     gallery = np.concatenate([data.train.features["invariant"], data.val.features["invariant"]])
+    if len(gallery) < settings.neighbours:
+        return None
+    correct: dict[str, Correct] = {}
     labels = np.concatenate([data.train.labels, data.val.labels])
     for view, table in track(test.items(), len(test), "nearest neighbours"):
         predicted = knn_predict(
@@ -291,15 +345,21 @@ def _identity(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "epochs": pretrain["epochs"],
         "equivariance_error": records["equivariance"]["error"],
         "seconds_pretrain": pretrain["seconds"],
+        **_retrieved(records["equivariance"]),
         **pretrain.get("measured", {}),
     }
 
 
-def _write_predictions(
-    path: Path, classes: Sequence[str], labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]
-) -> None:
-    """Actual and predicted class of each test image: DVC's confusion plot."""
+def _retrieved(equivariance: Mapping[str, Any]) -> dict[str, float]:
+    """How well turned test images are found again."""
+    found = equivariance.get("retrieval") or {}
+    names = {"retrieval_hit_1": "hit_rate_1", "retrieval_hit_5": "hit_rate_5", "retrieval_mrr": "mrr"}
+    return {name: found[key] for name, key in names.items() if key in found}
+
+
+def _write_predictions(path: Path, classes: Sequence[str], predictions: Sequence[tuple[int, int]]) -> None:
+    """Actual and predicted class of each labelled test image: DVC's confusion plot."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["actual", "predicted"])
-        writer.writerows((classes[a], classes[p]) for a, p in zip(labels, predicted, strict=True))
+        writer.writerows((classes[a], classes[p]) for a, p in predictions)

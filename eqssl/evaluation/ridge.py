@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eqssl.config.sources import SplitName
+from eqssl.data.shards.index import UNLABELLED
 from eqssl.evaluation.parquet import iterate_features, read_info
 from eqssl.evaluation.standardise import Standardiser
 
@@ -127,7 +128,8 @@ def ridge_accuracies(
 ) -> dict[str, Any]:
     """Fit on the training file, choose on the validation file, refit on both, and test.
 
-    Each file is read once, in bounded batches. On equal accuracy the stronger penalty is chosen.
+    Each file is read once, in bounded batches. On equal accuracy the stronger penalty is chosen. Images
+    without a label do not take part.
 
     Args:
         files: the feature files of `train`, `val` and `test`.
@@ -169,7 +171,12 @@ def _batches(
     path: Path, column: str
 ) -> Iterator[tuple[Float[np.ndarray, "rows width"], Int[np.ndarray, " rows"]]]:
     for batch in iterate_features(path, ["label", column]):
-        yield batch[column], batch["label"]
+        features, labels = batch[column], batch["label"]
+        rows = labels != UNLABELLED
+        if rows.all():
+            yield features, labels
+        elif rows.any():
+            yield features[rows], labels[rows]
 
 
 def _test_accuracies(
@@ -179,8 +186,9 @@ def _test_accuracies(
     total: dict[str, int] = {}
     for batch in iterate_features(path, ["label", "view", column]):
         right = probe.predict(standardiser(batch[column])) == batch["label"]
-        for view in np.unique(batch["view"]).tolist():
-            rows = batch["view"] == view
+        known = batch["label"] != UNLABELLED
+        for view in np.unique(batch["view"][known]).tolist():
+            rows = known & (batch["view"] == view)
             correct[view] = correct.get(view, 0) + int(right[rows].sum())
             total[view] = total.get(view, 0) + int(rows.sum())
     return {view: correct[view] / total[view] for view in total}

@@ -8,21 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
+from eqssl.machine.grid_means import FIRST, grid_means
+from eqssl.machine.published import as_text
 from eqssl.machine.store import published
 
-FIRST = (
-    *IDENTITY,
-    "parameters",
-    "flops",
-    "epochs",
-    "equivariance_error",
-    "seconds_pretrain",
-)
 GROUPS = tuple(PLANE_GROUPS)
 _ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 
@@ -31,7 +24,8 @@ def columns(names: Iterable[str]) -> list[str]:
     """Columns of grid.csv for the views and shares that occur among the names of metrics.
 
     First come the columns that name the cell and its cost, then accuracies on the invariant feature, on the
-    regular feature, and of nearest neighbours, each followed by the ends of its interval.
+    regular feature, and of nearest neighbours, each followed by the ends of its interval. Without accuracies,
+    as for images without labels, there are only the first ones.
     """
     found = [match for match in map(_ACCURACY.fullmatch, names) if match]
     views = sorted({match["view"] for match in found}, key=VIEWS.index)
@@ -41,18 +35,19 @@ def columns(names: Iterable[str]) -> list[str]:
     return [*FIRST, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
 
 
-def label_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Columns of grid.csv for the metrics of label tasks, in the order in which they occur in the rows."""
-    return list(dict.fromkeys(name for row in rows for name in row if name.startswith("pretext_")))
+def other_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Columns of grid.csv for retrieval and for label tasks, in the order in which they occur in the rows."""
+    found = list(dict.fromkeys(name for row in rows for name in row))
+    return [name for prefix in ("retrieval_", "pretext_") for name in found if name.startswith(prefix)]
 
 
 def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | Path) -> None:
     """Write one row per cell into a CSV, and means over the seeds into a JSON.
 
     The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with all
-    their digits. Only label tasks fill the columns `pretext_*`, which are empty in other rows. The JSON is
-    {dataset: {group: {pretext: {metric: mean}}}} with the accuracies, the equivariance error and the metrics
-    of label tasks, without intervals.
+    their digits. What a cell does not have is empty: only label tasks fill the columns `pretext_*`, and data
+    sets without labels have no accuracies. The JSON is {dataset: {group: {pretext: {metric: mean}}}} with the
+    accuracies, the equivariance error, retrieval and the metrics of label tasks, without intervals.
 
     Args:
         metrics: the metrics.json of each cell.
@@ -60,17 +55,16 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
         summary: JSON to write.
 
     Raises:
-        ValueError: no cells, a damaged file, a cell given twice, or cells with different views or shares;
-            names the file and the column.
+        ValueError: no cells, a damaged file, a cell given twice, or cells of one data set with different
+            views or shares; names the file and the column.
         OSError: a file is missing or cannot be written.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    names: list[str] = []
+    names: dict[str, list[str]] = {}
     for path in map(Path, metrics):
         values = published(read_metrics(path, FIRST).values)
         row = {key: value for key, value in values.items() if value is not None}
-        names = names or columns(values)
-        _check(path, row, names)
+        _check(path, row, names.setdefault(values["dataset"], columns(values)))
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:
             raise ValueError(f"{path}: the cell {_name(row)} is given twice")
@@ -78,12 +72,12 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     if not rows:
         raise ValueError("summary: no metrics.json was given")
     ordered = [rows[cell] for cell in sorted(rows)]
-    names += label_columns(ordered)
+    header = columns(name for row in ordered for name in row) + other_columns(ordered)
     with atomic(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_text(row.get(name)) for name in names] for row in ordered)
-    write_json(summary, _means(ordered, names))
+        writer.writerow(header)
+        writer.writerows([as_text(row.get(name)) for name in header] for row in ordered)
+    write_json(summary, grid_means(ordered, header))
 
 
 def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
@@ -91,29 +85,9 @@ def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
         raise ValueError(f"{path}: group: given {row['group']!r}, allowed: {', '.join(GROUPS)}")
     for name in [*names, *columns(row)]:
         if name not in row or name not in names:
-            raise ValueError(f"{path}: {name}: not in every cell; all need the same views and shares")
-
-
-def _text(value: object) -> str:
-    """Floats by repr, the shortest text that reads back as the same number; an empty text for None."""
-    if value is None:
-        return ""
-    return repr(value) if isinstance(value, float) else str(value)
+            reason = f"not in every cell of {row['dataset']}; all need the same views and shares"
+            raise ValueError(f"{path}: {name}: {reason}")
 
 
 def _name(row: dict[str, Any]) -> str:
     return f"{row['dataset']} {row['group']} {row['pretext']} seed {row['seed']}"
-
-
-def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    kept = [name for name in names[len(FIRST) :] if not name.endswith(("_lo", "_hi"))]
-    cells: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        cells.setdefault((row["dataset"], row["group"], row["pretext"]), []).append(row)
-    result: dict[str, Any] = {}
-    for (dataset, group, pretext), seeds in cells.items():
-        found = {name: [row[name] for row in seeds if name in row] for name in [*kept, "equivariance_error"]}
-        result.setdefault(dataset, {}).setdefault(group, {})[pretext] = {
-            name: sum(values) / len(values) for name, values in found.items() if values
-        }
-    return result

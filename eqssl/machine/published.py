@@ -12,6 +12,7 @@ from eqssl.config.params import Params
 from eqssl.machine.chain import Chain
 from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.files import read_json
+from eqssl.machine.grid_means import grid_means
 from eqssl.machine.sealed_text import check_sealed_text
 
 Numbers: TypeAlias = Mapping[str, Any]
@@ -50,10 +51,10 @@ def check_published(chain: Chain, params: Params, root: Path, cell: Measured | N
         other = copy.stat().st_size != original.stat().st_size
         if other or chain.hash_of(copy) != chain.hash_of(original):
             chain.fault(copy, f"{copy}: differs from {original}")
-    _check_numbers(chain, root / "metrics/cell.json", cell.numbers, probe / "metrics.json")
+    _check_json(chain, root / "metrics/cell.json", cell.numbers, probe / "metrics.json")
 
 
-def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) -> None:
+def _check_json(chain: Chain, copy: Path, numbers: Numbers, source: Path) -> None:
     if not copy.is_file():
         return
     try:
@@ -62,7 +63,7 @@ def _check_numbers(chain: Chain, copy: Path, numbers: Numbers, metrics: Path) ->
         chain.fault(copy, str(error))
         return
     if not same:
-        chain.fault(copy, f"{copy}: differs from {metrics}")
+        chain.fault(copy, f"{copy}: differs from {source}")
 
 
 def check_grid(chain: Chain, root: Path, cells: Sequence[Measured | None]) -> None:
@@ -75,8 +76,8 @@ def check_grid(chain: Chain, root: Path, cells: Sequence[Measured | None]) -> No
     """
     whole = [cell for cell in cells if cell is not None]
     all_there = len(whole) == len(cells)
-    if all_there:
-        _check_table(chain, root / "metrics/grid.csv", [cell.numbers for cell in whole])
+    if all_there and (root / "metrics/grid.csv").is_file():
+        _check_tables(chain, root / "metrics", [cell.numbers for cell in whole])
     report = root / "report/index.html"
     if report.is_file():
         try:
@@ -85,13 +86,14 @@ def check_grid(chain: Chain, root: Path, cells: Sequence[Measured | None]) -> No
             chain.fault(report, str(error))
 
 
-def _check_table(chain: Chain, table: Path, cells: Sequence[Numbers]) -> None:
-    if not table.is_file():
-        return
-    expected = {_identity(cell): cell for cell in cells}
+def _check_tables(chain: Chain, folder: Path, cells: Sequence[Numbers]) -> None:
+    """Check grid.csv, and if that is right grid.json, which has the means of its rows."""
+    table, means = folder / "grid.csv", folder / "grid.json"
+    known = {_identity(cell): cell for cell in cells}
+    expected = dict(known)
     try:
         with csv_rows(table) as reader:
-            rows = list(reader)
+            rows, header = list(reader), reader.fieldnames or ()
     except ValueError as error:
         chain.fault(table, str(error))
         return
@@ -99,6 +101,8 @@ def _check_table(chain: Chain, table: Path, cells: Sequence[Numbers]) -> None:
     reasons += [f"{' '.join(identity)}: missing" for identity in expected]
     if reason := next(filter(None, reasons), None):
         chain.fault(table, f"{table}: {reason}")
+        return
+    _check_json(chain, means, grid_means([known[_identity(row)] for row in rows], header), table)
 
 
 def _difference(row: Mapping[str, str], cell: Numbers | None) -> str | None:
@@ -106,7 +110,7 @@ def _difference(row: Mapping[str, str], cell: Numbers | None) -> str | None:
     name = " ".join(_identity(row))
     if cell is None:
         return f"{name}: is not a cell of this grid"
-    wrong = [column for column, text in row.items() if text != _text(cell.get(column))]
+    wrong = [column for column, text in row.items() if text != as_text(cell.get(column))]
     return f"{name}: {wrong[0]}: differs from the metrics of the cell" if wrong else None
 
 
@@ -114,6 +118,6 @@ def _identity(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(values.get(name)) for name in IDENTITY)
 
 
-def _text(value: object) -> str:
-    """A value as it is in the table: all digits of a number, an empty text for None."""
+def as_text(value: object) -> str:
+    """A value as it is in grid.csv: the shortest text that reads back as the same number, or "" for None."""
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)

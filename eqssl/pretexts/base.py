@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from eqssl.config.views import ViewSettings
@@ -23,14 +23,15 @@ class Step:
     """The inputs of one training step.
 
     Attributes:
-        images: stored images, shape (batch, channel, side, side), on the device.
+        images: stored images, shape (batch, channel, side, side), on the device: uint8, or float32 in
+            [0, 255] for images of 16 bits.
         labels: their classes, shape (batch); None for data without classes. Only a supervised task uses them.
         generator: draws views and corruptions, on the images' device.
         progress: share of the training that is done before this step, in [0, 1). It is a Python number, so
             reading it does not wait for the device.
     """
 
-    images: UInt8[Tensor, "batch channel side side"]
+    images: Shaped[Tensor, "batch channel side side"]
     labels: Int[Tensor, " batch"] | None
     generator: torch.Generator
     progress: float
@@ -117,10 +118,10 @@ class Pretext(nn.Module):
         return {}
 
     def draw_views(
-        self, images: UInt8[Tensor, "batch channel side side"], generator: torch.Generator
+        self, images: Shaped[Tensor, "batch channel side side"], generator: torch.Generator
     ) -> list[Float[Tensor, "batch channel size size"]]:
         """One tensor for each view that `views` declares, in its order, in [0, 1]."""
-        return draw_views(images, self.views, generator)
+        return draw_views(images, self.views, generator, self.encoder.mask)
 
     @property
     def group(self) -> Group:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from eqssl.config.masks import Mask
 from eqssl.config.views import ViewSettings
 from eqssl.data.views.random_view import random_view
 from eqssl.encoders.base import Encoder
@@ -31,11 +32,25 @@ class ViewSpec:
 
 
 def draw_views(
-    images: UInt8[Tensor, "batch channel side side"], specs: Sequence[ViewSpec], generator: torch.Generator
+    images: Shaped[Tensor, "batch channel side side"],
+    specs: Sequence[ViewSpec],
+    generator: torch.Generator,
+    mask: Mask = "disc",
 ) -> list[Float[Tensor, "batch channel size size"]]:
-    """Draw the views one after the other, in [0, 1], each of the whole batch."""
+    """Draw the views one after the other, in [0, 1], each of the whole batch.
+
+    Args:
+        images: as they are loaded: uint8, or float32 in [0, 255].
+        specs: the views.
+        generator: on the device of the images.
+        mask: of the data set.
+    """
+    if images.is_floating_point():
+        images = images / 255
     return [
-        random_view(images, spec.settings, generator, spec.size) for spec in specs for _ in range(spec.count)
+        random_view(images, spec.settings, generator, spec.size, mask)
+        for spec in specs
+        for _ in range(spec.count)
     ]
 
 

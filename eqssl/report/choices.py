@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eqssl.report.cells import MISSING, Cell, section
+from eqssl.report.label_notes import left_out
 
 MEASUREMENTS = (
     ("ridge, stored (%)", ("ridge", "invariant", "test", "stored"), 100.0, ".1f"),
@@ -28,6 +29,13 @@ def measurements(cell: Cell) -> list[str]:
     return texts
 
 
+def measured(cells: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
+    """The headings of the measurements that any cell has, and the texts of each cell under them."""
+    texts = [measurements(cell) for cell in cells]
+    kept = [i for i in range(len(MEASUREMENTS)) if any(row[i] != MISSING for row in texts)]
+    return [MEASUREMENTS[i][0] for i in kept], [[row[i] for i in kept] for row in texts]
+
+
 def probe_names(cells: Sequence[Cell]) -> list[str]:
     """Names of all probes, as in `strengths`."""
     return list(dict.fromkeys(name for cell in cells for name, _ in _probes(cell)))
@@ -46,7 +54,7 @@ def strengths(cell: Cell) -> dict[str, str]:
 
 
 def warnings(cells: Sequence[Cell]) -> list[str]:
-    """A sentence per cell and problem: a choice at the edge of the range, a fit that did not converge."""
+    """A sentence per cell and problem: a choice at an edge, a fit that did not converge, too few labels."""
     sentences = []
     for cell in cells:
         edge, unfinished = _counts(cell, _at_edge), _counts(cell, _unfinished)
@@ -54,6 +62,7 @@ def warnings(cells: Sequence[Cell]) -> list[str]:
             sentences.append(f"{cell.name}: the chosen strength is the first or last of those tried: {edge}")
         if unfinished:
             sentences.append(f"{cell.name}: L-BFGS stopped before it converged: {unfinished}")
+        sentences += [f"{cell.name}: left out: {text}" for text in left_out(cell.details)]
     return sentences
 
 

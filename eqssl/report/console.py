@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +18,15 @@ from eqssl.report.cells import GROUPS, MISSING
 from eqssl.report.estimates import Estimate, over_seeds
 
 Numbers = Mapping[str, Estimate]
+Identity = tuple[str, str, str, str]
+_LABELLED = (
+    "Linear probe on the invariant feature, accuracy in %, ± half the 95 % interval. Test images: as "
+    "stored, turned by an element of D4 (grid), by any angle (angle)."
+)
+_UNLABELLED = (
+    "Without labels: share in % of test images, moved by an element of D4, whose own stored image is the "
+    "nearest (hit 1) or one of the five nearest (hit 5); mean of 1 / rank (MRR); accuracy of the pretext."
+)
 NO_TWINS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -25,7 +34,8 @@ def print_table(table: Path, console: Console | None = None, twins: Mapping[str,
     """Print grid.csv: one table for each data set, one line for each group and pretext.
 
     Accuracies are in per cent, with half the width of their 95 % interval. For several seeds they are means
-    with t-intervals over the seeds.
+    with t-intervals over the seeds. A data set without accuracies shows how well turned images are found
+    again.
 
     Args:
         table: a metrics/grid.csv.
@@ -41,24 +51,29 @@ def print_table(table: Path, console: Console | None = None, twins: Mapping[str,
         console = Console()
         if not console.is_terminal:
             console = Console(width=100)
-    shares = sorted({int(match[1]) for key in rows[0][1] if (match := re.fullmatch(r"acc_\w+?_(\d+)", key))})
+    notes = {}
     for dataset in dict.fromkeys(identity[0] for identity, _ in rows):
         members = [(identity, numbers) for identity, numbers in rows if identity[0] == dataset]
-        console.print(_table(dataset, members, shares[::-1], twins))
-    console.print(
-        "Linear probe on the invariant feature, accuracy in %, ± half the 95 % interval. Test images: as "
-        "stored, turned by an element of D4 (grid), by any angle (angle).",
-        style="dim",
-    )
+        shares = sorted(_shares(members), reverse=True)
+        console.print(_table(dataset, members, shares, twins))
+        notes[_LABELLED if shares else _UNLABELLED] = True
+    for note in notes:
+        console.print(note, style="dim")
 
 
-def _read(path: Path) -> list[tuple[tuple[str, str, str, str], dict[str, Estimate]]]:
+def _shares(rows: Sequence[tuple[Identity, Numbers]]) -> set[int]:
+    """The shares of the labels, in per cent, that have accuracies."""
+    found = {re.fullmatch(r"acc_\w+?_(\d+)", key) for _, numbers in rows for key in numbers}
+    return {int(match[1]) for match in found if match}
+
+
+def _read(path: Path) -> list[tuple[Identity, dict[str, Estimate]]]:
     """Identity and numbers of each line."""
     with csv_rows(path) as reader:
         absent = [key for key in IDENTITY if key not in (reader.fieldnames or ())]
         if absent:
             raise ValueError(f"{path}: the header lacks {', '.join(absent)}")
-        rows: dict[tuple[str, str, str, str], dict[str, Estimate]] = {}
+        rows: dict[Identity, dict[str, Estimate]] = {}
         for line in reader:
             place = f"line {reader.line_num}: "
             if None in line or None in line.values():
@@ -84,7 +99,7 @@ def _read(path: Path) -> list[tuple[tuple[str, str, str, str], dict[str, Estimat
 
 def _table(
     dataset: str,
-    rows: Sequence[tuple[tuple[str, str, str, str], Numbers]],
+    rows: Sequence[tuple[Identity, Numbers]],
     shares: Sequence[int],
     twins: Mapping[str, str],
 ) -> Table:
@@ -97,7 +112,7 @@ def _table(
     table = Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
     )
-    columns = _columns(shares, len(counts) > 1)
+    columns = _columns(shares, len(counts) > 1, {key for _, numbers in rows for key in numbers})
     table.add_column("group", style="bold", no_wrap=True)
     table.add_column("pretext", overflow="fold", min_width=8)
     for heading, _ in columns:
@@ -114,15 +129,17 @@ def _table(
     return table
 
 
-def _columns(shares: Sequence[int], with_seeds: bool) -> list[tuple[str, str]]:
+def _columns(shares: Sequence[int], with_seeds: bool, present: Set[str]) -> list[tuple[str, str]]:
     """Heading and key of each column of numbers."""
     columns = [("n", "")] if with_seeds else []
-    if shares:
-        columns += [
-            (f"{view}\n{shares[0]} %", f"acc_{view}_{shares[0]}") for view in ("stored", "grid", "angle")
-        ]
+    error = ("equiv.\nerror", "equivariance_error")
+    if not shares:
+        found = [("hit 1", "retrieval_hit_1"), ("hit 5", "retrieval_hit_5"), ("MRR", "retrieval_mrr")]
+        found.append(("pretext\naccuracy", "pretext_accuracy"))
+        return [*columns, *(column for column in found if column[1] in present), error]
+    columns += [(f"{view}\n{shares[0]} %", f"acc_{view}_{shares[0]}") for view in ("stored", "grid", "angle")]
     columns += [(f"stored\n{share} %", f"acc_stored_{share}") for share in shares[1:]]
-    return [*columns, ("k-NN\nstored", "knn_stored"), ("equiv.\nerror", "equivariance_error")]
+    return [*columns, ("k-NN\nstored", "knn_stored"), error]
 
 
 def _cell(key: str, seeds: Sequence[Numbers]) -> Text:
@@ -136,6 +153,8 @@ def _cell(key: str, seeds: Sequence[Numbers]) -> Text:
         largest = max(value.value for value in values)
         return Text(f"{largest:.0e}" if largest else "0")
     estimate = over_seeds(values)
+    if key == "retrieval_mrr":
+        return Text(f"{estimate.value:.3f}")
     text = Text(f"{100 * estimate.value:.1f}")
     if estimate.half_width is not None:
         half = 100 * estimate.half_width

@@ -19,6 +19,8 @@ from eqssl.report.charts import Chart
 from eqssl.report.equivariance_charts import change_by_angle, equivariance_by_group
 from eqssl.report.estimates import Estimate
 from eqssl.report.label_charts import label_accuracy
+from eqssl.report.label_notes import has_accuracies, label_notes
+from eqssl.report.neighbour_sheets import Sheets, neighbour_sheets
 from eqssl.report.style import css_variables, inline_svg, pretext_styles, swatch
 from eqssl.report.tables import (
     Column,
@@ -46,7 +48,9 @@ class Shown:
     best: bool = False
 
 
-def write_report(cells: Sequence[tuple[Path, Path]], out: Path, twins: Mapping[str, str]) -> None:
+def write_report(
+    cells: Sequence[tuple[Path, Path]], out: Path, twins: Mapping[str, str], shards: Sequence[Path] = ()
+) -> None:
     """Write the report of a grid.
 
     The file needs no other file and no network. Equal input gives equal bytes.
@@ -55,20 +59,30 @@ def write_report(cells: Sequence[tuple[Path, Path]], out: Path, twins: Mapping[s
         cells: metrics.json and loss.csv of each cell.
         out: the HTML file; it appears whole or not at all.
         twins: pretext -> its plain twin, which it is compared with; twins share a colour.
+        shards: folders of the data sets' shards, from which nearest neighbours are shown; without them there
+            are no such pictures.
 
     Raises:
         ValueError: no cells, a cell given twice, or a damaged file; names the file, the key and the reason.
         OSError: a file cannot be read or written.
     """
     found = read_cells(cells)
-    write_text(out, sealed_text(render(found, twins), [cell.seal for cell in found]))
+    write_text(
+        out,
+        sealed_text(
+            render(found, twins, neighbour_sheets(rows_of(found), shards)), [cell.seal for cell in found]
+        ),
+    )
 
 
-def render(cells: Sequence[Cell], twins: Mapping[str, str]) -> str:
+def render(cells: Sequence[Cell], twins: Mapping[str, str], sheets: Sequence[Sheets] = ()) -> str:
     """The report's HTML; `twins` as for `write_report`."""
     rows = rows_of(cells)
-    columns = main_columns(cells)
-    compared = [column for column in columns if column.key.startswith("acc_")]
+    members = {name: [cell for cell in cells if cell.dataset == name] for name in _datasets(rows)}
+    compared = [column for column in main_columns(cells) if column.key.startswith("acc_")]
+    differences = comparisons(rows, [column.key for column in compared], twins)
+    labelled = has_accuracies(cells)
+    measured, measured_texts = choices.measured(cells)
     styles = pretext_styles(_pretexts(rows), twins)
     charts = [
         accuracy_against_labels(rows, styles),
@@ -78,16 +92,22 @@ def render(cells: Sequence[Cell], twins: Mapping[str, str]) -> str:
         equivariance_by_group(rows, styles),
         change_by_angle(rows, styles),
     ]
+    if not labelled:
+        charts = [chart for chart in charts if chart.panels]
     names = choices.probe_names(cells)
     template = _environment().get_template("report.html.j2")
     text = template.render(
         cells=cells,
         datasets=_by_dataset(rows),
         several_seeds=any(row.seeds > 1 for row in rows),
-        columns=columns,
-        regular=regular_columns(cells),
+        columns={name: main_columns(found) for name, found in members.items()},
+        regular={name: columns for name, found in members.items() if (columns := regular_columns(found))},
+        labelled=labelled,
+        all_labelled=all(has_accuracies(found) for found in members.values()),
+        label_notes={name: label_notes([r for r in rows if r.dataset == name]) for name in members},
+        sheets=sheets,
         compared=compared,
-        comparisons=_by_kind(comparisons(rows, [column.key for column in compared], twins)),
+        comparisons=_by_kind([item for item in differences if any(item.differences.values())]),
         charts=[(number, chart, _drawings(chart, number)) for number, chart in enumerate(charts, 1)],
         swatches={name: swatch(style) for name, style in styles.items()},
         classes=record.classes(cells),
@@ -98,8 +118,8 @@ def render(cells: Sequence[Cell], twins: Mapping[str, str]) -> str:
         cell_texts=[record.cell_texts(cell) for cell in cells],
         probe_names=names,
         strength_texts=[[choices.strengths(cell).get(name, MISSING) for name in names] for cell in cells],
-        measured=[heading for heading, *_ in choices.MEASUREMENTS],
-        measured_texts=[choices.measurements(cell) for cell in cells],
+        measured=measured,
+        measured_texts=measured_texts,
         shown=shown,
         difference=shown_difference,
         sections=_sections,
@@ -140,6 +160,8 @@ def _plain(column: Column, value: float) -> str:
         return "0" if value == 0 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
     if column.kind == "mega":
         return f"{value / 1e6:,.1f}"
+    if column.kind == "share":
+        return f"{value:.3f}"
     if column.kind == "seconds":
         return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
     return f"{value:,.0f}"
@@ -174,6 +196,10 @@ def _drawings(chart: Chart, number: int) -> list[Markup]:
         inline_svg(panel.figure(), f"f{number}p{position}", f"{chart.title}, {panel.title}. {panel.words}.")
         for position, panel in enumerate(chart.panels, 1)
     ]
+
+
+def _datasets(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.dataset for row in rows))
 
 
 def _pretexts(rows: Sequence[Row]) -> list[str]:

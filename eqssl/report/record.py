@@ -74,11 +74,12 @@ def probe_settings(cells: Sequence[Cell]) -> list[Fact]:
 
 
 def data_facts(cells: Sequence[Cell]) -> list[Fact]:
-    """Digest of the index of the shards, licence, origin and classes, if they were recorded."""
+    """Digest of the index of the shards, shape, mask, licence and origin of images, if they were recorded."""
     records = []
     for cell in cells:
         encoder = section(cell.details, "encoder")
-        record = {"digest of index.json": encoder.get("data"), "image shape": encoder.get("image_shape")}
+        keys = {"digest of index.json": "data", "image shape": "image_shape", "mask": "mask"}
+        record = {name: encoder.get(key) for name, key in keys.items()}
         record |= {key: value for key, value in section(cell.details, "data").items() if key != "digest"}
         records.append((cell, {key: value for key, value in record.items() if value is not None}))
     return facts(records)

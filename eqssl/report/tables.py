@@ -59,7 +59,7 @@ class Column:
     key: str
     label: str
     section: str
-    kind: Literal["accuracy", "count", "mega", "seconds", "error"]
+    kind: Literal["accuracy", "share", "count", "mega", "seconds", "error"]
     best: Literal["high", "low"] | None = None
 
     def of(self, row: Row) -> Estimate | None:
@@ -119,7 +119,10 @@ def views_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def main_columns(cells: Sequence[Cell]) -> list[Column]:
-    """The columns of the main table: accuracies of both features, k-NN, cost, equivariance error."""
+    """The columns of the main table: accuracies of both features, k-NN, cost, equivariance error.
+
+    Where there are no accuracies, as for images without labels: retrieval and the accuracy of the pretext.
+    """
     shares, views = shares_of(cells), views_of(cells)
     columns: list[Column] = []
     for share in shares:
@@ -131,6 +134,13 @@ def main_columns(cells: Sequence[Cell]) -> list[Column]:
         columns += [
             Column(f"reg_acc_{view}_{share}", view, f"Regular, {share} %", "accuracy", "high")
             for view in views
+        ]
+    if not views:
+        columns += [
+            Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
+            Column("retrieval_hit_5", "hit 5", "Retrieval", "accuracy", "high"),
+            Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
+            Column("pretext_accuracy", "accuracy", "Pretext", "accuracy"),
         ]
     columns += [
         Column("parameters", "parameters", "Cost", "count"),

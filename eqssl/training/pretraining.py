@@ -18,6 +18,8 @@ from eqssl import pretexts
 from eqssl.config.jobs import PretrainJob
 from eqssl.config.settings import digest
 from eqssl.data.loading.batches import Batches, Split, load_split
+from eqssl.data.loading.location import DEFAULT, Budget, open_shards
+from eqssl.data.shards.fitness import check_fitness
 from eqssl.data.shards.index import INDEX_FILE, ShardIndex
 from eqssl.encoders.build import build_encoder
 from eqssl.encoders.release.saving import save_encoder
@@ -40,11 +42,12 @@ STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
 
 def pretrain(
     job: PretrainJob,
-    shards: Path,
+    shards: str | Path,
     out: Path,
     device: str = "auto",
     checkpoint_seconds: float = 20.0,
     measure: Measure | None = None,
+    budget: Budget = DEFAULT,
 ) -> None:
     """Train the encoder of a cell, or resume its training where a killed process stopped.
 
@@ -55,11 +58,12 @@ def pretrain(
 
     Args:
         job: the settings.
-        shards: folder of the tars and their index.json.
+        shards: folder of the tars and their index.json, or its address.
         out: folder of the results.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps` ...
         checkpoint_seconds: least time between two checkpoints.
         measure: measures the trained pretext on validation images, for pretrain.json.
+        budget: how much loading may keep in the scratch folder; no result depends on it.
 
     Raises:
         ValueError: for bad settings or damaged shards, or if the loss is no longer finite.
@@ -70,12 +74,13 @@ def pretrain(
     precision = choose_precision(job.pretrain.precision, chosen)
     if job.pretrain.compile:
         require_compiler(chosen)
-    index = ShardIndex.load(shards)
+    index = open_shards(shards, budget).index
     if index.dataset != job.dataset:
         raise ValueError(f"{shards}: holds data set {index.dataset!r}, the job is for {job.dataset!r}")
     if digest(index.job) != job.data:
         reason = f"made by job {digest(index.job)}, but {job.data} is wanted: mixed up"
         raise ValueError(f"{index.folder / INDEX_FILE}: {reason}")
+    check_fitness(job, index)
     facts: dict[str, Any] = {"device": chosen.type, "precision": str(precision).removeprefix("torch.")}
     folder = scratch() / fingerprint({**facts, **_what_decides(job, index)})
     with (
@@ -87,13 +92,13 @@ def pretrain(
         trainer = None
         if pretext.trains:
             generator = torch.Generator(chosen).manual_seed(_seed(job.seed, "views"))
-            batches = Batches(load_split(shards, "train"), job.pretrain.batch_size, job.seed, chosen)
+            batches = Batches(load_split(shards, "train", budget), job.pretrain.batch_size, job.seed, chosen)
             trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job), folder.name)
             with compiled(pretext.encoder) if job.pretrain.compile else nullcontext():
                 _train(trainer, claim, checkpoint_seconds)
         found = Measured({}, {})
         if trainer and measure:
-            found = _measured(measure, job, pretext, shards, chosen, precision)
+            found = _measured(measure, job, pretext, shards, budget, chosen, precision)
         facts |= {"measured": found.numbers, "diagnostics": found.details}
         _write(job, index, pretext, trainer, facts, folder, out)
         claim.drop()
@@ -108,6 +113,7 @@ def _build(job: PretrainJob, index: ShardIndex) -> Pretext:
         index.mean,
         index.std,
         torch.Generator().manual_seed(_seed(job.seed, "encoder")),
+        index.mask,
     )
     heads = torch.Generator().manual_seed(_seed(job.seed, "heads"))
     return pretexts.attach(job.pretext, job.task, encoder, job.views, len(index.classes), heads)
@@ -138,12 +144,13 @@ def _measured(
     measure: Measure,
     job: PretrainJob,
     pretext: Pretext,
-    shards: Path,
+    shards: str | Path,
+    budget: Budget,
     device: torch.device,
     precision: torch.dtype,
 ) -> Measured:
     """Measurements of the trained pretext on validation images."""
-    split = load_split(shards, "val")
+    split = load_split(shards, "val", budget)
     if not len(split):
         return Measured({}, {})
     seed = _seed(job.seed, "diagnostics")

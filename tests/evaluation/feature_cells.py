@@ -20,6 +20,7 @@ from eqssl.symmetry import group
 
 CLASSES = ("ant", "bee", "cat")
 JOB = {"dataset": "insects", "pretext": "mine"}
+RETRIEVAL = {"queries": 90, "mrr": 0.75, "hit_rate_1": 0.5, "hit_rate_5": 1.0}
 
 
 def information(**changes) -> FeatureInfo:
@@ -37,7 +38,7 @@ def information(**changes) -> FeatureInfo:
 
 def columns(info: FeatureInfo, labels: np.ndarray, noise: float, seed: int) -> dict[str, np.ndarray]:
     """Features around one point per class, and collinear, as those of networks are."""
-    points = np.random.default_rng(99).standard_normal((len(info.classes), max(info.widths.values())))
+    points = np.random.default_rng(99).standard_normal((max(1, len(info.classes)), max(info.widths.values())))
     mixing = np.random.default_rng(98).standard_normal((points.shape[1],) * 2) / 4 + 1
     drawn = np.random.default_rng(seed).standard_normal((len(labels), points.shape[1]))
     values = ((points[labels] + noise * drawn) @ mixing).astype(np.float32)
@@ -64,22 +65,26 @@ def probe_job(**changes) -> ProbeJob:
 
 
 def write_cell(
-    folder: Path, noise: float = 1.5, counts=(300, 60, 90), seed: int = 0, **changes
+    folder: Path, noise: float = 1.5, counts=(300, 60, 90), seed: int = 0, labels_of=None, **changes
 ) -> tuple[Path, Path]:
-    """Write a cell as earlier steps leave it; gives the folders of the evaluation and of the encoder."""
+    """Write a cell as earlier steps leave it; gives the folders of the evaluation and of the encoder.
+
+    `labels_of` gives the labels that are written from the split and the classes that the features are of.
+    """
     info = information(**changes)
     evaluation = folder / "eval"
     for number, (split, count) in enumerate(zip(("train", "val", "test"), counts, strict=True)):
-        labels = np.arange(count) % len(info.classes)
+        labels = np.arange(count) % max(1, len(info.classes))
+        told = labels if labels_of is None else labels_of(split, labels)
         keys = [f"{split}-{i:04d}" for i in range(count)]
         with feature_writer(evaluation / "features" / f"{split}.parquet", info) as writer:
-            writer.write(split, "stored", keys, labels, columns(info, labels, noise, seed + number))
+            writer.write(split, "stored", keys, told, columns(info, labels, noise, seed + number))
             if split == "test":
                 random = np.random.default_rng(seed)
                 worse = columns(info, labels, 2 * noise, seed + number)
                 moved = {"elements": random.integers(8, size=count)}
-                writer.write(split, "grid", keys, labels, columns(info, labels, noise, seed + 7), **moved)
-                writer.write(split, "angle", keys, labels, worse, angles=360 * random.random(count))
+                writer.write(split, "grid", keys, told, columns(info, labels, noise, seed + 7), **moved)
+                writer.write(split, "angle", keys, told, worse, angles=360 * random.random(count))
     encoder = {
         "dataset": "insects",
         "group": info.group,
@@ -94,7 +99,7 @@ def write_cell(
     write_record(folder / "pretrain.json", {"epochs": 2, "seconds": 1.5}, made_of={"encoder": seal})
     rows = dict(zip(("train", "val", "test"), counts, strict=True))
     files = [f"features/{split}.parquet" for split in rows]
-    measured = {"error": 1e-7, "rows": rows}
+    measured = {"error": 1e-7, "rows": rows, "retrieval": RETRIEVAL}
     write_record(evaluation / "equivariance.json", measured, files, {"encoder": seal})
     return evaluation, folder
 
@@ -146,6 +151,7 @@ class AveragingEncoder(nn.Module):
         self.second = nn.Parameter(torch.randn(fields, 2 * fields, generator=generator))
         self.requires_grad_(False)
         self.mean, self.std, self.image_shape = (0.3,), (0.25,), (1, 12, 12)
+        self.mask = "disc"
 
     @property
     def group(self):

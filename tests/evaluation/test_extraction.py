@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 import torch
 from feature_cells import CLASSES, write_shards
 from sealed import resealed, seal_in
+from written_shards import write_files
 
 from eqssl.config.evaluation import FeatureSettings
 from eqssl.config.jobs import FeaturesJob
 from eqssl.config.settings import digest
 from eqssl.data.loading.batches import load_split
+from eqssl.data.loading.location import Budget
 from eqssl.data.shards.index import ShardIndex
 from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.encoders import build_encoder, load_encoder, save_encoder
@@ -234,3 +237,43 @@ def test_an_encoder_without_a_seal_is_refused(shards, tmp_path, params):
     (folder / "encoder.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=r"encoder\.json: seal: missing"):
         extract(job(), shards, folder, tmp_path / "out", "cpu")
+
+
+def test_features_of_streamed_images_are_the_same_bytes(shards, tmp_path, params):
+    folder = make_encoder(tmp_path / "cell", params, shards)
+    for name, budget in (("mapped", Budget()), ("streamed", Budget(decoded_mb=0))):
+        extract(job(), shards, folder, tmp_path / name, "cpu", budget=budget)
+    for file in (
+        "features/train.parquet",
+        "features/val.parquet",
+        "features/test.parquet",
+        "equivariance.json",
+    ):
+        assert (tmp_path / "mapped" / file).read_bytes() == (tmp_path / "streamed" / file).read_bytes()
+    equivariance = json.loads((tmp_path / "streamed/equivariance.json").read_text())
+    assert equivariance["turned_images"] == 20
+
+
+def test_sixteen_bit_images_have_the_features_of_the_same_values_in_eight(tmp_path, params):
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 12, 12, 1), dtype=np.uint8)
+    for name, values in (("uint8", pixels), ("uint16", pixels.astype(np.uint16) * 257)):
+        files = []
+        for image in values:
+            buffer = io.BytesIO()
+            np.save(buffer, image)
+            files.append(("npy", buffer.getvalue(), 0))
+        folder = write_files(tmp_path / name, files, (1, 12, 12), name)
+        cell = make_encoder(tmp_path / f"cell-{name}", params, folder)
+        extract(job(), folder, cell, tmp_path / f"out-{name}", "cpu")
+    found = [
+        read_features(tmp_path / f"out-{name}/features/test.parquet", ["regular", "invariant_2"]).features
+        for name in ("uint8", "uint16")
+    ]
+    for column, values in found[0].items():
+        assert np.allclose(values, found[1][column], atol=1e-5)
+    one, other = (
+        json.loads((tmp_path / f"out-{name}/equivariance.json").read_text())["angles"]
+        for name in ("uint8", "uint16")
+    )
+    for angle, same in zip(one, other, strict=True):
+        assert angle["error"] == pytest.approx(same["error"], abs=1e-5)

@@ -169,13 +169,13 @@ def relabelled(columns, index):
 
 def rows_swapped(columns, index):
     """The rows of two images of one tar: every key keeps its place and its label."""
-    for values in columns.values():
+    for values in filter(None, columns.values()):
         swap(values, 2, 5)
 
 
 def tars_swapped(columns, index):
     """The rows of two images of two tars."""
-    for values in columns.values():
+    for values in filter(None, columns.values()):
         swap(values, 0, -1)
 
 

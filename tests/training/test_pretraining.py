@@ -8,6 +8,7 @@ import torch
 from training_process import Training
 
 from eqssl import load_encoder
+from eqssl.data.loading.location import Budget
 from eqssl.data.shards.index import ShardIndex
 from eqssl.machine.records import read_record
 from eqssl.training import pretrain, pretraining
@@ -263,3 +264,11 @@ def test_the_same_training_gives_the_same_record_of_the_encoder(trained, job):
     first, again = trained(job(), "first"), trained(job(), "again", 0.0)
     assert (first / "encoder.json").read_bytes() == (again / "encoder.json").read_bytes()
     assert read_record(first / "encoder.json").seal != read_record(first / "pretrain.json").seal
+
+
+def test_streamed_images_train_the_same_encoder(job, shards, tmp_path):
+    for name, budget in (("mapped", Budget()), ("streamed", Budget(decoded_mb=0))):
+        pretrain(job(task=SIMCLR), shards, tmp_path / name, "cpu", budget=budget)
+    assert outcome(tmp_path / "mapped") == outcome(tmp_path / "streamed")
+    names = [path.name for path in (tmp_path / "scratch" / "decoded").glob("*-train.npy")]
+    assert len(names) == 1

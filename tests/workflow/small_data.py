@@ -22,8 +22,8 @@ def write(folder: Path) -> None:
     for split, limit in PER_CLASS.items():
         counts = dict.fromkeys(range(len(source.classes)), 0)
         images, labels = [], []
-        for sample in source.samples(split):
-            if counts[sample.label] < limit:
+        for sample in source.samples():
+            if sample.split == split and counts[sample.label] < limit:
                 counts[sample.label] += 1
                 content = io.BytesIO()
                 Image.fromarray(sample.image[:, :, 0]).save(content, "PNG")

@@ -18,6 +18,8 @@ rule pretrain:
         device=PARAMS.machine.device,
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         checkpoint_seconds=str(PARAMS.machine.checkpoint_seconds),
+        decoded_mb=str(PARAMS.machine.decoded_mb),
+        cache_mb=str(PARAMS.machine.cache_mb),
         runtime=120,
     params:
         job=pretrain_job,
@@ -27,7 +29,8 @@ rule pretrain:
     shell:
         "exec python -m eqssl pretrain --job {params.job:q} --shards {params.shards:q} "
         "--out {params.out:q} --device {resources.device:q} "
-        "--checkpoint-seconds {resources.checkpoint_seconds} > {log:q} 2>&1"
+        "--checkpoint-seconds {resources.checkpoint_seconds} --decoded-mb {resources.decoded_mb} "
+        "--cache-mb {resources.cache_mb} > {log:q} 2>&1"
 
 
 rule features:
@@ -49,7 +52,10 @@ rule features:
     resources:
         gpu=gpu,
         device=PARAMS.machine.device,
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        decoded_mb=str(PARAMS.machine.decoded_mb),
+        cache_mb=str(PARAMS.machine.cache_mb),
+        # whatever the size of the images: eqssl.evaluation.amounts
+        mem_mb=lambda wildcards, attempt: 1200 * attempt,
         runtime=60,
     params:
         job=jobs.features_job(PARAMS).json_text(),
@@ -60,7 +66,8 @@ rule features:
     shell:
         "exec python -m eqssl features --job {params.job:q} --shards {params.shards:q} "
         "--encoder {params.encoder:q} --cell {wildcards.cell_id} --out {params.out:q} "
-        "--device {resources.device:q} > {log:q} 2>&1"
+        "--device {resources.device:q} --decoded-mb {resources.decoded_mb} "
+        "--cache-mb {resources.cache_mb} > {log:q} 2>&1"
 
 
 rule probe:

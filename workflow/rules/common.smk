@@ -19,7 +19,7 @@ from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
-from eqssl.machine import run, steps, store, verify
+from eqssl.machine import raw_data, run, steps, store, verify
 from eqssl.machine.files import sha256
 
 try:
@@ -70,14 +70,24 @@ def checked(given, folder):
     return folder
 
 
-def raw(wildcards):
-    """What a data set is versioned by: DVC's pointer, or else the file, or the files of the folder."""
+def pointers(wildcards):
+    """DVC's pointers of the files that a data set is made of."""
     checked(SHARDS.format(**wildcards), jobs.shard_folder(PARAMS, wildcards.dataset))
-    files = []
-    for path in map(Path, PARAMS.datasets[wildcards.dataset].inputs):
-        pointer = Path(f"{path}.dvc")
-        files += [pointer] if pointer.is_file() else [path, *path.glob("*")]
-    return sorted(str(file) for file in files if file.is_file())
+    paths = [f"{path}.dvc" for path in PARAMS.datasets[wildcards.dataset].inputs]
+    return [path for path in paths if Path(path).is_file()]
+
+
+@cache
+def raw_version(dataset):
+    """What a data set's shards are made of; of files that are gone, what its shards say."""
+    if not workflow.is_main_process:
+        return ""
+    try:
+        return raw_data.version_of(
+            dataset, PARAMS.datasets[dataset], shard_folder(dataset)
+        )
+    except (ValueError, OSError) as error:
+        raise WorkflowError(str(error)) from None
 
 
 def gpu(wildcards):

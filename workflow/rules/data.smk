@@ -1,7 +1,7 @@
 rule shard:
     """A source into WebDataset tars and index.json, which holds their hashes."""
     input:
-        raw,
+        pointers,
     output:
         index="<shards>/index.json",
         tars=[
@@ -21,7 +21,9 @@ rule shard:
     params:
         job=shard_job,
         out=subpath(output.index, parent=True),
+        raw=lambda wildcards: raw_version(wildcards.dataset),
         code=shard_code,
     shell:
-        "exec python -m eqssl shard --job {params.job:q} --out {params.out:q} --threads {threads} "
+        "exec python -m eqssl shard --job {params.job:q} --raw {params.raw:q} --out {params.out:q} "
+        "--threads {threads} "
         "> {log:q} 2>&1"

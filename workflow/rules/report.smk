@@ -54,6 +54,7 @@ rule html:
         predictions=cells(PREDICTIONS),
         losses=cells("loss.csv"),
         records=cells("pretrain.json"),
+        indices=[f"{shard_folder(name)}/index.json" for name in PARAMS.grid.dataset],
     output:
         report("report/index.html", category="Grid", caption="../report/index.rst"),
     log:
@@ -64,6 +65,11 @@ rule html:
             for pair in zip(input.metrics, input.losses)
             for word in ("--cell", *pair)
         ],
+        shards=[
+            word
+            for name in PARAMS.grid.dataset
+            for word in ("--shards", shard_folder(name))
+        ],
         twins=json.dumps(PARAMS.twins()),
         code=steps.report_code(),
         templates=[
@@ -72,4 +78,4 @@ rule html:
         ],
     shell:
         "exec python -m eqssl report --out {output:q} --twins {params.twins:q} "
-        "{params.cells:q} > {log:q} 2>&1"
+        "{params.shards:q} {params.cells:q} > {log:q} 2>&1"

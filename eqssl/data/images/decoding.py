@@ -13,6 +13,7 @@ __all__ = ["Decoded", "decode", "decode_image"]
 # how a file starts -> Pillow's name of the format
 _OTHERS = {b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP"}
 _PNM = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf")
+_PLAIN_PNG = (b"\x08\x00", b"\x08\x02")  # gray and RGB of 8 bits, as this package writes them
 _KNOWN = "PNG, JPEG, WebP, TIFF, BMP, GIF, PNM or npy file"
 
 
@@ -76,6 +77,8 @@ def _jpeg(content: bytes) -> Decoded:
 
 
 def _png(content: bytes, whole: bool) -> Decoded:
+    if not whole and content[24:26] in _PLAIN_PNG:
+        return ordinary(content, "PNG")
     header = png.png_header(content)
     check_size(header.width, header.height, 4, -(-header.bits // 8))
     if header.frames > 1:

@@ -21,8 +21,8 @@ def encode_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
 def encode_image(pixels: Pixels, store: Literal["png", "jpeg", "webp"], quality: int) -> tuple[str, bytes]:
     """Encode an image in its stored form; equal images give equal bytes.
 
-    Images of 8 bits with 1 or 3 channels become what `store` says. No common format holds all others: gray of
-    16 bits becomes PNG, and the rest npy; `store: png` stands for these too.
+    RGB of 8 bits becomes what `store` says, and so does gray, which WebP does not know. Of other images,
+    which `store: png` takes too, gray of 16 bits becomes PNG and the rest npy.
 
     Args:
         pixels: rows, columns, channels; uint8 or uint16.
@@ -33,16 +33,17 @@ def encode_image(pixels: Pixels, store: Literal["png", "jpeg", "webp"], quality:
         The ending of its name, and its bytes.
 
     Raises:
-        ValueError: `store` is a format that cannot hold it without a loss of channels or bits.
+        ValueError: `store` cannot hold so many channels or bits; names it and what can.
     """
     channels = pixels.shape[2]
     if pixels.dtype == np.uint8 and channels in (1, 3):
         if store == "jpeg":
             # 4:4:4: half the resolution of colour would be a second loss, of which the settings say nothing
             return "jpg", _saved(pixels, "JPEG", quality=quality, subsampling=0)
-        if store == "webp":
+        if store == "webp" and channels == 3:
             return "webp", _saved(pixels, "WEBP", quality=quality, method=4)
-        return "png", encode_png(pixels)
+        if store == "png":
+            return "png", encode_png(pixels)
     if store != "png":
         raise ValueError(
             f"has {channels} channels of {pixels.dtype}, which `store: {store}` cannot hold; allowed: png, "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 
 import numpy as np
@@ -66,17 +64,10 @@ def rows_may_be_missing(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
     return not pixels[-1].any()
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings of libraries to themselves: what matters is checked here."""
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _opened(content: bytes, kind: str) -> Image.Image:
     """The image before any pixel is decoded. Pillow has its own limits, some of which only give warnings."""
-    with quiet():
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             return Image.open(io.BytesIO(content), formats=(kind,))
         except UnidentifiedImageError:
@@ -137,7 +128,8 @@ def _from_lab(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 def _orientation(image: Image.Image) -> int:
     if not any(key in image.info for key in _METADATA):
         return 1
-    with quiet():
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             found = image.getexif().get(_ORIENTATION, 1)
         except Exception:  # damaged metadata, of any kind; viewers show such an image as it is

@@ -7,6 +7,7 @@ follows from its tags alone, not from what is installed.
 from __future__ import annotations
 
 import io
+import logging
 import re
 from typing import Any
 
@@ -164,6 +165,7 @@ def _by_tifffile(content: bytes, number_of_page: int, page: Tags) -> Shaped[np.n
         raise ValueError(
             f"has more than 8 bits per channel or more channels than RGB, which tifffile reads: {EXTRA}"
         ) from None
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters was checked
     with TiffFile(io.BytesIO(content)) as file:
         found: Any = file.pages[number_of_page]
         axes, values = found.axes, np.asarray(found.asarray())
@@ -173,6 +175,8 @@ def _by_tifffile(content: bytes, number_of_page: int, page: Tags) -> Shaped[np.n
         values = values[:, :, None]
     elif axes == "SYX":
         values = np.moveaxis(values, 0, -1)
+    if values.shape != (number(page, 257, 0), number(page, 256, 0), number(page, _SAMPLES, 1)):
+        raise ValueError(f"the TIFF is damaged: its tags do not agree with its pixels, {values.shape}")
     if number(page, _PHOTOMETRIC, _GRAY) == _WHITE_IS_ZERO:
         if values.dtype.kind != "u":
             raise ValueError("says that 0 is white, which its values cannot mean; save it with black as 0")

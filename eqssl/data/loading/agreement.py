@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from eqssl.data.shards.ustar import Member, members_in
 
-IMAGE, LABEL = "png", "cls"
+IMAGES, LABEL = ("png", "jpg", "webp", "npy"), "cls"
 _LONGEST_LABEL = 20  # digits
 
 
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     label: int
 
 
-def check_agreement(content: mmap, path: Path, rows: Sequence[Row]) -> None:
+def check_agreement(content: mmap, path: str | Path, rows: Sequence[Row]) -> None:
     """Compare the members of a tar with what index.json states: keys in their order, places and labels.
 
     Args:
@@ -39,9 +39,13 @@ def check_agreement(content: mmap, path: Path, rows: Sequence[Row]) -> None:
         if key is None or row is None or key != row.key:
             stated = None if row is None else row.key
             raise ValueError(f"{path}: image {number}: its key is {key!r}, index.json states {stated!r}")
-        image, label = found[key].get(IMAGE), found[key].get(LABEL)
-        if image is None:
-            raise ValueError(f"{path}: {key}: has no .{IMAGE} in the tar")
+        images = [member for kind, member in found[key].items() if kind != LABEL]
+        if len(images) != 1:
+            raise ValueError(
+                f"{path}: {key}: has {len(images)} images in the tar, index.json states 1 "
+                f"(.{', .'.join(IMAGES)})"
+            )
+        (image,), label = images, found[key].get(LABEL)
         if (image.offset, image.size) != (row.offset, row.size):
             raise ValueError(
                 f"{path}: {key}: {image.size} bytes from byte {image.offset} on, "
@@ -54,13 +58,13 @@ def check_agreement(content: mmap, path: Path, rows: Sequence[Row]) -> None:
             )
 
 
-def _members(content: mmap, path: Path) -> dict[str, dict[str, Member]]:
-    """The members of a tar by key and by ending (`png` or `cls`), in the order of the tar."""
+def _members(content: mmap, path: str | Path) -> dict[str, dict[str, Member]]:
+    """The members of a tar by key and by ending (`png`, `cls` ...), in the order of the tar."""
     found: dict[str, dict[str, Member]] = {}
-    for member in members_in(content, path):
+    for member in members_in(content, Path(path)):
         key, _, kind = member.name.rpartition(".")
         kinds = found.setdefault(key, {})
-        if kind in kinds or kind not in (IMAGE, LABEL):
+        if kind in kinds or kind not in (*IMAGES, LABEL):
             raise ValueError(f"{path}: {member.name!r}: is there twice, or no image and no label")
         kinds[kind] = member
     return found

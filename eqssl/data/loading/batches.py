@@ -1,19 +1,23 @@
-"""Images mapped into memory, and batches of them on a device, in an order that depends on seed and epoch."""
+"""The images of a split, and batches of them on a device, in an order that depends on seed and epoch."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float32, Int, UInt8
 from torch import Tensor
 
 from eqssl.config.sources import SplitName
 from eqssl.data.loading.decoding import decoded
+from eqssl.data.loading.kept import Stored
+from eqssl.data.loading.location import DEFAULT, Budget, open_shards
+from eqssl.data.loading.pixels import pixel_values, shared_tensor
+from eqssl.data.loading.streamed import Rows, StreamedImages
 from eqssl.data.shards.index import SPLITS, ShardIndex
 
 # a split up to this size is kept on the accelerator
@@ -26,14 +30,15 @@ class Split:
 
     Attributes:
         name: "train", "val" or "test".
-        images: a read-only memory map.
+        images: a read-only memory map; or, for a split that is larger than the budget, `StreamedImages`,
+            which are read from the tars. Both give the same images for a slice or an array of numbers.
         labels: indices into `index.classes`.
         keys: names of the images.
         index: the index of the shards that the split came from.
     """
 
     name: SplitName
-    images: UInt8[np.ndarray, "n c h w"]
+    images: np.memmap | StreamedImages
     labels: Int[np.ndarray, " n"]
     keys: list[str]
     index: ShardIndex
@@ -41,21 +46,53 @@ class Split:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def in_order(self, parts: Iterable[slice | Rows]) -> Iterator[Tensor]:
+        """The images of one part after another, in memory that does not grow with the split.
 
-def load_split(folder: str | Path, split: SplitName) -> Split:
-    """Load a split from a folder of shards. The first call decodes it; later calls map the decoded file.
+        Yields:
+            uint8, or float32 from 0 to 255 for images of 16 bits (`pixel_values`).
+
+        Raises:
+            ValueError, OSError: as for `StreamedImages`.
+        """
+        for images in self._in_order(parts):
+            yield pixel_values(shared_tensor(images))
+
+    def _in_order(self, parts: Iterable[slice | Rows]) -> Iterator[Stored]:
+        images, every = self.images, np.arange(len(self))
+        if isinstance(images, StreamedImages):
+            yield from images.in_order(every[part] for part in parts)
+            return
+        for part in parts:
+            yield np.array(images[part])
+            # pages that were read count as memory of the process until they are given back
+            pages: mmap | None = getattr(images, "_mmap", None)
+            if pages is not None:
+                pages.madvise(MADV_DONTNEED)
+
+
+def load_split(folder: str | Path, split: SplitName, budget: Budget = DEFAULT) -> Split:
+    """Load a split from shards. If its decoded images fit the budget, the first call decodes them all.
+
+    Args:
+        folder: folder of the shards, or its address (`http://`, `https://`, `s3://` ...).
+        split: "train", "val" or "test".
+        budget: how much may be kept in the scratch folder. It decides how images are read, and never which.
 
     Raises:
         ValueError: there is no such split, index.json is wrong, or a tar or an image is damaged; names the
-            file, the key and the reason.
+            file, the key and the reason. An image of a streamed split is decoded only when it is read.
         OSError: a file cannot be read or written.
     """
     if split not in SPLITS:
         raise ValueError(f"split: given {split!r}, allowed: {', '.join(SPLITS)}")
-    index = ShardIndex.load(folder)
-    columns = index.splits[split]
+    shards = open_shards(folder, budget)
+    index, columns = shards.index, shards.index.splits[split]
     labels = np.array(columns.labels, dtype=np.int64)
-    return Split(split, decoded(index, split), labels, list(columns.keys), index)
+    size = len(columns) * int(np.prod(index.image_shape)) * np.dtype(index.pixels).itemsize
+    fits = size <= budget.decoded_mb * 2**20
+    images = decoded(shards, split) if fits else StreamedImages(shards, split)
+    return Split(split, images, labels, list(columns.keys), index)
 
 
 class Batches:
@@ -99,9 +136,14 @@ class Batches:
         self._batch_size, self._seed, self._drop_last = batch_size, seed, drop_last
         # with its number: the device "cuda" does not equal "cuda:0", the device of a tensor
         self._device = torch.empty(0, device=device).device
-        resident = self._device.type != "cpu" and split.images.nbytes <= _RESIDENT_BYTES
-        store = self._device if resident else torch.device("cpu")
-        self._images = _shared(split.images).to(store)
+        images, store = split.images, torch.device("cpu")
+        self._images: Tensor | StreamedImages
+        if isinstance(images, StreamedImages):
+            self._images = images
+        else:
+            if self._device.type != "cpu" and images.nbytes <= _RESIDENT_BYTES:
+                store = self._device
+            self._images = shared_tensor(images).to(store)
         self._labels = torch.from_numpy(split.labels).to(store)
 
     def __len__(self) -> int:
@@ -110,24 +152,35 @@ class Batches:
 
     def epoch(
         self, epoch: int, start: int = 0
-    ) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]]:
+    ) -> Iterator[tuple[UInt8[Tensor, "b c h w"] | Float32[Tensor, "b c h w"], Int[Tensor, " b"]]]:
         """The batches of an epoch, from step `start` on.
 
         Yields:
-            Images (uint8) and labels (int64), both on the device.
+            Images and labels (int64), both on the device. Images are uint8, or float32 from 0 to 255 for
+            images of 16 bits (`pixel_values`).
 
         Raises:
-            ValueError: the epoch has fewer than `start` steps.
+            ValueError: the epoch has fewer than `start` steps; or as for `StreamedImages`.
+            OSError: as for `StreamedImages`.
         """
         if not 0 <= start <= len(self):
             raise ValueError(f"start: given {start}, allowed: 0 to {len(self)}")
         random = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
         order = random.permutation(self._total)[self._rank :: self._world][: self._count]
-        chosen = torch.from_numpy(order).to(self._images.device)
-        for step in range(start, len(self)):
-            batch = chosen[step * self._batch_size : (step + 1) * self._batch_size]
+        size = self._batch_size
+        parts = [order[step * size : (step + 1) * size] for step in range(start, len(self))]
+        for part, images in zip(parts, self._stored(parts), strict=True):
+            labels = self._labels[torch.from_numpy(part).to(self._labels.device)]
+            yield pixel_values(self._placed(images)), self._placed(labels)
+
+    def _stored(self, parts: list[Rows]) -> Iterator[Tensor]:
+        """The stored images of each part."""
+        if isinstance(self._images, StreamedImages):
+            yield from map(shared_tensor, self._images.in_order(parts))
+            return
+        for part in parts:
             # on uint8, index_select is several times faster than indexing
-            yield self._placed(self._images.index_select(0, batch)), self._placed(self._labels[batch])
+            yield self._images.index_select(0, torch.from_numpy(part).to(self._images.device))
 
     def _placed(self, batch: Tensor) -> Tensor:
         if batch.device == self._device or self._device.type == "cpu":
@@ -135,10 +188,3 @@ class Batches:
         if self._device.type == "cuda":
             batch = batch.pin_memory()
         return batch.to(self._device, non_blocking=True)
-
-
-def _shared(images: UInt8[np.ndarray, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """A tensor that shares the memory of a read-only array. Never write to it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(images)

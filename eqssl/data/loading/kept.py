@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from pydantic import BaseModel, ConfigDict
 
 from eqssl.config.regular_files import open_regular
@@ -27,11 +28,18 @@ from eqssl.machine.files import atomic, write_text
 from eqssl.machine.hashes import TICK, Identity, hashed, open_identity
 from eqssl.machine.locks import open_lock
 
-Chunks = Callable[[], Iterable[UInt8[np.ndarray, "..."]]]
+Stored: TypeAlias = UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]
+Chunks = Callable[[], Iterable[Stored]]
 _LONGEST_NOTE = 2**12  # bytes
 
 
-def kept_array(path: Path, made_of: str, shape: tuple[int, ...], chunks: Chunks) -> UInt8[np.memmap, ...]:
+def kept_array(
+    path: Path,
+    made_of: str,
+    shape: tuple[int, ...],
+    chunks: Chunks,
+    pixels: Literal["uint8", "uint16"] = "uint8",
+) -> np.memmap:
     """A read-only memory map of the array in a file. It is made if missing, damaged or made of other things.
 
     Several processes may call at once: one makes the array and the others wait.
@@ -41,11 +49,12 @@ def kept_array(path: Path, made_of: str, shape: tuple[int, ...], chunks: Chunks)
         made_of: names everything that the content depends on.
         shape: of the array.
         chunks: gives the content, part by part.
+        pixels: type of its numbers.
 
     Raises:
         OSError: it cannot be written.
     """
-    array = _Kept(path, made_of, shape)
+    array = _Kept(path, made_of, shape, np.dtype(pixels).newbyteorder("<"))
     with suppress(ValueError, OSError):
         return array.trusted()
     with _only_one(path.with_suffix(".lock")):
@@ -75,11 +84,12 @@ class _Note(BaseModel):
 class _Kept:
     """An array on disk; the arguments are those of `kept_array`."""
 
-    def __init__(self, path: Path, made_of: str, shape: tuple[int, ...]) -> None:
-        self._path, self._made_of, self._shape = path, made_of, shape
+    def __init__(self, path: Path, made_of: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._path, self._made_of, self._shape, self._dtype = path, made_of, shape, dtype
         self._note_path = path.with_suffix(".json")
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        description = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, description)
         self._header = header.getvalue()
 
     def trusted(self) -> np.memmap:
@@ -114,14 +124,14 @@ class _Kept:
             self._write_note(found, identity)
         return images
 
-    def write(self, chunks: Iterable[UInt8[np.ndarray, ...]]) -> None:
+    def write(self, chunks: Iterable[Stored]) -> None:
         """Write the array, then its note."""
         digest = hashlib.sha256(self._header)
         # not through a memory map: there a full disk would kill the process (SIGBUS) and raise no error
         with atomic(self._path) as temporary, temporary.open("wb") as file:
             file.write(self._header)
             for chunk in chunks:
-                content = chunk.tobytes()
+                content = np.ascontiguousarray(chunk, self._dtype).data.cast("B")
                 digest.update(content)
                 file.write(content)
         self._write_note(digest.hexdigest(), None)
@@ -146,10 +156,10 @@ class _Kept:
     def _mapped(self, file: io.BufferedReader) -> np.memmap:
         """A map of the open file. Its header is compared with the only right one, so nothing is parsed."""
         file.seek(0)
-        size = len(self._header) + prod(self._shape)
+        size = len(self._header) + prod(self._shape) * self._dtype.itemsize
         if file.read(len(self._header)) != self._header or open_identity(file, self._path).size != size:
-            raise ValueError(f"{self._path}: is not an array of bytes of shape {self._shape}")
-        return np.memmap(file, np.uint8, "r", len(self._header), self._shape)
+            raise ValueError(f"{self._path}: is not an array of {self._dtype} of shape {self._shape}")
+        return np.memmap(file, self._dtype, "r", len(self._header), self._shape)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from eqssl.data.shards.intensities import Range
 from eqssl.data.shards.moments import same_turned
 from eqssl.data.shards.preparing import Prepared, prepare
 from eqssl.data.shards.rows import Rows
+from eqssl.data.shards.sizes import Sizes
 from eqssl.data.shards.workers import InOrder
 from eqssl.data.sources.base import Sample, Source
 from eqssl.data.views.disc import disc
@@ -35,6 +36,7 @@ class Gathered:
         shape: (channels, height, width) of every image.
         deep: whether stored values have 16 bits.
         endings: of the image files.
+        sizes: of the images at the source.
     """
 
     def __init__(self, job: ShardJob, classes: int, spool: IO[bytes]) -> None:
@@ -42,6 +44,7 @@ class Gathered:
         self.shape: tuple[int, int, int] = (0, 0, 0)
         self.deep = False
         self.endings: list[str] = []
+        self.sizes = Sizes(job.data.size)
         self._job, self._spool = job, spool
         self._places = array("q")
         self._end = 0
@@ -60,6 +63,7 @@ class Gathered:
         self._check_shape(sample, prepared)
         if prepared.same is not None:
             self._same[len(self.rows)] = prepared.same
+        self.sizes.add(*prepared.source, len(self.rows))
         self.rows.add(sample)
         self._spool.write(prepared.content)
         self._places.extend((self._end, len(prepared.content)))

@@ -68,6 +68,7 @@ class ShardIndex(Settings):
         origin, licence: of the images, in words.
         classes: names, in the order of the labels; none if no image has a label.
         image_shape: (channels, height, width) of every image.
+        sizes: `WIDTHxHEIGHT` at the source -> number of images, frequent ones first.
         mean, std: per channel, over pixels of the training images inside the mask, scaled to [0, 1].
         mask: `disc` if everything outside of the inscribed disc is 0, else `none`.
         pixels: type of the stored values.
@@ -77,8 +78,9 @@ class ShardIndex(Settings):
         job: the `ShardJob` that made them, as plain values.
         tars: all tars; `Columns.tar` is an index into them.
         splits: the images of "train", "val" and "test".
-        files, made_of, seal: the SHA-256 of each tar, nothing, and the SHA-256 of all other entries, since
-            index.json is the record of its step; see `eqssl.machine.records`.
+        files, made_of, seal: the SHA-256 of each tar, the version of the files that the images come from, and
+            the SHA-256 of all other entries, since index.json is the record of its step; see
+            `eqssl.machine.records` and `eqssl.machine.raw_data`.
     """
 
     schema_version: Literal[3] = 3
@@ -87,6 +89,7 @@ class ShardIndex(Settings):
     licence: str
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    sizes: Mapping[str, int] = {}
     mean: tuple[float, ...]
     std: tuple[float, ...]
     mask: Literal["disc", "none"] = "disc"

@@ -11,7 +11,7 @@ from eqssl.data.images import encode_image
 from eqssl.data.images.pixels import Pixels
 from eqssl.data.shards.intensities import Range
 from eqssl.data.shards.moments import moments, same_turned
-from eqssl.data.shards.stored_form import needs_no_change, prepared, stored_form
+from eqssl.data.shards.stored_form import needs_no_change, of_one_form, prepared, read, stored_form
 from eqssl.data.sources.base import Sample
 from eqssl.data.views.disc import disc
 
@@ -27,6 +27,7 @@ class Prepared:
         deep: whether values have 16 bits.
         sums, squares: of the stored values and their squares, per channel.
         summary: equal for identical images; see `Moments`.
+        source: (height, width) of the image at the source, upright.
         same: the safe name of an image among those that are identical; None if the stored pixels give it.
     """
 
@@ -37,6 +38,7 @@ class Prepared:
     sums: tuple[int, ...]
     squares: tuple[int, ...]
     summary: bytes
+    source: tuple[int, int]
     same: bytes | None
 
 
@@ -51,7 +53,8 @@ def prepare(sample: Sample, settings: SourceSettings, scale: Range | None = None
     Raises:
         ValueError: the image is damaged, or settings do not fit it; says why.
     """
-    before = prepared(sample, settings)
+    decoded = read(sample, settings)
+    before = of_one_form(decoded, settings)
     image = stored_form(replace(sample, image=before), settings, scale)
     if isinstance(sample.image, bytes) and needs_no_change(sample.image, settings):
         ending, content, exact = "jpg", sample.image, True
@@ -66,7 +69,8 @@ def prepare(sample: Sample, settings: SourceSettings, scale: Range | None = None
         same = same_turned(image)
     size, _, channels = image.shape
     deep = image.dtype == np.uint16
-    return Prepared(ending, content, (channels, size, size), deep, sums, squares, summary, same)
+    source = (decoded.pixels.shape[0], decoded.pixels.shape[1])
+    return Prepared(ending, content, (channels, size, size), deep, sums, squares, summary, source, same)
 
 
 def name_of(sample: Sample, settings: SourceSettings) -> bytes:

@@ -53,6 +53,15 @@ def prepared(sample: Sample, settings: SourceSettings) -> Pixels:
     Raises:
         ValueError: as for `stored_form`.
     """
+    return of_one_form(read(sample, settings), settings)
+
+
+def read(sample: Sample, settings: SourceSettings) -> Decoded:
+    """An image as it is at the source.
+
+    Raises:
+        ValueError: as for `stored_form`.
+    """
     if isinstance(sample.image, bytes):
         decoded = decode(sample.image)
     else:
@@ -60,6 +69,11 @@ def prepared(sample: Sample, settings: SourceSettings) -> Pixels:
         _check_pixels(sample.image)
     if decoded.pixels.dtype != np.uint8 and settings.range is None:
         raise ValueError(_deep(decoded.pixels))
+    return decoded
+
+
+def of_one_form(decoded: Decoded, settings: SourceSettings) -> Pixels:
+    """Background, channels and size as the settings say; see `prepared`."""
     return square(with_channels(opaque(decoded, settings), settings.channels), settings.size)
 
 

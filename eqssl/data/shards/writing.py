@@ -40,7 +40,7 @@ class _Decided(NamedTuple):
     notes: tuple[str, ...]
 
 
-def write_shards(job: ShardJob, out: str | Path, processes: int = 1) -> None:
+def write_shards(job: ShardJob, out: str | Path, processes: int = 1, raw: str = "") -> None:
     """Write the data set of a job into a folder, as `{split}-{number:05d}.tar` and index.json.
 
     Every image is cut to a square, resized and turned as `job.data` says, and cut to the inscribed disc if
@@ -53,16 +53,17 @@ def write_shards(job: ShardJob, out: str | Path, processes: int = 1) -> None:
         job: the data set and its settings.
         out: the folder.
         processes: how many prepare images; 1 stands for this one alone.
+        raw: version of the files that the images come from (`eqssl.machine.raw_data`), for index.json.
 
     Raises:
         ValueError: an image, a label, a split or a setting is wrong; names the data set, the key and the
             reason.
         OSError: a file cannot be read or written, or a process was killed.
     """
-    write_source(open_source(job.data), job, out, processes)
+    write_source(open_source(job.data), job, out, processes, raw)
 
 
-def write_source(source: Source, job: ShardJob, out: str | Path, processes: int = 1) -> None:
+def write_source(source: Source, job: ShardJob, out: str | Path, processes: int = 1, raw: str = "") -> None:
     """Like `write_shards`, for a source that is already open."""
     out = Path(out)
     created = not out.exists()
@@ -77,7 +78,8 @@ def write_source(source: Source, job: ShardJob, out: str | Path, processes: int 
             for name, part in track(decided.plan.items(), len(decided.plan), f"writing {job.dataset}"):
                 written.append(out / name)
                 tars.append(_write_tar(out / name, images, *part))
-            _index(source, job, images, decided, tars).write(out)
+            index = _index(source, job, images, decided, tars)
+            index.model_copy(update={"made_of": {"raw": raw} if raw else {}}).write(out)
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
@@ -93,6 +95,7 @@ def _decide(source: Source, job: ShardJob, images: Gathered, scale: Range | None
     """Deal the images to splits and tars, and check labels and identical images."""
     rows, identical = images.rows, images.identical()
     splits, notes = deal(rows, identical, job.shards)
+    notes += images.sizes.notes(rows)
     notes += check_labels(rows, splits, source.classes)
     plan = dict(_plan(splits, job))
     notes += check_identical(rows, splits, identical, job.shards.most_shared)
@@ -142,6 +145,7 @@ def _index(
         licence=source.licence,
         classes=source.classes,
         image_shape=images.shape,
+        sizes=images.sizes.listed(),
         mean=mean,
         std=std,
         mask=job.data.mask,

@@ -23,7 +23,8 @@ r"""Random views of a batch of images, drawn on the images' own device, independ
    `grayscale`. Values are clipped to [0, 1].
 4. *Blur*, with probability `blur`: a Gaussian with a standard deviation uniform in [0.1, 2] pixels and a
    kernel a tenth of the view wide (Chen et al. 2020, appendix A).
-5. Everything outside the inscribed disc is set to 0.
+5. Everything outside the inscribed disc is set to 0, unless the images have no mask. Those have no turn by
+   `angle`, which would fill corners with zeros.
 
 Because the turn comes first, an image and the same image turned by an element of D4 have views of the same
 distribution under `grid` and `angle`. Every image uses equally many random numbers whatever the settings,
@@ -40,6 +41,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from eqssl.config.masks import Mask, turn_refusal
 from eqssl.config.views import ViewSettings
 from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours
 from eqssl.data.views.normalise import cut_disc
@@ -74,6 +76,7 @@ def random_view(
     settings: ViewSettings,
     generator: torch.Generator,
     size: int | None = None,
+    mask: Mask = "disc",
 ) -> Float[Tensor, "b c size size"]:
     """Draw one view of each image. The docstring of the module describes the distribution.
 
@@ -82,13 +85,18 @@ def random_view(
         settings: the distribution.
         generator: on the device of the images; the global generator of random numbers is not touched.
         size: side of the view in pixels; None for that of the image.
+        mask: `disc` sets everything outside the inscribed disc to 0.
 
     Returns:
-        float32 in [0, 1] up to rounding, zero outside the inscribed disc, not normalised.
+        float32 in [0, 1] up to rounding, not normalised.
 
     Raises:
-        ValueError: if the images are not a batch of squares, or the size is not positive.
+        ValueError: if the images are not a batch of squares, the size is not positive, or images without a
+            mask are to be turned by any angle.
     """
+    reason = turn_refusal(mask, settings.turn)
+    if reason:
+        raise ValueError(f"views.turn: given {settings.turn!r} with images of mask 'none': {reason}")
     if images.ndim != 4 or images.shape[-1] != images.shape[-2]:
         raise ValueError(f"images of shape {tuple(images.shape)}: allowed: (batch, channels, side, side)")
     side = images.shape[-1] if size is None else size
@@ -110,7 +118,7 @@ def random_view(
             low, high = BLUR_SIGMA
             sigma = low + (high - low) * draws.sigma
             views = blur(views, sigma, blur_radius(side), draws.blur < settings.blur)
-        return cut_disc(views)
+        return cut_disc(views) if mask == "disc" else views
 
 
 def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,17 @@ def save_encoder(
     return write_record(folder / DESCRIPTION, {**extra, **description}, [WEIGHTS], made_of)
 
 
+def _folder_of(path: Path) -> Path:
+    """The folder of an encoder that is named by itself or by one of its files."""
+    if path.is_dir():
+        return path
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file or folder")
+    if path.name not in (DESCRIPTION, WEIGHTS):
+        raise ValueError(f"{path}: given another file, allowed: a folder, {DESCRIPTION} or {WEIGHTS}")
+    return path.parent
+
+
 def load_encoder(path: str | Path) -> Encoder:
     """A frozen encoder: in eval mode, without gradients; needs no escnn.
 
@@ -75,10 +86,10 @@ def load_encoder(path: str | Path) -> Encoder:
         path: the folder that holds encoder.safetensors and encoder.json, or one of the two files.
 
     Raises:
-        ValueError: if a file is damaged or the two do not belong together.
-        OSError: if one is missing.
+        ValueError: the path is another file, a file is damaged, or the two do not belong together.
+        OSError: there is nothing at the path, or one of the two files is missing.
     """
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    folder = _folder_of(Path(path))
     described = read_description(folder)
     shape = _shape(described.path, described.values)
     tensors = _read_weights(folder / WEIGHTS, described.values["weights_sha256"])
@@ -103,7 +114,8 @@ def read_description(folder: Path) -> Record:
         OSError: it cannot be read.
     """
     path = folder / DESCRIPTION
-    keys = [*(_RENAMED.get(field.name, field.name) for field in fields(Shape)), "form", "weights_sha256"]
+    needed = [field.name for field in fields(Shape) if field.default is MISSING]
+    keys = [*(_RENAMED.get(name, name) for name in needed), "form", "weights_sha256"]
     content = read_json(path, keys)
     # a record with one damaged key must not pass for one from before seals existed
     if content.keys() & {SEAL, FILES, MADE_OF}:
@@ -121,7 +133,9 @@ def _form(encoder: Encoder) -> str:
 
 def _shape(path: Path, described: Mapping[str, Any]) -> Shape:
     """The shape in a description, after checking the type of each entry."""
-    values = {field.name: described[_RENAMED.get(field.name, field.name)] for field in fields(Shape)}
+    # encoders from before there were masks are of images that were cut to the disc, the default
+    named = {field.name: _RENAMED.get(field.name, field.name) for field in fields(Shape)}
+    values = {name: described[key] for name, key in named.items() if key in described}
     try:
         shape = TypeAdapter(Shape).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:

@@ -145,3 +145,42 @@ def test_a_file_of_something_else_is_refused_in_one_line(saved, tmp_path):
         with pytest.raises(ValueError, match=r"encoder\.safetensors: not safetensors: ") as refused:
             load_encoder(folder)
         assert "\n" not in str(refused.value)
+
+
+def test_an_encoder_is_loaded_from_the_path_that_is_given_and_no_other(saved):
+    for path in (saved, saved / "encoder.json", saved / "encoder.safetensors"):
+        assert load_encoder(path).image_shape[0] == load_encoder(saved).image_shape[0]
+    for missing in (saved / "no_such_version", saved / "encoder.pt", saved / "a" / "b"):
+        with pytest.raises(FileNotFoundError, match=rf"{missing.name}: there is no such file or folder"):
+            load_encoder(missing)
+    other = saved / "notes.txt"
+    other.write_text("x")
+    with pytest.raises(ValueError, match=r"notes\.txt: given another file, allowed: a folder, encoder\.json"):
+        load_encoder(other)
+    other.unlink()
+
+
+@pytest.mark.parametrize("is_released", [False, True])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda x: (x * 255).byte(), r"given torch\.uint8, allowed: floating-point numbers; scale them"),
+        (lambda x: x.double(), r"given torch\.float64, allowed: torch\.float32, as the weights are"),
+        (lambda x: x.half(), r"given torch\.float16, allowed: torch\.float32, as the weights are"),
+        (
+            lambda x: x.repeat(1, 2, 1, 1),
+            r"given shape \(2, 2, \d+, \d+\), allowed: \(batch, 1, side, side\)",
+        ),
+        (lambda x: x[..., :-1], r"given shape \(2, 1, \d+, \d+\), allowed: \(batch, 1, side, side\)"),
+        (lambda x: x[0], r"given shape \(1, \d+, \d+\), allowed: \(batch, 1, side, side\)"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused_with_what_to_do(saved, change, reason, is_released):
+    encoder = load_encoder(saved)
+    encoder = release(encoder) if is_released else encoder
+    channels, side, _ = encoder.image_shape
+    images = torch.rand(2, channels, side, side)
+    encoder(images)
+    for call in (encoder, encoder.stages, encoder.invariant):
+        with pytest.raises(ValueError, match=rf"images: {reason}"):
+            call(change(images))
