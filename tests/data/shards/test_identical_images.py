@@ -64,7 +64,7 @@ def found(tmp_path, given, **settings):
     return ShardIndex.load(tmp_path).notes
 
 
-@pytest.mark.parametrize("settings", [{}, {"turned": True}, {"mask": "none"}, {"store": "webp"}])
+@pytest.mark.parametrize("settings", [{}, {"turned": True}, {"mask": "none"}, {"store": "jpeg"}])
 def test_copies_in_two_splits_are_counted_and_named(tmp_path, settings):
     assert found(tmp_path / "none", samples(train=100, test=50), **settings) == ()
     notes = " ".join(found(tmp_path / "some", with_copies(6), **settings))
