@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -74,12 +75,18 @@ def total(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
-    started = time.perf_counter()
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds that it takes, and seconds of processors, its processes included."""
+    started, used = time.perf_counter(), processor_seconds()
     with contextlib.redirect_stderr(io.StringIO()):
         work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, processor_seconds() - used
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it started and that ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def shard(source: Path, out: Path, processes: int, store: str) -> None:
@@ -132,7 +139,7 @@ def measure(folder: Path, count: int, processes: int, rounds: int) -> list[dict[
             "pillow": partial(_pillow, source, processes, store),
         }
         del works["pillow" if source == small else "webdataset"]
-        seconds: dict[str, list[float]] = {name: [] for name in works}
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
         for number in range(rounds):
             for name, work in works.items():
                 seconds[name].append(timed(partial(work, folder / f"{name} {what} {number}")))
@@ -140,7 +147,8 @@ def measure(folder: Path, count: int, processes: int, rounds: int) -> list[dict[
             row: dict[str, Any] = {
                 "what": what,
                 "by": name,
-                "images_per_second": round(count / min(found), 1),
+                "images_per_second": round(count / min(wall for wall, _ in found), 1),
+                "cpu_ms_per_image": round(1000 * min(cpu for _, cpu in found) / count, 3),
             }
             if (made := folder / f"{name} {what} 0").exists():
                 row |= {
@@ -171,6 +179,7 @@ def main() -> int:
         rows = measure(Path(folder), options.images, options.processes, options.rounds)
     for row in rows:
         text = f"{row['what']:15} {row['by']:10} {row['images_per_second']:8.1f} images/s"
+        text += f", {row['cpu_ms_per_image']:6.2f} ms of processors each"
         print(text + (f", {row['bytes_ratio']:.3f} of the source's bytes" if "bytes_ratio" in row else ""))
     ours = {row["what"]: row for row in rows if row["by"] == "eqssl"}
     missed = [what for what, least in TARGETS.items() if ours[what]["images_per_second"] < least]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int, UInt8, UInt16
+from jaxtyping import Float64, UInt8, UInt16, UInt32
 
 from eqssl.data.images.pixels import Pixels
 
-Sums = Int[np.ndarray, "s c"]
+Profile = Float64[np.ndarray, "s c"]
 Stored = UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
-_BLOCK = 2**15  # values at a time; sums of so many squares of 16-bit numbers are exact in float64
+_BLOCK = 2**17  # values at a time
+_FLOATS = 2**15
 _BYTES = 16
 
 
@@ -33,14 +33,21 @@ class Moments(NamedTuple):
 
 def moments(image: Stored) -> Moments:
     """The sums of an image."""
-    rows, columns, squares = _sums(image)
-    # a turn or a mirror image reorders rows and columns, or exchanges them; where 64 bits are too few, the
-    # lowest ones are kept
-    ordered = (rows**2).sum(0) + (columns**2).sum(0)
-    sums, of_squares = columns.sum(0), squares.sum(0)
-    text = b"".join((str(image.shape).encode(), sums.tobytes(), of_squares.tobytes(), ordered.tobytes()))
-    summary = hashlib.blake2b(text, digest_size=_BYTES).digest()
-    return Moments(tuple(sums.tolist()), tuple(of_squares.tolist()), summary)
+    size, _, channels = image.shape
+    # types in which squares and sums of up to 4,096 of them have room
+    wide, whole = (np.uint16, np.uint32) if image.dtype == np.uint8 else (np.uint32, np.uint64)
+    flat = image.reshape(size, size * channels)
+    columns = flat.sum(0, dtype=whole)
+    squares = np.zeros_like(columns)
+    step = max(1, _BLOCK // (size * channels))
+    for start in range(0, size, step):
+        values = flat[start : start + step]
+        squares += np.multiply(values, values, dtype=wide).sum(0, dtype=whole)
+    sums, of_squares = (
+        tuple(part.reshape(size, channels).sum(0, dtype=np.uint64).tolist()) for part in (columns, squares)
+    )
+    text = f"{image.shape} {sums} {of_squares}"
+    return Moments(sums, of_squares, hashlib.blake2b(text.encode(), digest_size=_BYTES).digest())
 
 
 def same_turned(image: Pixels) -> bytes:
@@ -52,7 +59,7 @@ def same_turned(image: Pixels) -> bytes:
     head = f"{image.shape} {image.dtype}".encode()
     if image.dtype == np.float32:  # sums of floats depend on their order
         image = np.ascontiguousarray(image).view(np.uint32)
-    rows, columns, _ = _sums(image, squared=False)
+    rows, columns = _profiles(image)
     found = []
     for turned, down, across in ((image, rows, columns), (image.transpose(1, 0, 2), columns, rows)):
         for i in (1, -1):
@@ -66,28 +73,14 @@ def same_turned(image: Pixels) -> bytes:
     )
 
 
-def _sums(image: Pixels, squared: bool = True) -> tuple[Sums, Sums, Sums]:
-    """The sum of each row, of each column, and (0 if not asked for) of the squares of each column."""
+def _profiles(image: Stored | UInt32[np.ndarray, "s s c"]) -> tuple[Profile, Profile]:
+    """The sum of each row and of each column, per channel."""
     size, _, channels = image.shape
-    flat, pick = image.reshape(size, size * channels), _channels(size, channels)
-    columns, squares = np.zeros((2, size * channels))
-    rows = np.empty((size, channels))
-    step = max(1, _BLOCK // (size * channels))
-    for start in range(0, size, step):
-        values = flat[start : start + step].astype(np.float64)
-        ones = np.ones(len(values))
-        columns += ones @ values
-        rows[start : start + step] = values @ pick
-        if squared:
-            squares += ones @ (values * values)
-    return (
-        rows.astype(np.int64),
-        columns.reshape(size, channels).astype(np.int64),
-        squares.reshape(size, channels).astype(np.int64),
-    )
-
-
-@lru_cache(maxsize=2)
-def _channels(size: int, channels: int) -> Float64[np.ndarray, "sc c"]:
-    """A matrix that sums the pixels of a row for each channel."""
-    return np.tile(np.eye(channels), (size, 1))
+    flat = image.reshape(size, size * channels)
+    # such sums are exact in float64 too, where a product with this matrix is the fastest
+    pick = np.tile(np.eye(channels), (size, 1))
+    step = max(1, _FLOATS // (size * channels))
+    rows = [flat[start : start + step].astype(np.float64) @ pick for start in range(0, size, step)]
+    whole = np.uint32 if image.dtype == np.uint8 else np.uint64
+    columns = flat.sum(0, dtype=whole).astype(np.float64).reshape(size, channels)
+    return np.concatenate(rows), columns
