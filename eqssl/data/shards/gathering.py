@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from eqssl.config.jobs import ShardJob
+from eqssl.data.disc import disc
 from eqssl.data.images import decode_image
 from eqssl.data.shards.identical import same_numbers
 from eqssl.data.shards.intensities import Range
@@ -23,7 +24,6 @@ from eqssl.data.shards.rows import Rows
 from eqssl.data.shards.sizes import Sizes
 from eqssl.data.shards.workers import InOrder
 from eqssl.data.sources.base import Sample, Source
-from eqssl.data.views.disc import disc
 from eqssl.machine.live.progress import track
 from eqssl.machine.naming import naming
 

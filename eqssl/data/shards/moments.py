@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, UInt8, UInt16
+from jaxtyping import Float64, UInt8, UInt16, UInt32
 
 from eqssl.data.images.pixels import Pixels
 
+Profile = Float64[np.ndarray, "s c"]
 Stored = UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
-_BLOCK = 2**14  # values at a time; sums of so many squares of 16-bit numbers are exact in float64
+_BLOCK = 2**17  # values at a time
+_FLOATS = 2**15
 _BYTES = 16
 
 
@@ -33,26 +34,20 @@ class Moments(NamedTuple):
 def moments(image: Stored) -> Moments:
     """The sums of an image."""
     size, _, channels = image.shape
-    flat, pick = image.reshape(size, size * channels), _channels(size, channels)
-    columns, squares = np.zeros((2, size * channels))
-    rows = np.empty((size, channels))
+    # types in which squares and sums of up to 4,096 of them have room
+    wide, whole = (np.uint16, np.uint32) if image.dtype == np.uint8 else (np.uint32, np.uint64)
+    flat = image.reshape(size, size * channels)
+    columns = flat.sum(0, dtype=whole)
+    squares = np.zeros_like(columns)
     step = max(1, _BLOCK // (size * channels))
     for start in range(0, size, step):
-        values = flat[start : start + step].astype(np.float64)
-        ones = np.ones(len(values))
-        columns += ones @ values
-        rows[start : start + step] = values @ pick
-        squares += ones @ (values * values)
-    sums = columns.reshape(size, channels).astype(np.int64)
-    of_squares = squares.reshape(size, channels).astype(np.int64).sum(0)
-    # a turn or a mirror image reorders rows and columns, or exchanges them; where 64 bits are too few, the
-    # lowest ones are kept
-    ordered = (rows.astype(np.int64) ** 2).sum(0) + (sums**2).sum(0)
-    text = b"".join(
-        (str(image.shape).encode(), sums.sum(0).tobytes(), of_squares.tobytes(), ordered.tobytes())
+        values = flat[start : start + step]
+        squares += np.multiply(values, values, dtype=wide).sum(0, dtype=whole)
+    sums, of_squares = (
+        tuple(part.reshape(size, channels).sum(0, dtype=np.uint64).tolist()) for part in (columns, squares)
     )
-    summary = hashlib.blake2b(text, digest_size=_BYTES).digest()
-    return Moments(tuple(sums.sum(0).tolist()), tuple(of_squares.tolist()), summary)
+    text = f"{image.shape} {sums} {of_squares}"
+    return Moments(sums, of_squares, hashlib.blake2b(text.encode(), digest_size=_BYTES).digest())
 
 
 def same_turned(image: Pixels) -> bytes:
@@ -61,16 +56,16 @@ def same_turned(image: Pixels) -> bytes:
     It is the smallest of the hashes of those whose sums over rows and columns come first, which is one of
     them in nearly all images.
     """
+    head = f"{image.shape} {image.dtype}".encode()
     if image.dtype == np.float32:  # sums of floats depend on their order
         image = np.ascontiguousarray(image).view(np.uint32)
-    rows, columns = image.sum(1, dtype=np.int64), image.sum(0, dtype=np.int64)
+    rows, columns = _profiles(image)
     found = []
-    for turned, across, down in ((image, rows, columns), (image.transpose(1, 0, 2), columns, rows)):
+    for turned, down, across in ((image, rows, columns), (image.transpose(1, 0, 2), columns, rows)):
         for i in (1, -1):
             for j in (1, -1):
-                found.append((across[::i].tobytes() + down[::j].tobytes(), turned[::i, ::j]))
+                found.append((down[::i].tobytes() + across[::j].tobytes(), turned[::i, ::j]))
     first = min(profile for profile, _ in found)
-    head = f"{image.shape} {image.dtype}".encode()
     return min(
         hashlib.blake2b(head + turned.tobytes(), digest_size=_BYTES).digest()
         for profile, turned in found
@@ -78,7 +73,14 @@ def same_turned(image: Pixels) -> bytes:
     )
 
 
-@lru_cache(maxsize=2)
-def _channels(size: int, channels: int) -> Float64[np.ndarray, "sc c"]:
-    """A matrix that sums the pixels of a row for each channel."""
-    return np.tile(np.eye(channels), (size, 1))
+def _profiles(image: Stored | UInt32[np.ndarray, "s s c"]) -> tuple[Profile, Profile]:
+    """The sum of each row and of each column, per channel."""
+    size, _, channels = image.shape
+    flat = image.reshape(size, size * channels)
+    # such sums are exact in float64 too, where a product with this matrix is the fastest
+    pick = np.tile(np.eye(channels), (size, 1))
+    step = max(1, _FLOATS // (size * channels))
+    rows = [flat[start : start + step].astype(np.float64) @ pick for start in range(0, size, step)]
+    whole = np.uint32 if image.dtype == np.uint8 else np.uint64
+    columns = flat.sum(0, dtype=whole).astype(np.float64).reshape(size, channels)
+    return np.concatenate(rows), columns

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eqssl.config.sources import SourceSettings
+from eqssl.data.disc import disc
 from eqssl.data.images import encode_image
 from eqssl.data.images.pixels import Pixels
 from eqssl.data.shards.intensities import Range
 from eqssl.data.shards.moments import moments, same_turned
 from eqssl.data.shards.stored_form import needs_no_change, of_one_form, prepared, read, stored_form
 from eqssl.data.sources.base import Sample
-from eqssl.data.views.disc import disc
 
 
 @dataclass(frozen=True, slots=True)

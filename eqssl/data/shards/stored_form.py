@@ -7,13 +7,13 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image
 
 from eqssl.config.sources import SourceSettings
+from eqssl.data.disc import disc
 from eqssl.data.images import Decoded, decode
 from eqssl.data.images.jpeg import START, jpeg_header
 from eqssl.data.images.pixels import Pixels, check_channels, check_size
 from eqssl.data.shards.intensities import Range, rescaled
 from eqssl.data.shards.turning import stored_angle, turned
 from eqssl.data.sources.base import Sample
-from eqssl.data.views.disc import disc
 
 # of red, green and blue in gray, times 65,536: Rec. 601, the same as Pillow's
 _LUMA = (19595, 38470, 7471)

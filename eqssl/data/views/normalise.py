@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from eqssl.data.views.disc import disc
+from eqssl.data.disc import disc
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Float[Tensor, "b c h w"]:

@@ -9,11 +9,11 @@ from image_files import oriented, png_of, saved
 from PIL import Image
 
 from eqssl.config.sources import SourceSettings
+from eqssl.data.disc import disc
 from eqssl.data.images import decode, decode_image, encode_image
 from eqssl.data.shards.stored_form import needs_no_change, prepared, square, stored_form
 from eqssl.data.shards.turning import stored_angle, turned
 from eqssl.data.sources.base import Sample
-from eqssl.data.views.disc import disc
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (16, 16, 3), dtype=np.uint8)
