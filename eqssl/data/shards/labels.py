@@ -10,6 +10,8 @@ from eqssl.data.shards.rows import Rows, counted, listed
 
 _UNEQUAL = 20
 """From this ratio of the largest to the smallest class on, a note says so."""
+_FEW = 2
+"""So few images may all have a class of their own."""
 _SPLITS: dict[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -22,11 +24,17 @@ def check_labels(rows: Rows, splits: Sequence[SplitName], classes: Sequence[str]
         classes: names of the classes.
 
     Raises:
-        ValueError: a class has no training image, while other training images have labels.
+        ValueError: a class has no training image, while other training images have labels, or each image
+            has a class of its own.
     """
     labelled = len(rows) - rows.labels.count(None)
     if not labelled:
         return ["no image has a label: probes and `supervised` are skipped"]
+    if len({label for label in rows.labels if label is not None}) == labelled > _FEW:
+        raise ValueError(
+            f"data set {rows.dataset}: there are as many classes as images with a label ({labelled:,}), so "
+            "that these are no classes; `labelled: false` takes the images without labels"
+        )
     notes = []
     if labelled < len(rows):
         without = Counter(s for s, label in zip(splits, rows.labels, strict=True) if label is None)

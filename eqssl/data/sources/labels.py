@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ WITHOUT = "`labelled: false` takes the images without labels"
 """A hint for messages."""
 
 Raw = int | float | str | None
+_WHOLE = re.compile(r"[0-9]{1,18}")
 
 
 def plain_values(values: np.ndarray) -> list[Raw]:
@@ -27,7 +29,7 @@ def plain_values(values: np.ndarray) -> list[Raw]:
 def plain_label(value: object) -> Raw:
     """A label as a text or a number. Bytes are texts in UTF-8, fractions .0 are whole numbers.
 
-    None stands for no label: that is None, -1, NaN and an empty text.
+    None stands for no label: that is None, -1 (also as a text), NaN and an empty text.
 
     Raises:
         ValueError: it is no label; the message continues "label 7 ..." or "row 7: label ...".
@@ -48,7 +50,7 @@ def plain_label(value: object) -> Raw:
         raise ValueError(
             f"is {text[:50]!r}, allowed: printable texts of at most {LONGEST_NAME} letters; {WITHOUT}"
         )
-    return text or None
+    return None if text in ("", "-1") else text
 
 
 def _number(value: float) -> Raw:
@@ -78,7 +80,7 @@ def class_indices(
 ) -> tuple[tuple[str, ...], list[list[int | None] | None]]:
     """Names of the classes, which are the values that occur, and each column as indices into them.
 
-    Numbers are sorted as numbers and stand before texts.
+    Numbers are sorted as numbers and stand first. Texts that are all whole numbers are sorted so too.
 
     Raises:
         ValueError: there are too many values, or a number and a text have one name.
@@ -87,7 +89,12 @@ def class_indices(
     values = {value for column in listed if column is not None for value in column if value is not None}
     if len(values) > MOST_CLASSES:
         raise ValueError(f"has {len(values)} different labels, allowed: at most {MOST_CLASSES}; {WITHOUT}")
-    ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
+    texts = [value for value in values if isinstance(value, str)]
+    as_numbers = all(map(_WHOLE.fullmatch, texts))
+    ordered = sorted(
+        values,
+        key=lambda value: (isinstance(value, str), int(value) if as_numbers else value, str(value)),
+    )
     names = tuple(map(str, ordered))
     if len(set(names)) < len(names):
         raise ValueError("has labels that are numbers and labels that are texts of the same digits")
