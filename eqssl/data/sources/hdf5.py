@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from eqssl.config.sources import Hdf5Settings, SplitName
-from eqssl.data.sources.array_labels import class_indices, plain_values
 from eqssl.data.sources.array_names import Part, Wanted, parts, shown_names
 from eqssl.data.sources.arrays import Layout
 from eqssl.data.sources.base import Sample
 from eqssl.data.sources.hdf5_file import array, image_layout, images, links, names, opened, values
+from eqssl.data.sources.labels import class_indices, plain_values
 from eqssl.data.sources.split_files import found_files
 
 _ENDINGS = (".h5", ".hdf5", ".he5")
+_ROLES = frozenset(("x", "y", "image", "images", "label", "labels", "mask", "masks", "groups", "ans"))
+"""Words that tell the files of a split apart."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Hdf5Files:
         self._wanted = Wanted(
             settings.images, settings.labels if settings.labelled else None, settings.groups
         )
-        files, notes = found_files(Path(settings.path), _ENDINGS, settings.files)
-        self._notes = list(notes)
-        found = [(path, split, part) for path, split in files for part in self._parts(path)]
+        taken = found_files(Path(settings.path), _ENDINGS, settings.files, _ROLES)
+        self._notes = taken.all_notes()
+        found = [(path, split, part) for path, split in taken.files for part in self._parts(path)]
         self._units = [self._unit(path, split, part, found) for path, split, part in found if part.images]
         if not self._units:
             named = f" {settings.images!r}" if settings.images else ""

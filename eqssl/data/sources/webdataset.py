@@ -15,11 +15,12 @@ import numpy as np
 
 from eqssl.config.plain import parse_json, shown
 from eqssl.config.sources import SplitName, WebDatasetSettings
-from eqssl.data.sources.array_labels import Raw, class_indices, plain_values
 from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.arrays import layout_of_one
 from eqssl.data.sources.base import Pixels, Sample
-from eqssl.data.sources.split_files import found_files, split_of_name
+from eqssl.data.sources.labels import Raw, class_indices, plain_values
+from eqssl.data.sources.split_files import found_files
+from eqssl.data.sources.split_names import split_of_value
 from eqssl.data.sources.tar_samples import MOST_BYTES, OpenTar, TarSample, opened_tar
 
 _IMAGES = ("jpg", "jpeg", "png", "tif", "tiff", "webp", "npy")
@@ -54,7 +55,8 @@ class WebDatasetTars:
 
     def __init__(self, settings: WebDatasetSettings) -> None:
         self._settings = settings
-        self._files, notes = found_files(Path(settings.path), (".tar",), settings.files)
+        found = found_files(Path(settings.path), (".tar",), settings.files)
+        self._files = found.files
         self._left_out: dict[str, list[str]] = {}
         self._endings: Counter[str] = Counter()
         self._rows = [list(self._scan(path, split)) for path, split in self._files]
@@ -66,7 +68,7 @@ class WebDatasetTars:
         self.classes, (labels,) = class_indices([[row.label for row in rows]])
         self._labels = labels or []
         self.origin = f"WebDataset tars {shown_names(path.name for path, _ in self._files)}"
-        self.notes = (*notes, *self._noted())
+        self.notes = (*found.all_notes(), *self._noted())
 
     def count(self) -> int:
         """Number of images."""
@@ -126,7 +128,7 @@ class WebDatasetTars:
         self._endings.update(ending for ending in sample.members if ending not in used)
         if wanted.split is not None:
             text = entries["split"]
-            split = split_of_name(str(text)) if text is not None else None
+            split = split_of_value(text)
             if split is None:
                 raise ValueError(
                     f"{tar.path}: {sample.key}: {wanted.split}: given {shown(text)}, "
