@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -237,6 +238,11 @@ class HubSettings(OwnSettings):
     label_column: ColumnName | None = None
     split_column: ColumnName | None = None
     group_column: ColumnName | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The folder, if the path is one."""
+        return (self.path,) if Path(self.path).exists() else ()
 
 
 class TexturesSettings(SourceSettings):
