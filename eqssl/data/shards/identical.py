@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from eqssl.config.sources import SplitName
-from eqssl.data.shards.rows import Rows, counted, listed
+from eqssl.data.shards.rows import Rows, listed
 
 _SPLITS: dict[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
 _HOW = "as they are, turned or mirrored"
@@ -65,6 +65,5 @@ def check_identical(
     within = {split: sum(n - 1 for (s, _), n in inside.items() if s == split) for split in _SPLITS}
     if any(within.values()):
         parts = ", ".join(f"{n:,} {_SPLITS[split]}" for split, n in within.items() if n)
-        images = counted(sum(within.values()), "image").partition(" ")[2]
-        notes.append(f"{parts} {images} repeat another image of their split, {_HOW}")
+        notes.append(f"images that repeat another image of their split, {_HOW}: {parts}")
     return notes

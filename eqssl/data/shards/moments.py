@@ -7,13 +7,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Float64, UInt8, UInt16
 
 from eqssl.data.images.pixels import Pixels
 
 Stored = UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
-# sums of so many products of 16-bit numbers are exact in float64
-_BLOCK = 2**20
+_BLOCK = 2**14  # values at a time; sums of so many squares of 16-bit numbers are exact in float64
 _BYTES = 16
 
 
@@ -34,18 +33,24 @@ class Moments(NamedTuple):
 def moments(image: Stored) -> Moments:
     """The sums of an image."""
     size, _, channels = image.shape
-    flat, rings = image.reshape(-1, channels), _rings(size)
-    sums = np.zeros((2, channels), np.int64)
-    products = np.zeros((channels, channels), np.int64)
-    for start in range(0, len(flat), _BLOCK):
-        values = flat[start : start + _BLOCK].astype(np.float64)
-        weights = np.ones((2, len(values)))
-        weights[1] = rings[start : start + _BLOCK]
-        sums += (weights @ values).astype(np.int64)
-        products += (values.T @ values).astype(np.int64)
-    text = b"".join((str(image.shape).encode(), sums.tobytes(), products.tobytes()))
+    flat, pick = image.reshape(size, size * channels), _channels(size, channels)
+    columns, squares = np.zeros((2, size * channels))
+    rows = np.empty((size, channels))
+    step = max(1, _BLOCK // (size * channels))
+    for start in range(0, size, step):
+        values = flat[start : start + step].astype(np.float64)
+        ones = np.ones(len(values))
+        columns += ones @ values
+        rows[start : start + step] = values @ pick
+        squares += ones @ (values * values)
+    sums = columns.reshape(size, channels).astype(np.int64)
+    of_squares = squares.reshape(size, channels).astype(np.int64).sum(0)
+    # a turn or a mirror image reorders rows and columns, or exchanges them; where 64 bits are too few, the
+    # lowest ones are kept
+    ordered = (rows.astype(np.int64) ** 2).sum(0) + (sums**2).sum(0)
+    text = b"".join((str(image.shape).encode(), sums.sum(0).tobytes(), of_squares.tobytes(), ordered.tobytes()))
     summary = hashlib.blake2b(text, digest_size=_BYTES).digest()
-    return Moments(tuple(sums[0].tolist()), tuple(products.diagonal().tolist()), summary)
+    return Moments(tuple(sums.sum(0).tolist()), tuple(of_squares.tolist()), summary)
 
 
 def same_turned(image: Pixels) -> bytes:
@@ -72,7 +77,6 @@ def same_turned(image: Pixels) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _rings(size: int) -> UInt8[np.ndarray, " n"]:
-    """A weight for each pixel that depends on its distance from the centre alone."""
-    distance = (2 * np.arange(size, dtype=np.int32) - (size - 1)) ** 2
-    return (np.add.outer(distance, distance) % 251).astype(np.uint8).reshape(-1)
+def _channels(size: int, channels: int) -> Float64[np.ndarray, "sc c"]:
+    """A matrix that sums the pixels of a row for each channel."""
+    return np.tile(np.eye(channels), (size, 1))

@@ -31,6 +31,6 @@ def turned(image: Stored, degrees: float) -> Stored:
 
     from eqssl.symmetry.turning import turn
 
-    values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].double()
+    values = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].double()  # a copy: torch wants to write
     moved = turn(values, torch.tensor([degrees], dtype=torch.float64))[0].permute(1, 2, 0)
     return moved.round().numpy().astype(image.dtype)

@@ -55,7 +55,7 @@ class InOrder(Generic[Result]):
             yield from self._from_pool(pool, samples)
         except BrokenProcessPool:
             raise OSError(
-                "a process that prepares images was killed, perhaps because the machine ran out of memory"
+                "a process that prepares images ended unexpectedly; the machine may have run out of memory"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)

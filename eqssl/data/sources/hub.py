@@ -69,7 +69,7 @@ class HubSplit:
 
     def __init__(self, path: str, name: str, split: SplitName | None, rows: Any, folder: Path) -> None:
         self.where, self.name, self.split = f"{path}: split {name}", f"split {name}", split
-        self.folders = (folder,)
+        self.folders: tuple[Path, ...] = (folder,)
         self.count = len(rows)
         self._rows, self._features = rows, rows.features
         self.schema: Any = rows.features.arrow_schema

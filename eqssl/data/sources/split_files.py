@@ -173,7 +173,7 @@ def _chosen(path: Path, candidates: list[_Candidate]) -> tuple[list[_Candidate],
     least = min(group[0].depth for group in fitting)
     # a bare name says more than what several names share; what lies deeper is a copy or another data set
     top = [group for group in fitting if group[0].depth == least]
-    top = [group for group in top if group[0].reading.bare] or top
+    top = _fuller([group for group in top if group[0].reading.bare] or top)
     covered = _splits(top[0])
     if len(top) > 1 or (len(covered) == 1 and any(not _splits(group) <= covered for group in fitting)):
         raise ValueError(
@@ -186,6 +186,13 @@ def _chosen(path: Path, candidates: list[_Candidate]) -> tuple[list[_Candidate],
             f"{path}: the names of some files have no split: {shown_names(unknown)}; name them with `files`"
         )
     return top[0], ["The split of each file is taken from its name."]
+
+
+def _fuller(groups: list[list[_Candidate]]) -> list[list[_Candidate]]:
+    """The groups without those of one split that a group of several splits has too."""
+    several = [group for group in groups if len(_splits(group)) > 1]
+    covered = {split for group in several for split in _splits(group)}
+    return several + [group for group in groups if group not in several and not _splits(group) <= covered]
 
 
 def _without_splits(path: Path, candidates: list[_Candidate]) -> tuple[list[_Candidate], list[str]]:

@@ -37,7 +37,7 @@ class PathReading:
         folder: pattern of the folder, empty for the top.
         pattern: pattern of the file name: the word of the split is `{split}`, numbers of their own are `#`.
         shape: the same with the word of the split as it is.
-        bare: whether the name of the file is only split and numbers.
+        bare: whether the name of the file is only split and numbers, or only numbers in a folder of a split.
         numbers: these numbers, as digits.
         roles: which of the given words are in the name.
         part: (number, total) of a name such as `train-00000-of-00002`; None for other names.
@@ -91,7 +91,7 @@ def read_path(folders: Sequence[str], stem: str, roles: Collection[str] = ()) ->
         folder="/".join(_folder(name, split, told) for name in folders),
         pattern="".join(pattern),
         shape="/".join((*folders, "".join(shape))),
-        bare=split is not None and all(_means_nothing(word) for word in pattern),
+        bare=split is not None and (not told or bool(sure)) and all(map(_means_nothing, pattern)),
         numbers=tuple(token for token, word in zip(tokens, shape, strict=True) if word == _NUMBER != token),
         roles=tuple(token.lower() for token, word in zip(tokens, shape, strict=True) if word == _ROLE),
         part=(int(part[1]), int(part[2])) if part else None,

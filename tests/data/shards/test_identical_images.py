@@ -87,7 +87,7 @@ def test_copies_within_a_split_are_counted(tmp_path):
     given = samples(train=100, test=50)
     given[149] = dataclasses.replace(given[149], image=given[148].image[::-1])
     assert found(tmp_path, given) == (
-        "1 test image repeat another image of their split, as they are, turned or mirrored",
+        "images that repeat another image of their split, as they are, turned or mirrored: 1 test",
     )
 
 
