@@ -19,8 +19,8 @@ _Splice: TypeAlias = tuple[int, int, str]
 def edited(text: str, changes: Mapping[Key, Change]) -> str:
     """A text with some settings changed.
 
-    A scalar or a list of scalars takes the place of one that is there; of a list, comments between the entries
-    stay. A table is added to the table above it, as its last entry. What already has its value is not touched.
+    A scalar or a list of scalars takes the place of one that is there; comments between the entries of a list
+    stay. A table is added to the table above it, as its last entry. What has its value is not touched.
 
     Args:
         text: YAML in block style.
@@ -97,7 +97,7 @@ def _replaced(node: Any, key: Key, value: Scalar) -> _Splice:
 
 
 def _relisted(text: str, node: Any, key: Key, values: list[Scalar]) -> list[_Splice]:
-    """Each entry gives its place to the new one of the same number; lines are added or taken out at the end."""
+    """Each entry gives its place to the new one of its number; lines are added or taken out at the end."""
     scalars = isinstance(node, yaml.SequenceNode) and all(isinstance(e, yaml.ScalarNode) for e in node.value)
     if not scalars or node.flow_style or not node.value:
         raise ValueError(f"{'.'.join(key)}: must be a list in block style, one entry a line")

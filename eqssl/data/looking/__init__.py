@@ -1,1 +1,1 @@
-"""A look at images before they are sharded: what there is, which settings fit, and the entry in params.yaml."""
+"""A look at images before they are sharded: what is there, which settings fit, and their entry."""

@@ -12,8 +12,8 @@ from typing import Any
 from eqssl.config.errors import unknown
 from eqssl.config.sources import OwnSettings
 from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.image_files import ENDINGS
 
-_IMAGES = frozenset("png jpg jpeg jpe jfif tif tiff webp bmp gif pbm pgm ppm pnm npy".split())
 _KINDS = {
     "parquet": ("parquet", "pq"),
     "webdataset": ("tar",),
@@ -45,7 +45,7 @@ class Fit:
 
 def own_sources() -> tuple[str, ...]:
     """Names of the sources of a user's own images."""
-    return tuple(name for name, kind in OwnSettings.kinds().items())
+    return tuple(OwnSettings.kinds())
 
 
 def kind_of(path: Path, source: str | None = None) -> Fit:
@@ -90,7 +90,7 @@ def _of_file(path: Path) -> list[Fit]:
     if ending == "csv":
         given = {"path": str(path.parent), "manifest": str(path)}
         return [Fit("folder", f"images that {path.name} names", given)]
-    if ending in _IMAGES:
+    if ending in ENDINGS:
         raise ValueError(f"{path}: is one image file, allowed: a folder of them")
     if ending in _PACKED:
         raise ValueError(f"{path}: is packed; unpack it and give the folder")
@@ -100,9 +100,11 @@ def _of_file(path: Path) -> list[Fit]:
 def _of_folder(path: Path) -> list[Fit]:
     if any((path / name).is_file() for name in _SAVED):
         return [Fit("hub", "`datasets` saved it", {"path": str(path)})]
-    tables = _manifests(path)
-    endings, npz = _endings(path, tables)
-    fits = list(_image_fits(path, tables, sum(endings[ending] for ending in _IMAGES)))
+    endings, npz = _endings(path)
+    images = sum(endings[ending] for ending in ENDINGS)
+    tables = _manifests(path) if images else []
+    endings.subtract(Counter(_ending(table.name) for table in tables))
+    fits = list(_image_fits(path, tables, images))
     for source, known in _KINDS.items():
         found = sum(endings[ending] for ending in known)
         if source == "npz":
@@ -131,20 +133,20 @@ def _image_fits(path: Path, tables: list[Path], images: int) -> Iterator[Fit]:
 
 
 def _manifests(path: Path) -> list[Path]:
-    """Tables at the top of a folder, or beside it, that are named like a list of images."""
+    """Tables at the top of a folder that are named like a list of images."""
     found = [path / f"{name}.{ending}" for name in _MANIFESTS for ending in _TABLES]
     return [table for table in found if table.is_file()]
 
 
-def _endings(path: Path, tables: list[Path]) -> tuple[Counter[str], list[str]]:
+def _endings(path: Path) -> tuple[Counter[str], list[str]]:
     """How often each ending occurs below a folder, and the npz files. Hidden files do not count."""
     endings: Counter[str] = Counter()
     npz: list[str] = []
-    known, waiting = set(tables), [path]
+    waiting = [path]
     while waiting and endings.total() < _MOST_ENTRIES:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or Path(entry.path) in known:
+                if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
