@@ -53,10 +53,8 @@ def entry(survey: Survey, given: Mapping[str, Any]) -> Choices:
     _depth(survey, given, chosen)
     if survey.pixels.transparent:
         chosen.add("alpha", "black", "some pixels are transparent; black is put behind them")
-    for key, value in given.items():
-        chosen.values[key] = value
-        if key in chosen.reasons:
-            chosen.reasons[key] = "as given"
+    chosen.values = {**given, **{key: value for key, value in chosen.values.items() if key not in given}}
+    chosen.reasons |= {key: "as given" for key in given if key in chosen.reasons}
     return chosen
 
 
@@ -68,8 +66,8 @@ def _size(survey: Survey) -> tuple[int, str]:
         return middle, "the images' own"
     fit = [size for size in SIZES if size <= middle]
     if not fit:
-        return middle, "the median of the shorter sides"
-    return fit[-1], f"the largest of {', '.join(map(str, SIZES))} up to the shorter sides' median, {middle}"
+        return middle, "the median shorter side"
+    return fit[-1], f"the largest of {', '.join(map(str, SIZES))} up to the median shorter side, {middle}"
 
 
 def _channels(survey: Survey, given: Mapping[str, Any], chosen: Choices) -> None:
@@ -82,7 +80,7 @@ def _channels(survey: Survey, given: Mapping[str, Any], chosen: Choices) -> None
         chosen.add("channels", 3, "those looked at are RGB; a gray one among the others is repeated to RGB")
     elif len(found) > 1:
         raise ValueError(
-            f"data set {survey.rows.dataset}: has images of {' and '.join(map(str, sorted(found)))} channels, "
+            f"data set {survey.rows.dataset}: images have {' and '.join(map(str, sorted(found)))} channels, "
             "allowed: as many in all, or 1 and 3; move some into another folder, or take some with `files`"
         )
 
@@ -93,8 +91,8 @@ def _depth(survey: Survey, given: Mapping[str, Any], chosen: Choices) -> None:
         return
     if "uint8" in pixels.types:
         raise ValueError(
-            f"data set {survey.rows.dataset}: {pixels.types['uint8']} of {pixels.seen} images have 8 bits per "
-            "channel and the others more; save all alike, or move some into another folder"
+            f"data set {survey.rows.dataset}: {pixels.types['uint8']} of {pixels.seen} images have 8 bits "
+            "per channel and the others more; save all alike, or move some into another folder"
         )
     if "range" not in given:
         reason = (
@@ -124,7 +122,9 @@ def grid(params: Params, name: str, dealing: Dealing) -> Choices:
     ]
     if not pretexts:
         raise ValueError(f"pretexts: has none of {', '.join(wanted)}")
-    labels = "with" if dealing.supervised else "without `supervised`, which needs labels, but with"
+    reason = "with the symmetry and without, and an untrained encoder to compare with"
+    if not dealing.supervised:
+        reason += "; not `supervised`, which needs labels of two classes or more"
     chosen.add("dataset", name, "the active cell, the one that `dvc exp run` executes")
     if params.pretext not in pretexts:
         chosen.add("pretext", pretexts[0], "of the active cell")
@@ -133,7 +133,7 @@ def grid(params: Params, name: str, dealing: Dealing) -> Choices:
     _sizes(params, dealing, chosen)
     chosen.add("grid.dataset", [name], "")
     chosen.add("grid.group", list(GROUPS), "no symmetry, and quarter turns")
-    chosen.add("grid.pretext", pretexts, f"{labels} the plain twin and the untrained encoder to compare with")
+    chosen.add("grid.pretext", pretexts, reason)
     chosen.add("grid.seed", [0], "one seed; more tell chance from effect")
     return chosen
 
@@ -147,11 +147,14 @@ def _own_batch(params: Params, pretext: str) -> int:
 def _sizes(params: Params, dealing: Dealing, chosen: Choices) -> None:
     """Batches and tars that are no larger than what there is."""
     if dealing.tars < params.shards.count:
-        reason = f"the smallest split has {min(dealing.counts.values())} images"
+        smallest = min(dealing.counts.values())
+        reason = f"the smallest split has {smallest} images; holds for all data sets"
         chosen.add("shards.count", dealing.tars, reason)
     train = dealing.counts["train"]
     if params.pretrain.batch_size > train:
         if train < 2:
             raise ValueError("has one training image, allowed: at least 2")
         batch = 1 << max(1, (train // 2).bit_length() - 1)
-        chosen.add("pretrain.batch_size", batch, f"there are only {train} training images")
+        chosen.add(
+            "pretrain.batch_size", batch, f"there are only {train} training images; holds for all data sets"
+        )

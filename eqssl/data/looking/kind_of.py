@@ -11,6 +11,7 @@ from typing import Any
 
 from eqssl.config.errors import unknown
 from eqssl.config.sources import OwnSettings
+from eqssl.data.shards.rows import counted
 from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.image_files import ENDINGS
 
@@ -24,7 +25,7 @@ _TABLES = ("csv", "parquet")
 _MANIFESTS = ("manifest", "metadata", "labels")
 _SAVED = ("dataset_dict.json", "dataset_info.json")
 _PACKED = ("zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar")
-_MOST_ENTRIES = 200_000
+_MOST_ENTRIES = 10**7
 """Of a folder that are looked at to tell its kind."""
 
 
@@ -129,7 +130,7 @@ def _image_fits(path: Path, tables: list[Path], images: int) -> Iterator[Fit]:
         )
     given = {"path": str(path), **({"manifest": str(tables[0])} if tables else {})}
     beside = f" and {tables[0].name}" if tables else ""
-    yield Fit("folder", f"{images:,} image files{beside}", given)
+    yield Fit("folder", f"{counted(images, 'image file')}{beside}", given)
 
 
 def _manifests(path: Path) -> list[Path]:

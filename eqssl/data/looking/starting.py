@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,22 @@ def begin(
     fit = kind_of(Path(path), source)
     known = {"source": fit.source, **fit.settings, **(given or {})}
     name = name or _name(path)
+    settings = SourceSettings.read(known, f"datasets.{name}")
+    paths = {key: _written(known[key], params.parent) for key in _PATHS if known.get(key)}
+    if name in before.datasets and before.datasets[name].inputs != tuple(paths.values()):
+        raise ValueError(_taken(name))
     say(f"looking at {path}: {fit.reason} (source {fit.source})" if fit.reason else f"looking at {path}")
-    survey = look(name, SourceSettings.read(known, f"datasets.{name}"))
+    with _hinting():
+        survey = look(name, settings)
     for line in told(survey):
         say(f"  {line}")
-    dealing = dealt(survey, before.shards)
+    with _hinting():
+        dealing = dealt(survey, before.shards)
     parts = ", ".join(f"{dealing.counts[split]:,} {split}" for split in ("train", "val", "test"))
     say(f"  sharding will make: {parts}")
     for note in dealing.notes:
         say(f"  note: {note}")
-    stored = entry(survey, known)
-    for key in set(_PATHS).intersection(stored.values):
-        stored.values[key] = _written(stored.values[key], params.parent)
+    stored = entry(survey, {**known, **paths})
     cells = grid(before, name, dealing)
     _check_name(before, name, stored.values)
     changes: dict[tuple[str, ...], Change] = {}
@@ -83,6 +88,16 @@ def begin(
         write_text(params, new)
         say(f"{params}: written")
     _say_next(say, stored.values["path"])
+
+
+@contextmanager
+def _hinting() -> Iterator[None]:
+    """Sources say which setting helps; here it is given on the command line."""
+    try:
+        yield
+    except ValueError as error:
+        hint = "settings are given like --set labelled=false or --set 'folders=[split, class]'"
+        raise ValueError(f"{error} ({hint})") from None
 
 
 def _checked(path: Path, text: str) -> Params:
@@ -110,10 +125,14 @@ def _check_name(params: Params, name: str, values: Mapping[str, Any]) -> None:
     """Refuse a name that stands for something else."""
     there = params.datasets.get(name)
     if there is not None and there != SourceSettings.read(values, f"datasets.{name}"):
-        raise ValueError(
-            f"datasets.{name}: is there with other settings; `--name` gives the new one another name, or remove "
-            "the entry first"
-        )
+        raise ValueError(_taken(name))
+
+
+def _taken(name: str) -> str:
+    return (
+        f"datasets.{name}: is there with other settings; `--name` gives the new one another name, or remove "
+        "the entry first"
+    )
 
 
 def _written(path: str, folder: Path) -> str:
@@ -150,5 +169,10 @@ def _shown(value: Any) -> str:
 
 def _say_next(say: Say, path: str) -> None:
     say("next: `eqssl check` checks the settings and looks at the images, `eqssl run` trains and reports")
-    if not Path(f"{path}.dvc").exists():
-        say(f"`dvc add {path}` keeps a version of the images, if they lie in this repository")
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        say(
+            "DVC keeps versions of images that lie in this repository: copy them to data/raw/NAME and use "
+            "`dvc add data/raw/NAME`"
+        )
+    else:
+        say(f"`dvc add {path}` keeps a version of the images and puts its pointer into git")
