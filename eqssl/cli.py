@@ -84,7 +84,16 @@ def _add(commands: Commands, name: str, function: Function) -> argparse.Argument
 def _add_user_commands(commands: Commands) -> None:
     run = _add(commands, "run", _run)
     run.add_argument("--cores", type=int, help="processor cores to use (default: all)")
+    init = _add(commands, "init", _init)
+    init.add_argument("path", metavar="PATH", help="file or folder of the images")
+    init.add_argument("--name", help="of the data set (default: from PATH)")
+    init.add_argument("--source", help="kind of source (default: found)")
+    init.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    setting = "a setting of the entry that is not to be chosen, such as size=64; may be given several times"
+    init.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given", help=setting)
+    init.add_argument("--dry-run", action="store_true", help="write nothing")
     check = _add(commands, "check", _check)
+    check.add_argument("--quick", action="store_true", help="the settings alone, not the images")
     check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     verify = _add(commands, "verify", _verify)
     verify.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
@@ -172,8 +181,22 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
+def _init(options: argparse.Namespace) -> None:
+    """Look at images, choose settings that fit them, and add them to params.yaml with a small grid."""
+    from eqssl.config.yaml_files import parse_assignments
+    from eqssl.data.looking.starting import begin
+
+    given = parse_assignments(options.given, "--set")
+    begin(options.path, options.params, _say, options.name, options.source, given, options.dry_run)
+
+
+def _say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
 def _check(options: argparse.Namespace) -> None:
-    """Check the settings and print the grid with each cell's folder."""
+    """Check the settings, print the grid with each cell's folder, and say what its data sets hold."""
     from eqssl.config.jobs import cell_folder
     from eqssl.config.params import Params
 
@@ -181,7 +204,12 @@ def _check(options: argparse.Namespace) -> None:
     for cell in params.cells():
         name = f"{cell.dataset} {cell.group} {cell.pretext} seed {cell.seed}"
         print(f"{name}: {cell_folder(params, cell)}")
-    print(f"active: {cell_folder(params, params.cell)}")
+    print(f"active: {cell_folder(params, params.cell)}", flush=True)
+    if not options.quick:
+        from eqssl.data.looking.checking import told_of_data
+
+        for line in told_of_data(params):
+            print(line, flush=True)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -33,9 +33,9 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     assert loaded.stdout.strip() == "[]"
     text = cli.parser().format_help()
-    for command in (cli._run, cli._check, cli._table, cli._schema, cli._guard, cli._adopt, cli._shard):
-        assert f"\n    {command.__name__[1:]} " in text
-    for command in (cli._pretrain, cli._features, cli._probe, cli._publish, cli._summary, cli._report):
+    commands = (cli._run, cli._init, cli._check, cli._table, cli._schema, cli._guard, cli._adopt)
+    jobs = (cli._shard, cli._pretrain, cli._features, cli._probe, cli._publish, cli._summary, cli._report)
+    for command in (*commands, *jobs):
         assert f"\n    {command.__name__[1:]} " in text
 
 
@@ -52,7 +52,10 @@ def test_help_loads_no_library_that_takes_time() -> None:
     )
 
 
-def test_check_prints_the_folder_of_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_the_folder_of_every_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where nothing is sharded, of which more would be said
     assert cli.main(["check", "--params", str(ROOT / "params.yaml")]) == 0
     params = Params.load(ROOT / "params.yaml")
     lines = capsys.readouterr().out.splitlines()

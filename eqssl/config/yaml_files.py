@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,24 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {_reason(error)}") from None
     check_plain(values)
+    return values
+
+
+def parse_assignments(texts: Iterable[str], where: str) -> dict[str, Any]:
+    """Settings given as `KEY=VALUE`, with values in YAML.
+
+    Raises:
+        ValueError: a text has no `=`, or its value is not YAML; names `where`.
+    """
+    values = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{where}: given {shown(text)}, allowed: KEY=VALUE, such as size=64")
+        try:
+            values[key] = parse_yaml(value)
+        except ValueError as error:
+            raise ValueError(f"{where} {key}: {error}") from None
     return values
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from eqssl.config.sources import SplitName
 from eqssl.data.images.pixels import Pixels
 
-__all__ = ["Pixels", "Sample", "Source"]
+__all__ = ["EVERY", "Outlined", "Pixels", "Sample", "Source"]
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,21 @@ class Source(Protocol):
     def samples(self) -> Iterator[Sample]:
         """The images, one at a time, always in the same order."""
         ...
+
+
+@runtime_checkable
+class Outlined(Source, Protocol):
+    """A source that can pass over images without reading them, so that a large data set is soon looked at."""
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """`samples`, in which the image is b"" unless its number, counted from 0, is wanted."""
+        ...
+
+
+class _Every:
+    def __contains__(self, number: object) -> bool:
+        return True
+
+
+EVERY: Container[int] = _Every()
+"""Holds each number."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from eqssl.config.sources import FolderSettings, SplitName
 from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.base import Sample
+from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.file_patterns import compiled
 from eqssl.data.sources.folder_levels import Said, guessed, told
 from eqssl.data.sources.image_files import (
@@ -69,12 +69,16 @@ class ImageFolder:
             ValueError: a file is empty or very large; names it.
             OSError: a file cannot be read.
         """
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
         numbers: Counter[SplitName | None] = Counter()
         for i, (name, key) in enumerate(zip(self._names, image_keys(self._names), strict=True)):
             split = self._splits[i] if self._splits else None
             yield Sample(
                 key,
-                read_image(self._root, name),
+                read_image(self._root, name) if i in wanted else b"",
                 self._labels[i] if self._labels else None,
                 split,
                 numbers[split],

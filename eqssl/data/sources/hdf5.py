@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from eqssl.config.sources import Hdf5Settings, SplitName
 from eqssl.data.sources.array_names import Part, Wanted, parts, shown_names
 from eqssl.data.sources.arrays import Layout
-from eqssl.data.sources.base import Sample
+from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.hdf5_file import array, image_layout, images, links, names, opened, values
 from eqssl.data.sources.labels import class_indices, plain_values
 from eqssl.data.sources.split_files import found_files
@@ -98,10 +98,15 @@ class Hdf5Files:
         Raises:
             ValueError: a file is damaged, or an image does not fit; names the file, array and image.
         """
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
         numbers: Counter[SplitName | None] = Counter()
+        first = 0
         for unit, labels, groups in zip(self._units, self._labels, self._groups, strict=True):
             with opened(unit.images.path) as file:
-                for row, pixels in enumerate(images(file, unit.images.name)):
+                for row, pixels in enumerate(images(file, unit.images.name, first, wanted)):
                     index = numbers[unit.split]
                     numbers[unit.split] += 1
                     yield Sample(
@@ -113,6 +118,7 @@ class Hdf5Files:
                         group=None if groups is None else str(groups[row]),
                         name=f"{unit.images.path.name}: {unit.images.name}[{row}]",
                     )
+            first += unit.layout.count
 
     def _parts(self, path: Path) -> tuple[Part, ...]:
         """The known arrays of a file; what else it holds becomes a note."""

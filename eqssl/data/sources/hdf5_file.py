@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from eqssl.config.regular_files import check_regular
 from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.arrays import MOST_BYTES, Layout, column, layout
-from eqssl.data.sources.base import Pixels
+from eqssl.data.sources.base import EVERY, Pixels
 from eqssl.data.sources.hdf5_chunks import check_chunks
 
 INSTALL = "pip install 'eqssl[hdf5]'"
@@ -124,8 +124,14 @@ def _check(found: Any, name: str) -> None:
         raise ValueError(f"{name}: {error}") from None
 
 
-def images(file: Any, name: str) -> Iterator[Pixels]:
+def images(file: Any, name: str, first: int = 0, wanted: Container[int] = EVERY) -> Iterator[Pixels | bytes]:
     """The images of an array, a slice of them at a time.
+
+    Args:
+        file: that holds it.
+        name: of the array.
+        first: number of its first image.
+        wanted: numbers of the images that are read; b"" stands for the others.
 
     Raises:
         ValueError: an image does not fit; names the array and the number of the image.
@@ -137,9 +143,13 @@ def images(file: Any, name: str) -> Iterator[Pixels]:
         # whole chunks, since each is expanded as often as it is touched
         rows = -(-rows // found.chunks[0]) * found.chunks[0]
     for start in range(0, form.count, rows):
-        for row, values in enumerate(found[start : start + rows], start):
+        numbers = range(start, min(start + rows, form.count))
+        if not any(first + row in wanted for row in numbers):
+            yield from (b"" for _ in numbers)
+            continue
+        for row, values in zip(numbers, found[start : start + rows], strict=True):
             try:
-                yield form.image(values)
+                yield form.image(values) if first + row in wanted else b""
             except ValueError as error:
                 raise ValueError(f"{name}: image {row}: {error}") from None
 

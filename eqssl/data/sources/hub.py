@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from eqssl.config.sources import HubSettings, SplitName
 from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.base import Sample
+from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.hub_files import LocalFiles
 from eqssl.data.sources.split_names import split_of_value
+from eqssl.data.sources.table_columns import Unread
 from eqssl.data.sources.tables import TableImages
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
@@ -64,8 +65,12 @@ class HubDataset:
             ValueError: a row has no image, or what it says does not fit; names split, row and key.
             OSError: a file that a row names is a pipe or the like.
         """
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
         with _one_line(self._path, "read"):
-            yield from self._images.samples()
+            yield from self._images.outline(wanted)
 
 
 class HubSplit:
@@ -88,8 +93,8 @@ class HubSplit:
             return ()
         return tuple(map(str, self._features[column].names or ()))
 
-    def batches(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
-        """Record batches of these columns, not decoded."""
+    def batches(self, columns: Sequence[str], rows: int, unread: Unread | None = None) -> Iterator[Any]:
+        """Record batches of these columns, not decoded. Nothing is left out: they are mapped into memory."""
         import datasets
 
         chosen = self._rows.select_columns(list(columns))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +18,7 @@ from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import NpzSettings, SplitName
 from eqssl.data.sources.array_names import Part, Wanted, parts, present, shown_names
 from eqssl.data.sources.arrays import MOST_BYTES, Layout, column, layout
-from eqssl.data.sources.base import Pixels, Sample
+from eqssl.data.sources.base import EVERY, Pixels, Sample
 from eqssl.data.sources.guarded import Guarded
 from eqssl.data.sources.labels import class_indices, plain_values
 
@@ -72,11 +73,16 @@ class NpzFile:
         Raises:
             ValueError: the file is damaged, or an image does not fit; names the file, array and image.
         """
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
         numbers: Counter[SplitName | None] = Counter()
+        first = 0
         with _archive(self._path) as archive:
             for part, labels in zip(self._parts, self._labels, strict=True):
                 groups = self._groups[part]
-                for row, values in enumerate(self._images(archive, part)):
+                for row, values in enumerate(self._images(archive, part, first, wanted)):
                     index = numbers[part.split]
                     numbers[part.split] += 1
                     yield Sample(
@@ -88,12 +94,20 @@ class NpzFile:
                         group=None if groups is None else str(groups[row]),
                         name=f"{part.images}[{row}]",
                     )
+                first += self._layouts[part].count
 
-    def _images(self, archive: zipfile.ZipFile, part: Part) -> Iterator[Pixels]:
+    def _images(
+        self, archive: zipfile.ZipFile, part: Part, first: int, wanted: Container[int]
+    ) -> Iterator[Pixels | bytes]:
+        """The images of an array, of which the first one has the number `first`."""
         found = self._layouts[part]
         with self._naming(part.images), archive.open(part.images + _END) as file:
             _header(file)
             for row in range(found.count):
+                if first + row not in wanted:
+                    file.seek(found.bytes, os.SEEK_CUR)
+                    yield b""
+                    continue
                 content = _exactly(file, found.bytes)
                 try:
                     yield found.image(np.frombuffer(content, found.dtype))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from eqssl.config.sources import ParquetSettings
 from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.base import Sample
+from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.parquet_file import ParquetFile
 from eqssl.data.sources.split_files import FoundFiles, found_files
 from eqssl.data.sources.tables import TableImages
@@ -59,7 +59,11 @@ class ParquetFolder:
             ValueError: a row has no image, or what it says does not fit; names the file, row and key.
             OSError: a file that a row names is a pipe or the like.
         """
-        return self._images.samples()
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
+        return self._images.outline(wanted)
 
 
 def _noted(found: FoundFiles, names_files: bool) -> list[str]:

@@ -16,6 +16,7 @@ from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import SplitName
 from eqssl.data.sources.labels import is_text
 from eqssl.data.sources.parquet_pages import largest_page
+from eqssl.data.sources.table_columns import Unread
 
 MOST_ROWS = 10**8
 """Most rows of a file."""
@@ -48,20 +49,25 @@ class ParquetFile:
             raise ValueError(f"{path}: states {self.count} rows, allowed: at most {MOST_ROWS}")
         self._features = self._read_features()
 
-    def batches(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str], rows: int, unread: Unread | None = None) -> Iterator[Any]:
         """Up to `rows` rows at a time; fewer if a page is so large that they might not fit into memory.
 
         Raises:
             ValueError: the file is damaged, or a page is too large; names file and column.
         """
         with _reading(self._path), open_regular(self._path) as pages, pq.ParquetFile(self._path) as parquet:
+            start = 0
             for group in range(parquet.num_row_groups):
+                stop = start + parquet.metadata.row_group(group).num_rows
+                without = unread(start, stop) if unread else None
+                taken = [name for name in columns if name != without]
+                start = stop
                 largest = 1  # of the pages that may hold one value that a dictionary repeats
-                for chunk in _chunks(parquet.metadata.row_group(group), columns):
+                for chunk in _chunks(parquet.metadata.row_group(group), taken):
                     size = _checked_page(self._path, pages, chunk, group)
                     largest = max(largest, size if chunk.physical_type == "BYTE_ARRAY" else 1)
                 fit = max(1, min(rows, _MOST_BATCH // largest))
-                yield from parquet.iter_batches(fit, row_groups=[group], columns=list(columns))
+                yield from parquet.iter_batches(fit, row_groups=[group], columns=taken)
 
     def kind(self, column: str) -> str | None:
         """The type that Hugging Face's metadata state for a column, such as Image."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import HubSettings, ParquetSettings, SplitName
@@ -13,6 +13,8 @@ from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.labels import WITHOUT
 from eqssl.data.sources.table_types import holds_pixels, image_kind, is_scalar, is_value
 
+Unread: TypeAlias = Callable[[int, int], str | None]
+"""The column that need not be read of the rows from one number to another; None if all are read."""
 _NO_IMAGES = ("Audio", "Video", "Pdf")
 
 
@@ -43,8 +45,8 @@ class Table(Protocol):
         """Names of the classes of a column of numbers; none if that is not known."""
         ...
 
-    def batches(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
-        """Record batches of Arrow with these columns, of at most so many rows."""
+    def batches(self, columns: Sequence[str], rows: int, unread: Unread | None = None) -> Iterator[Any]:
+        """Record batches of Arrow with these columns, of at most so many rows. What is unread may lack."""
         ...
 
 

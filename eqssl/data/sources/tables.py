@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import HubSettings, ParquetSettings, SplitName
-from eqssl.data.sources.base import Sample
+from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.labels import is_text
 from eqssl.data.sources.table_columns import Columns, Table, chosen_columns
 from eqssl.data.sources.table_images import ImageCells
@@ -65,18 +66,28 @@ class TableImages:
             ValueError: a row has no image, or what it says of it does not fit; names table, row and key.
             OSError: a file that a row names is a pipe or the like.
         """
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
         numbers: Counter[SplitName | None] = Counter()
         for table in self._tables:
-            row = 0
-            for batch in table.batches(self._columns.all(table), _ROWS):
+            row, first = 0, numbers.total()
+            unread = partial(self._unread, wanted, first)
+            for batch in table.batches(self._columns.all(table), _ROWS, unread):
                 cells = _Cells(table, batch, self._columns, self._labels, self._top)
                 for i in range(batch.num_rows):
                     split = cells.split(i, row)
-                    yield cells.sample(i, row, split, numbers[split])
+                    yield cells.sample(i, row, split, numbers[split], first + row in wanted)
                     numbers[split] += 1
                     row += 1
             if row != table.count:
                 raise ValueError(f"{table.where}: has {row} rows, it states {table.count}")
+
+    def _unread(self, wanted: Container[int], first: int, start: int, stop: int) -> str | None:
+        """The column of images, where none is wanted."""
+        needed = any(first + number in wanted for number in range(start, stop))
+        return None if needed else self._columns.image
 
 
 class _Cells:
@@ -87,7 +98,10 @@ class _Cells:
     ) -> None:
         self._table, self._columns, self._labels = table, columns, labels
         there = columns.all(table)
-        self._images = ImageCells(batch.column(columns.image), table.folders, top)
+        # without the column where no image is wanted
+        self._images: ImageCells | None = None
+        if columns.image in batch.schema.names:
+            self._images = ImageCells(batch.column(columns.image), table.folders, top)
         self._label = batch.column(columns.label) if columns.label in there else None
         self._split = batch.column(columns.split) if columns.split in there else None
         self._group = batch.column(columns.group) if columns.group in there else None
@@ -99,10 +113,10 @@ class _Cells:
         with self._naming(f"row {row}: column {self._columns.split!r}"):
             return split_of(self._split[i].as_py(), self._split_names)
 
-    def sample(self, i: int, row: int, split: SplitName | None, index: int) -> Sample:
+    def sample(self, i: int, row: int, split: SplitName | None, index: int, wanted: bool) -> Sample:
         key = f"{split or 'image'}-{index:08d}"
         with self._naming(f"row {row} ({key})"):
-            content, path = self._images.read(i)
+            content, path = self._images.read(i) if self._images and wanted else (b"", None)
             label = None if self._label is None else self._labels.of(self._label[i].as_py())
             group = None if self._group is None else group_of(self._group[i].as_py())
         told = path if path and is_text(path) and len(path) <= _LONGEST_NAME else None

@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from eqssl.config.plain import parse_json, shown
 from eqssl.config.sources import SplitName, WebDatasetSettings
 from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.arrays import layout_of_one
-from eqssl.data.sources.base import Pixels, Sample
+from eqssl.data.sources.base import EVERY, Pixels, Sample
 from eqssl.data.sources.labels import Raw, class_indices, plain_values
 from eqssl.data.sources.split_files import found_files
 from eqssl.data.sources.split_names import split_of_value
@@ -80,6 +80,10 @@ class WebDatasetTars:
         Raises:
             ValueError: a tar is damaged or was changed meanwhile; names tar and member.
         """
+        return self.outline(EVERY)
+
+    def outline(self, wanted: Container[int]) -> Iterator[Sample]:
+        """Like `samples`, with the images of these numbers alone."""
         numbers: Counter[SplitName | None] = Counter()
         labels = iter(self._labels)
         for (path, _), rows in zip(self._files, self._rows, strict=True):
@@ -91,7 +95,7 @@ class WebDatasetTars:
                         raise ValueError(f"{path}: {sample.key}: was changed while it was read")
                     yield Sample(
                         _slug(row.key, row.split),
-                        self._pixels(tar, sample, ending),
+                        self._pixels(tar, sample, ending) if numbers.total() in wanted else b"",
                         next(labels),
                         row.split,
                         numbers[row.split],

@@ -1,0 +1,1 @@
+"""A look at images before they are sharded: what is there, which settings fit, and their entry."""
