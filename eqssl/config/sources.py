@@ -121,7 +121,8 @@ class FolderSettings(OwnSettings):
     """A folder of image files.
 
     Attributes:
-        folders: what each level of folders means, from the top; `other` means nothing. None guesses it.
+        folders: what each level of folders means, from the top; `other` means nothing, and so do levels that
+            are not listed. None guesses it.
         files: pattern of the files that are taken, such as `**/*.tif`; None takes every image.
         manifest: CSV or Parquet file with a row for each image; None for no such file.
         path_column, label_column, split_column, group_column: names of its columns. None means that of the
@@ -138,6 +139,16 @@ class FolderSettings(OwnSettings):
     label_column: ColumnName | None = None
     split_column: ColumnName | None = None
     group_column: ColumnName | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for level in ("split", "class", "group"):
+            if self.folders and self.folders.count(level) > 1:
+                raise ValueError(f"folders: given {level} twice, allowed: once")
+        for column in ("path_column", "label_column", "split_column", "group_column"):
+            if getattr(self, column) is not None and self.manifest is None:
+                raise ValueError(f"{column}: given without `manifest`, which is the file with this column")
+        return self
 
     @property
     def inputs(self) -> tuple[str, ...]:

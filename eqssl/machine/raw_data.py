@@ -47,10 +47,21 @@ def raw_version(path: str | Path) -> str | None:
     path = Path(path)
     if not path.exists():
         return None
-    pointer = path.with_name(f"{path.name}.dvc")
-    if pointer.is_file() and importlib.util.find_spec("dvc"):
-        _check_pointer(path, pointer)
+    check_pointer(path)
     return _content(path)
+
+
+def check_pointer(path: str | Path) -> None:
+    """Refuse files that differ from DVC's pointer beside them, if there are both.
+
+    Raises:
+        ValueError: they differ, or one is a pipe or the like; says what to do.
+        OSError: a file cannot be read.
+    """
+    path = Path(path)
+    pointer = path.with_name(f"{path.name}.dvc")
+    if path.exists() and pointer.is_file() and importlib.util.find_spec("dvc"):
+        _compare(path, pointer)
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
@@ -77,7 +88,7 @@ def _content(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_pointer(path: Path, pointer: Path) -> None:
+def _compare(path: Path, pointer: Path) -> None:
     """Ask DVC whether the files are those of the pointer, unless nothing changed since it last said yes."""
     known = scratch() / "pointers.json"
     key, state = str(path.resolve()), _state(path, pointer)

@@ -23,6 +23,7 @@ from eqssl.data.sources.idx import read_idx
 
 SECONDS = 20.0
 BYTES = 1.5e9
+POOLS: list[pa.MemoryPool] = []  # arrays may outlive a test, and return their memory to its pool
 SHARDS = {"count": 1, "validation": 0.25, "seed": 0}
 
 
@@ -35,7 +36,8 @@ def job(folder: Path, **more: object) -> str:
 def pool() -> Iterator[pa.MemoryPool]:
     """A separate memory pool for Arrow, which counts what one test allocates."""
     before = pa.default_memory_pool()
-    yield pa.proxy_memory_pool(before)
+    POOLS.append(pa.proxy_memory_pool(before))
+    yield POOLS[-1]
     pa.set_memory_pool(before)
 
 

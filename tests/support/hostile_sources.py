@@ -91,6 +91,23 @@ def files(train: pa.Table | bytes, test: pa.Table | bytes | None = None, **optio
     return make
 
 
+LATIN_1 = pa.StringArray.from_buffers(2, pa.py_buffer(struct.pack("<3i", 0, 1, 2)), pa.py_buffer(b"a\xe4"))
+"""Texts of which the second is not UTF-8."""
+
+
+def paths(path: str) -> Maker:
+    """Images of which the last is a path, beside a pipe and a link to a device."""
+    cells = [{"bytes": GOOD, "path": "x.png"}] * 8 + [{"bytes": None, "path": path}]
+    column = pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+
+    def make(folder: Path) -> None:
+        files(pa.table({"image": column, "label": [0, 1] * 4 + [0]}))(folder)
+        os.mkfifo(folder / "pipe")
+        (folder / "device").symlink_to("/dev/zero")
+
+    return make
+
+
 def image(content: bytes | None) -> Maker:
     return files(rows([GOOD] * 8 + [content] + [GOOD]))
 
@@ -193,7 +210,7 @@ def footer(length: int) -> bytes:
 
 # name: (what makes the folder, what the message says)
 PARQUET: dict[str, tuple[Maker, str]] = {
-    "no file": (lambda folder: None, r"has no train\*\.parquet"),
+    "no file": (lambda folder: None, r"has no files \*\.parquet"),
     "a pipe": (in_place(os.mkfifo), "train.parquet: is a named pipe"),
     "a pipe for the test images": (in_place(os.mkfifo, "test.parquet"), "test.parquet: is a named pipe"),
     "a folder": (in_place(Path.mkdir), "train.parquet: is a folder"),
@@ -221,49 +238,53 @@ PARQUET: dict[str, tuple[Maker, str]] = {
     "no rows": (files(rows([])), "train.parquet"),
     "the image twice": (duplicate("image"), "train.parquet: has 2 columns 'image'"),
     "the label twice": (duplicate("label"), "train.parquet: has 2 columns 'label'"),
-    "no label": (files(pa.table({"image": [GOOD]})), "train.parquet: has no column 'label'"),
     "1,000 columns": (
         files(pa.table({f"c{i}": [1] for i in range(1000)})),
-        r"train.parquet: has no column 'image'.*letters\)",
+        r"train.parquet: has no column 'image', and none of .*letters\)",
     ),
-    "texts as images": (files(pa.table({"image": ["x"], "label": [0]})), "column 'image' is string"),
+    "texts as images": (files(pa.table({"image": ["x"], "label": [0]})), "row 0 .* there is no file 'x'"),
     "lists as images": (files(pa.table({"image": [[b"x"]], "label": [0]})), "column 'image' is list"),
-    "texts as labels": (files(rows([GOOD], ["0"])), "column 'label' is string"),
-    "fractions as labels": (files(rows([GOOD], [0.5])), "column 'label' is double"),
-    "null as label": (
-        files(rows([GOOD] * 3, [0, None, 1])),
-        r"train.parquet: row 1 \(train-00000001\): has no",
+    "texts as labels of one file": (files(rows([GOOD], ["0"])), "numbers and labels that are texts"),
+    "a text that is not UTF-8 as label": (files(rows([GOOD] * 2, LATIN_1)), "row 1: label is not UTF-8"),
+    "fractions as labels": (files(rows([GOOD], [0.5])), "column 'label': row 0: label is 0.5"),
+    "infinity as label": (files(rows([GOOD], [float("inf")])), "column 'label': row 0: label is inf"),
+    "lists as labels": (files(rows([GOOD], [[0]])), "column 'label' is list"),
+    "a label of 2^63": (files(rows([GOOD] * 8, [2**64 - 1] * 8, pa.uint64())), "has no training image"),
+    "a label below -1": (files(rows([GOOD] * 4, [0, 1, -5, 0])), "column 'label': row 2: label is -5"),
+    "a label of 10^6 letters": (files(rows([GOOD], ["x" * 10**6])), "row 0: label is 'xxx"),
+    "a label of its own for each image": (
+        files(rows([GOOD] * 8, range(8)), rows([GOOD], [8])),
+        "as many classes as images",
     ),
-    "a label of 2^63": (
-        files(rows([GOOD], [2**64 - 1], pa.uint64())),
-        "label 18446744073709551615 is larger",
-    ),
-    "a label below 0": (files(rows([GOOD] * 4, [0, 1, -1, 0])), "label -1 is out of range"),
-    "labels below 0 alone": (files(rows([GOOD] * 4, [-5] * 4), rows([GOOD], [-5])), "label"),
-    "labels that are null alone": (files(rows([GOOD] * 4, [None] * 4, pa.int64())), "has no label"),
+    "a path out of the folder": (paths("../../etc/passwd"), "row 8.* leads out of the folder"),
+    "a path of the machine": (paths("/etc/passwd"), "row 8.* leads out of the folder"),
+    "a path of a device": (paths("device"), "row 8.* leads out of the folder"),
+    "a path of a pipe": (paths("pipe"), "pipe: is a named pipe"),
+    "an address": (paths("http://localhost:1/x.png"), "row 8.* is not fetched"),
+    "a path of two lines": (paths("a\nb"), r"row 8.* path 'a\\nb'"),
     "null as image": (image(None), r"train.parquet: row 8 \(train-00000008\): has no image bytes"),
     "an empty image": (image(b""), r"train.parquet: row 8 \(train-00000008\): has no image bytes"),
-    "a text as image": (image(b"<svg/>"), "row 8 .* cannot be decoded as an image"),
-    "a program of PostScript": (image(b"%!PS-Adobe-3.0 EPSF-3.0\n"), "row 8 .* cannot be decoded"),
+    "a text as image": (image(b"<svg/>"), "row 8.* cannot be decoded as an image"),
+    "a program of PostScript": (image(b"%!PS-Adobe-3.0 EPSF-3.0\n"), "row 8.* cannot be decoded"),
     "90 million pixels": (
         image(stated_png(9000, 10_000)),
-        "row 8 .* has 9000 x 10000 pixels, allowed: at most",
+        "row 8.* has 9000 x 10000 pixels, allowed: at most",
     ),
     "70 million pixels": (
         image(stated_png(7000, 10_000)),
         "has 7000 x 10000 pixels, allowed: at most 67108864",
     ),
-    "a billion pixels": (image(stated_png(100_000, 10_000)), "row 8 .* pixels, allowed: at most 67108864"),
-    "2^62 pixels": (image(stated_png(2**31 - 1, 2**31 - 1)), "row 8 .* pixels, allowed: at most 67108864"),
-    "no pixels": (image(stated_png(0, 0)), "row 8 .* cannot be decoded"),
-    "pixels that do not come": (image(stated_png(5000, 5000)), "row 8 .* cannot be decoded"),
-    "a text of 200 MB in a PNG": (image(text_bomb()), "row 8 .* cannot be decoded"),
-    "a GIF of 4 billion pixels": (image(gif(65_535, 65_535)), "row 8 .* pixels, .*most"),
-    "a PPM of 10^12 pixels": (image(ppm(10**6, 10**6)), "row 8 .* pixels, .*most"),
-    "a PPM of 10^5000 pixels": (image(ppm(10**2500, 10**2500)), "row 8 .* cannot be decoded"),
-    "a BMP of 10^12 pixels": (image(bmp(10**6, 10**6)), "row 8 .* pixels, .*most"),
-    "a TIFF of 10^12 pixels": (image(tiff(10**6, 10**6)), "row 8 .* pixels, .*most"),
-    "a TIFF without pixels": (image(tiff(64, 64)), "row 8 .* cannot be decoded"),
+    "a billion pixels": (image(stated_png(100_000, 10_000)), "row 8.* pixels, allowed: at most 67108864"),
+    "2^62 pixels": (image(stated_png(2**31 - 1, 2**31 - 1)), "row 8.* pixels, allowed: at most 67108864"),
+    "no pixels": (image(stated_png(0, 0)), "row 8.* cannot be decoded"),
+    "pixels that do not come": (image(stated_png(5000, 5000)), "row 8.* cannot be decoded"),
+    "a text of 200 MB in a PNG": (image(text_bomb()), "row 8.* cannot be decoded"),
+    "a GIF of 4 billion pixels": (image(gif(65_535, 65_535)), "row 8.* pixels, .*most"),
+    "a PPM of 10^12 pixels": (image(ppm(10**6, 10**6)), "row 8.* pixels, .*most"),
+    "a PPM of 10^5000 pixels": (image(ppm(10**2500, 10**2500)), "row 8.* cannot be decoded"),
+    "a BMP of 10^12 pixels": (image(bmp(10**6, 10**6)), "row 8.* pixels, .*most"),
+    "a TIFF of 10^12 pixels": (image(tiff(10**6, 10**6)), "row 8.* pixels, .*most"),
+    "a TIFF without pixels": (image(tiff(64, 64)), "row 8.* cannot be decoded"),
     "another size": (image(png(9)), "has 9 x 9 pixels"),
     "gray among colours": (image(png(8, "L")), "has 1 channels, others have 3; `channels: 1`"),
     "16 bits": (image(png(8, "I;16")), "more than 8 bits"),

@@ -26,7 +26,10 @@ try:
     PARAMS = Params.check(config)
     if workflow.is_main_process:
         run.hold()
-except ValueError as error:
+        for name in dict.fromkeys([PARAMS.dataset, *PARAMS.grid.dataset]):
+            for path in PARAMS.datasets[name].inputs:
+                raw_data.check_pointer(path)
+except (ValueError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
 validate(config, "../schemas/params.schema.json", set_default=False)

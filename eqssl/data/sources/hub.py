@@ -11,6 +11,7 @@ from typing import Any
 from eqssl.config.sources import HubSettings, SplitName
 from eqssl.data.sources.array_names import shown_names
 from eqssl.data.sources.base import Sample
+from eqssl.data.sources.hub_files import LocalFiles
 from eqssl.data.sources.split_names import split_of_value
 from eqssl.data.sources.tables import TableImages
 
@@ -34,12 +35,15 @@ class HubDataset:
     def __init__(self, settings: HubSettings) -> None:
         self._path = settings.path
         local = _is_local(settings)
-        loaded, version = _load(settings, local)
+        loaded, version, files = _load(settings, local)
         notes = [f"Which files are read is decided by the library `datasets` {version}."]
         tables = _tables(settings.path, loaded, notes, Path(settings.path) if local else Path())
         top = (Path(settings.path).resolve(),) if local else _caches()
         with _one_line(settings.path, "read"):
             self._images = TableImages(tables, settings, top)
+        if files is not None:
+            counts = {name: len(rows) for name, rows in loaded.items()}
+            notes += files.notes(counts, self._images.names_files)
         self.classes = self._images.classes
         known = {str(part.info.license) for part in loaded.values() if part.info.license}
         self.licence = ", ".join(sorted(known)) or "not stated in the data set"
@@ -117,8 +121,8 @@ def _is_local(settings: HubSettings) -> bool:
     return False
 
 
-def _load(settings: HubSettings, local: bool) -> tuple[Any, str]:
-    """The splits by their names, and the version of the library."""
+def _load(settings: HubSettings, local: bool) -> tuple[Any, str, LocalFiles | None]:
+    """The splits by their names, the version of the library, and the files of a local folder."""
     try:
         import datasets
     except ImportError as error:
@@ -140,8 +144,9 @@ def _load(settings: HubSettings, local: bool) -> tuple[Any, str]:
                 f"the hub cannot be reached, and the copy in the cache is of revision {builder.hash}, not "
                 f"{settings.revision}"
             )
+        files = LocalFiles(Path(settings.path), builder) if local else None
         builder.download_and_prepare(download_mode="force_redownload" if local else None)
-        return dict(builder.as_dataset()), str(datasets.__version__)
+        return dict(builder.as_dataset()), str(datasets.__version__), files
 
 
 def _is_revision(commit: str, revision: str | None) -> bool:

@@ -59,9 +59,7 @@ def read_labels(tables: Sequence[Table], column: str | None) -> Labels:
         _count(table, column, names, counts)
     missing = counts.pop(None, 0)
     total = sum(table.count for table in tables)
-    notes = [f"{missing} of {total} images in tables with the column {column!r} have no label."] * bool(
-        missing
-    )
+    notes = [f"{missing} of {total} images have no label in the column {column!r}."] if missing else []
     if names:
         return Labels(names, _positions(names), tuple(notes)) if counts else Labels((), {}, tuple(notes))
     where = f"{tables[0].where}: column {column!r}"

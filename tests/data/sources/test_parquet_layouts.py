@@ -1,4 +1,4 @@
-"""Which Parquet files of a folder are read: every layout of the hub, and no file by an accident of its name."""
+"""Which Parquet files of a folder are read: every layout of the hub, and none by an accident of its name."""
 
 import os
 

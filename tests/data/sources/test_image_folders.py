@@ -1,0 +1,538 @@
+"""Folders of image files: what each folder means, what is taken, and what is left out by name."""
+
+import hashlib
+import io
+import os
+import re
+import socket
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eqssl.config.sources import SourceSettings
+from eqssl.data.shards.index import ShardIndex
+from eqssl.data.shards.writing import write_shards
+from eqssl.data.sources import open_source
+from eqssl.data.sources.file_patterns import compiled
+from eqssl.data.sources.image_files import image_keys
+from tests.support.tiny_source import images_of, job, kept
+
+random = np.random.default_rng(0)
+
+
+def opened(path, **more):
+    return open_source(SourceSettings.read({"source": "folder", "path": str(path), **more}))
+
+
+def folder(root, *names):
+    """An image of its own for each name; what was written, by name."""
+    written = {}
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, None if path.suffix else "PNG")
+        written[name] = pixels
+    return written
+
+
+def pixels_of(sample):
+    assert isinstance(sample.image, bytes)
+    return np.asarray(Image.open(io.BytesIO(sample.image)))
+
+
+def said(source):
+    """(label's name, split, group) of each image, by its name."""
+    return {
+        s.name: (None if s.label is None else source.classes[s.label], s.split, s.group)
+        for s in source.samples()
+    }
+
+
+LAYOUTS = {
+    "splits and classes": (
+        ["train/cat/1.png", "train/dog/2.png", "valid/cat/3.png", "test/dog/4.png"],
+        {},
+        ("cat", "dog"),
+        [("dog", "test"), ("cat", "train"), ("dog", "train"), ("cat", "val")],
+        ["taken as splits: 'test' as test, 'train' as train, 'valid' as val.", "as classes: 'cat', 'dog'."],
+    ),
+    "other words for splits": (
+        ["Training/a/1.png", "Training/b/2.png", "dev/a/3.png", "TEST/b/4.png"],
+        {},
+        ("a", "b"),
+        [("b", "test"), ("a", "train"), ("b", "train"), ("a", "val")],
+        ["taken as splits: 'TEST' as test, 'Training' as train, 'dev' as val."],
+    ),
+    "classes alone": (
+        ["a/1.png", "b/1.png", "c/1.png"],
+        {},
+        ("a", "b", "c"),
+        [("a", None), ("b", None), ("c", None)],
+        ["The folders directly below PATH are taken as classes: 'a', 'b', 'c'."],
+    ),
+    "numbers as classes": (
+        ["0/1.png", "10/1.png", "9/1.png", "-1/1.png"],
+        {},
+        ("0", "9", "10"),
+        [(None, None), ("0", None), ("10", None), ("9", None)],
+        ["as classes: '-1', '0', '10', '9'.", "1 of 4 images have no label."],
+    ),
+    "flat": (
+        ["1.png", "2.png"],
+        {},
+        (),
+        [(None, None)] * 2,
+        ["PATH has no folders, so that its images have no label and no split."],
+    ),
+    "splits without classes": (
+        ["train/1.png", "train/2.png", "test/1.png"],
+        {},
+        (),
+        [(None, "test"), (None, "train"), (None, "train")],
+        ["taken as splits", "lie in no folders below them, so that they have no label."],
+    ),
+    "a test split without classes": (
+        ["train/a/1.png", "train/b/2.png", "test/1.png"],
+        {},
+        ("a", "b"),
+        [(None, "test"), ("a", "train"), ("b", "train")],
+        [
+            "The images in 'test' lie in no folders, so that they have no label.",
+            "1 of 3 images have no label.",
+        ],
+    ),
+    "classes that are named like splits, in splits": (
+        ["train/bus/1.png", "train/train/2.png", "test/train/3.png"],
+        {},
+        ("bus", "train"),
+        [("train", "test"), ("bus", "train"), ("train", "train")],
+        ["as classes: 'bus', 'train'."],
+    ),
+    "deeper folders": (
+        ["a/x/1.png", "a/y/z/1.png", "b/1.png"],
+        {},
+        ("a", "b"),
+        [("a", None), ("a", None), ("b", None)],
+        ["2 images lie in further folders, which mean nothing unless `folders` says so."],
+    ),
+    "a class that is named like a split": (
+        ["bus/1.png", "train/1.png"],
+        {"folders": ["class"]},
+        ("bus", "train"),
+        [("bus", None), ("train", None)],
+        [],
+    ),
+    "classes and splits below": (
+        ["bus/train/1.png", "bus/test/1.png", "car/train/1.png"],
+        {"folders": ["class", "split"]},
+        ("bus", "car"),
+        [("bus", "test"), ("bus", "train"), ("car", "train")],
+        [],
+    ),
+    "words among others, if told": (
+        ["seg_train/seg_train/a/1.png", "seg_test/seg_test/b/1.png"],
+        {"folders": ["split", "other", "class"]},
+        ("a", "b"),
+        [("b", "test"), ("a", "train")],
+        ["Folders that are splits: 'seg_test' as test, 'seg_train' as train."],
+    ),
+    "no labels wanted": (
+        ["train/a/1.png", "test/2.png", "train/3.png"],
+        {"labelled": False},
+        (),
+        [(None, "test"), (None, "train"), (None, "train")],
+        ["taken as splits"],
+    ),
+    "no labels wanted, beside folders": (
+        ["a/1.png", "2.png"],
+        {"labelled": False},
+        (),
+        [(None, None)] * 2,
+        [],
+    ),
+    "no level means anything": (
+        ["train/1.png", "other/1.png", "2.png"],
+        {"folders": []},
+        (),
+        [(None, None)] * 3,
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_is_read_value_by_value(tmp_path, layout):
+    names, settings, classes, expected, notes = LAYOUTS[layout]
+    written = folder(tmp_path, *names)
+    source = opened(tmp_path, **settings)
+    samples = list(source.samples())
+    assert source.count() == len(samples) == len(names)
+    assert [sample.name for sample in samples] == sorted(names)
+    assert source.classes == classes
+    assert [pair[:2] for pair in said(source).values()] == expected
+    assert {sample.group for sample in samples} == {None}
+    for sample in samples:
+        np.testing.assert_array_equal(pixels_of(sample), written[sample.name])
+    for split in {sample.split for sample in samples}:
+        part = [sample.index for sample in samples if sample.split == split]
+        assert part == list(range(len(part)))
+    for note in notes:
+        assert any(note.replace("PATH", str(tmp_path)) in found for found in source.notes), source.notes
+
+
+def test_groups_come_from_the_level_that_is_told(tmp_path):
+    folder(tmp_path, "p1/a/1.png", "p1/b/1.png", "p2/a/deep/1.png")
+    assert said(opened(tmp_path, folders=["group", "class"])) == {
+        "p1/a/1.png": ("a", None, "p1"),
+        "p1/b/1.png": ("b", None, "p1"),
+        "p2/a/deep/1.png": ("a", None, "p2"),
+    }
+
+
+REFUSED = {
+    "images beside classes": (
+        ["a/1.png", "2.png"],
+        {},
+        "1 images lie beside the folders 'a'.*labelled: false",
+    ),
+    "images beside classes of a split": (
+        ["train/a/1.png", "train/2.png"],
+        {},
+        "train: 1 images lie beside its folders.*`labelled: false`",
+    ),
+    "splits for some folders": (
+        ["train/1.png", "bus/1.png"],
+        {},
+        r"'train' are named like splits, but the folders 'bus' .*`folders: \[class\]`",
+    ),
+    "splits for some folders, without labels": (
+        ["train/1.png", "bus/1.png"],
+        {"labelled": False},
+        "'train' are named like splits",
+    ),
+    "splits for some images": (["train/1.png", "2.png"], {}, "but 1 images beside them.*`folders: "),
+    "splits in splits": (
+        ["train/train/1.png", "train/test/1.png"],
+        {},
+        r"'test', 'train' on level 2 are named like splits.*`folders: \[other, split\]`",
+    ),
+    "splits in classes": (
+        ["a/train/1.png", "b/test/1.png"],
+        {},
+        r"'test', 'train' on level 2.*`folders: \[class, split\]`",
+    ),
+    "splits in classes, without labels": (
+        ["a/train/1.png", "b/test/1.png"],
+        {"labelled": False},
+        r"`folders: \[other, split\]`",
+    ),
+    "names with splits in them": (
+        ["seg_train/a/1.png", "seg_test/a/1.png"],
+        {},
+        r"have names of splits in their names.*`folders: \[split, class\]`",
+    ),
+    "one folder around all": (
+        ["images/a/1.png", "images/b/1.png"],
+        {},
+        r"one folder 'images'.*`folders: \[other, class\]` or `folders: \[class\]`",
+    ),
+    "one folder around all in splits": (
+        ["train/images/a/1.png", "test/images/b/1.png"],
+        {},
+        r"one folder 'images'.*`folders: \[split, other, class\]`",
+    ),
+    "fewer folders than told": (
+        ["a/1.png", "2.png"],
+        {"folders": ["class"]},
+        r"given \[class\], but 1 images lie in fewer folders: '2.png'",
+    ),
+    "a level of splits without splits": (
+        ["pred/1.png"],
+        {"folders": ["split"]},
+        "level 1 is the split, and these are none: 'pred'",
+    ),
+    "a class name of two lines": (["a\nb/1.png", "c/1.png"], {}, "UTF-8 without control characters"),
+    "a name of two lines": (["a\nb.png"], {}, r"'a\\nb.png': a file name must be UTF-8"),
+    "a class name that cannot be shown": (
+        ["a\u00a0b/1.png", "c/1.png"],
+        {},
+        r"a label is 'a\\xa0b', allowed: printable texts",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_may_mean_several_things_is_refused_with_a_way_out(tmp_path, case):
+    names, settings, message = REFUSED[case]
+    folder(tmp_path, *names)
+    with pytest.raises(ValueError, match=message) as caught:
+        opened(tmp_path, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_that_contradict_themselves_are_refused():
+    for more, message in (
+        ({"folders": ["class", "class"]}, "given class twice"),
+        ({"label_column": "kind"}, "given without `manifest`"),
+        ({"folders": ["label"]}, "folders"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SourceSettings.read({"source": "folder", "path": "x", **more})
+
+
+def test_what_is_left_out_is_named(tmp_path):
+    folder(tmp_path, "a/1.PNG", "b/2.Jpg", "a/.hidden.png", "b/._2.jpg", "__MACOSX/a/1.png", ".git/x.png")
+    folder(tmp_path, "a/scan")
+    for name in (
+        "labels.csv",
+        "a/readme.txt",
+        "b/slide.svs",
+        "b/raw.HEIC",
+        "Thumbs.db",
+        "a/.DS_Store",
+        "Makefile",
+    ):
+        (tmp_path / name).write_bytes(b"x")
+    source = opened(tmp_path)
+    assert [sample.name for sample in source.samples()] == ["a/1.PNG", "b/2.Jpg"]
+    hidden, alike, others = source.notes[1:]
+    assert hidden == (
+        "6 hidden or system files and folders were left out: '.git/', 'Thumbs.db', '__MACOSX/', "
+        "'a/.DS_Store', 'a/.hidden.png', 'b/._2.jpg'."
+    )
+    assert alike == (
+        "1 files without an ending begin like images and were left out: 'a/scan'; `files` takes them."
+    )
+    assert others == (
+        "5 files do not end like images that are read and were left out "
+        "(.csv: 1, .heic: 1, .svs: 1, .txt: 1, no ending: 1): "
+        "'Makefile', 'a/readme.txt', 'b/raw.HEIC', 'b/slide.svs', 'labels.csv'."
+    )
+
+
+def test_every_ending_is_known_in_small_and_large_letters(tmp_path):
+    names = [
+        f"{i}.{ending}"
+        for i, ending in enumerate(["png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "webp", "bmp", "gif"])
+    ]
+    names += [f"{i}.{ending}" for i, ending in enumerate(["PPM", "PNM", "JPG", "Tif"])]
+    written = folder(tmp_path, *names)
+    for name in ("g.pgm", "g.PBM"):
+        Image.fromarray(random.integers(0, 256, (6, 6), dtype=np.uint8)).convert("1").save(
+            tmp_path / name, "PPM"
+        )
+    np.save(tmp_path / "n.npy", random.normal(size=(4, 4)).astype(np.float32))
+    source = opened(tmp_path)
+    assert {sample.name for sample in source.samples()} == {*written, "g.pgm", "g.PBM", "n.npy"}
+    for sample in source.samples():
+        assert sample.image == (tmp_path / sample.name).read_bytes()
+
+
+def test_a_pattern_takes_exactly_the_files_that_match(tmp_path):
+    folder(tmp_path, "a/1.tif", "a/b/2.tif", "3.tif", "a/4.png", "a/.5.tif")
+    (tmp_path / "a" / "6.dat").write_bytes((tmp_path / "3.tif").read_bytes())
+    source = opened(tmp_path, files="**/*.tif", labelled=False)
+    assert list(said(source)) == ["3.tif", "a/1.tif", "a/b/2.tif"]
+    assert "2 files do not match `files` and were left out: 'a/4.png', 'a/6.dat'." in source.notes
+    assert any("'a/.5.tif'" in note for note in source.notes)
+    assert list(said(opened(tmp_path, files="a/[0-6].[!p]*", labelled=False))) == ["a/1.tif", "a/6.dat"]
+    with pytest.raises(ValueError, match=r"files: no file below .* matches 'x/\*\*'; hidden"):
+        opened(tmp_path, files="x/**")
+    for pattern in ("/etc/*", "../*", "a/../*"):
+        with pytest.raises(ValueError, match="allowed: a pattern below the folder"):
+            opened(tmp_path, files=pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "others"),
+    [
+        ("*.tif", ["a.tif", ".tif"], ["b/a.tif", "a.TIF", "a.tiff", "axtif"]),
+        ("**/*.tif", ["a.tif", "b/a.tif", "b/c/a.tif"], ["a.png"]),
+        ("b/**", ["b/a", "b/c/a"], ["b", "c/b/a"]),
+        ("**/**/b/*", ["b/a", "x/y/b/a"], ["b/c/a", "xb/a"]),
+        ("./b/?.x", ["b/a.x"], ["b/aa.x", "b//.x"]),
+        ("[a-c]/[!]x].y", ["a/b.y"], ["d/b.y", "a/x.y", "a/].y", "a//.y"]),
+        ("a[1.png", ["a[1.png"], ["a1.png"]),
+        ("(x)+{1}.png", ["(x)+{1}.png"], ["xx.png"]),
+        ("[^a].png", ["^.png", "a.png"], ["b.png"]),
+    ],
+)
+def test_patterns_mean_what_they_mean_in_a_shell(pattern, fits, others):
+    matches = compiled(pattern).fullmatch
+    assert [name for name in (*fits, *others) if matches(name)] == fits
+
+
+def test_keys_stay_when_files_are_added_and_differ_for_paths_that_differ(tmp_path):
+    folder(tmp_path, "a/Cell 01.x.png", "b/é.png", "b/X.png", "b/x.png", f"b/{'long' * 50}.png")
+    before = {sample.name: sample.key for sample in opened(tmp_path).samples()}
+    digest = hashlib.sha256(b"a/Cell 01.x.png").hexdigest()
+    assert before["a/Cell 01.x.png"] == f"cell-01-x-{digest[:10]}"
+    assert before["b/é.png"].startswith("image-")
+    assert before["b/X.png"] != before["b/x.png"]
+    assert all(re.fullmatch("[0-9a-z_-]{1,96}", key) for key in before.values())
+    folder(tmp_path, "a/0.png", "b/0.png")
+    after = {sample.name: sample.key for sample in opened(tmp_path).samples()}
+    assert {name: after[name] for name in before} == before
+    assert len(set(after.values())) == 7
+
+
+def test_a_key_that_occurs_gets_more_digits():
+    first, second = image_keys(["a/x.png", "a/x.png"])
+    assert first != second
+    assert second.startswith(first[-20:])
+
+
+def test_names_in_any_script_are_taken(tmp_path):
+    names = ["Bildschirmfoto um\u202f3.png", "ほし.png", "a b.png"]
+    written = folder(tmp_path, *names)
+    assert {sample.name for sample in opened(tmp_path).samples()} == set(written)
+
+
+def test_empty_files_are_named(tmp_path):
+    folder(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "a" / "2.png").touch()
+    (tmp_path / "a" / "empty.txt").touch()
+    with pytest.raises(ValueError, match=r"1 image files are empty \(0 bytes\): 'a/2.png'$"):
+        opened(tmp_path)
+
+
+def test_a_file_that_is_emptied_or_taken_away_meanwhile_is_named(tmp_path):
+    folder(tmp_path, "1.png", "2.png")
+    source = opened(tmp_path)
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"2.png: is empty"):
+        list(source.samples())
+    (tmp_path / "2.png").unlink()
+    with pytest.raises(OSError, match=r"2.png"):
+        list(source.samples())
+
+
+def test_a_very_large_file_is_refused_before_it_is_read(tmp_path):
+    folder(tmp_path, "1.png")
+    with (tmp_path / "2.tif").open("wb") as file:
+        file.truncate(2**30 + 1)
+    with pytest.raises(ValueError, match=r"2.tif: has 1073741825 bytes, allowed: at most 1073741824"):
+        opened(tmp_path)
+
+
+def test_pipes_sockets_and_devices_are_refused(tmp_path, monkeypatch):
+    folder(tmp_path, "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    with pytest.raises(OSError, match=r"2.png: is a named pipe"):
+        opened(tmp_path)
+    (tmp_path / "2.png").unlink()
+    (tmp_path / "2.png").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match=r"2.png: is a device"):
+        opened(tmp_path)
+    (tmp_path / "2.png").unlink()
+    os.mkfifo(tmp_path / "pipe")  # is not taken, so it is named alone
+    monkeypatch.chdir(tmp_path)  # names of sockets must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+    assert any("'pipe', 'socket'" in note for note in opened(tmp_path).notes)
+
+
+def test_links_to_files_are_followed(tmp_path):
+    written = folder(tmp_path / "store", "1.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link.png").symlink_to(tmp_path / "store" / "1.png")
+    (tmp_path / "top").symlink_to(tmp_path / "set")
+    (sample,) = opened(tmp_path / "top").samples()
+    assert sample.name == "link.png"
+    np.testing.assert_array_equal(pixels_of(sample), written["1.png"])
+
+
+@pytest.mark.parametrize("target", [".", "..", "../store"])
+def test_links_to_folders_are_refused(tmp_path, target):
+    folder(tmp_path / "store", "1.png")
+    folder(tmp_path / "set", "1.png")
+    (tmp_path / "set" / "more").symlink_to(target)
+    with pytest.raises(ValueError, match=r"set/more: is a link to a folder, which is not followed"):
+        opened(tmp_path / "set")
+
+
+def test_links_to_nothing_and_in_circles_are_named(tmp_path):
+    folder(tmp_path, "1.png")
+    (tmp_path / "a.png").symlink_to("nothing")
+    with pytest.raises(ValueError, match=r"a.png: is a link to nothing"):
+        opened(tmp_path)
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "a.png").symlink_to("a.png")
+    with pytest.raises(OSError, match=r"a.png"):
+        opened(tmp_path)
+
+
+def test_names_that_are_not_utf8_are_refused_in_one_line(tmp_path):
+    folder(tmp_path, "1.png")
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"'\\udcff.png': a file name must be UTF-8") as caught:
+        opened(tmp_path)
+    str(caught.value).encode()
+    (tmp_path / os.fsdecode(b"\xff.png")).rename(tmp_path / os.fsdecode(b"\xff.txt"))
+    " ".join(opened(tmp_path).notes).encode()
+
+
+def test_a_folder_without_images_a_file_and_nothing_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"x: is not there$"):
+        opened(tmp_path / "x")
+    (tmp_path / "x.dvc").write_text("outs: []\n")
+    with pytest.raises(ValueError, match=r"x: is not there: `dvc pull .*/x.dvc` fetches it"):
+        opened(tmp_path / "x")
+    with pytest.raises(ValueError, match=r"x.dvc: is a file, allowed: a folder"):
+        opened(tmp_path / "x.dvc")
+    (tmp_path / "y").mkdir()
+    with pytest.raises(ValueError, match=r"y: has no images \(png, jpg, .*\)$"):
+        opened(tmp_path / "y")
+    (tmp_path / "y" / "a.HEIC").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"y: has no images .*; it has other files \(.heic: 1\)"):
+        opened(tmp_path / "y")
+
+
+def test_many_files_in_few_folders_are_listed(tmp_path):
+    first = tmp_path / "first"
+    first.write_bytes(b"x")
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    for i in range(20_000):
+        (tmp_path / "set" / "ab"[i % 2] / f"{i:05d}.png").hardlink_to(first)
+    source = opened(tmp_path / "set")
+    samples = list(source.samples())
+    assert len({sample.key for sample in samples}) == 20_000
+    assert samples[-1].name == "b/19999.png"
+    assert samples[-1].index == 19_999
+
+
+def test_a_folder_of_pngs_in_classes_becomes_shards_pixel_by_pixel(tmp_path):
+    names = [f"{kind}/{i}.png" for kind in ("disc", "ring") for i in range(12)]
+    written = folder(tmp_path / "raw", *names)
+    (tmp_path / "raw" / "readme.txt").write_text("x")
+    write_shards(job(source="folder", path=str(tmp_path / "raw"), count=1), tmp_path / "out")
+    index = ShardIndex.load(tmp_path / "out")
+    assert index.classes == ("disc", "ring")
+    assert any("'readme.txt'" in note for note in index.notes)
+    images, found = images_of(tmp_path / "out"), set()
+    for columns in index.splits.values():
+        for key, label, name in zip(columns.keys, columns.labels, columns.names, strict=True):
+            assert index.classes[label] == name.partition("/")[0]
+            np.testing.assert_array_equal(images[key], written[name] * kept(6)[..., None])
+            found.add(name)
+    assert found == set(names)
+
+
+def test_a_flat_folder_of_jpegs_becomes_shards_without_labels(tmp_path):
+    (tmp_path / "raw").mkdir()
+    for i in range(20):
+        pixels = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "raw" / f"IMG_{i}.JPG", "JPEG")
+    data = {"source": "folder", "path": str(tmp_path / "raw"), "mask": "none"}
+    write_shards(job(count=1, **data), tmp_path / "out")
+    index = ShardIndex.load(tmp_path / "out")
+    assert index.classes == ()
+    images = images_of(tmp_path / "out")
+    for columns in index.splits.values():
+        assert set(columns.labels) == {-1}
+        for key, name in zip(columns.keys, columns.names, strict=True):
+            np.testing.assert_array_equal(images[key], np.asarray(Image.open(tmp_path / "raw" / name)))
+    assert any("has no folders" in note for note in index.notes)
