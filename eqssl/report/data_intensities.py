@@ -85,7 +85,7 @@ def intensity_chart(found: Intensities, masked: bool) -> Chart:
         )
     where = " inside the disc" if masked else ""
     images = f"{found.images:,} training image{'s' * (found.images != 1)}"
-    scale = f"0 stands for {found.low:g} and less, {levels - 1:,} for {found.high:g} and more. "
+    scale = f"0 stands for {found.low:,g} and less, {levels - 1:,} for {found.high:,g} and more. "
     ends = "; ".join(f"{panel.title}: {panel.words}" for panel in panels)
     caption = (
         f"Pixels{where} of {images}, in {BINS} bins, on a logarithmic scale. "

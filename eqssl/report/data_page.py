@@ -85,7 +85,7 @@ def _facts(index: ShardIndex) -> list[tuple[str, str]]:
     top = {"uint8": "255", "uint16": "65,535"}[index.pixels]
     scale = "as at the source"
     if index.range is not None:
-        scale = f"{index.range[0]:g} to {index.range[1]:g} at the source became 0 to {top}"
+        scale = f"{index.range[0]:,g} to {index.range[1]:,g} at the source became 0 to {top}"
     mask = {"disc": "disc: everything outside of it is 0", "none": "none"}[index.mask]
     return [
         ("size", f"{width} \N{MULTIPLICATION SIGN} {height} pixels"),
