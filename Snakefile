@@ -27,6 +27,7 @@ include: "workflow/rules/report.smk"
 localrules:
     all,
     cell,
+    data_page,
     html,
     publish,
     summary,
@@ -37,6 +38,7 @@ rule all:
     input:
         rules.summary.output,
         rules.html.output,
+        expand(rules.data_page.output, dataset=PARAMS.grid.dataset),
         rules.publish.output,
         faulty=lambda wildcards: faulty(grid=True),
 

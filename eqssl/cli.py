@@ -163,7 +163,14 @@ def _add_gathering_commands(commands: Commands) -> None:
         "folder of a data set's shards, from which nearest neighbours are shown (may be given several times)"
     )
     report.add_argument("--shards", action="append", default=[], type=Path, help=images)
+    page = "data set whose page data/NAME.html lies beside the report (may be given several times)"
+    report.add_argument("--data-page", action="append", default=[], metavar="NAME", help=page)
     _add_twins(report)
+    data = _add(commands, "data-page", _data_page)
+    data.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
+    settings = "a DataPageJob as JSON (see eqssl.config.jobs)"
+    data.add_argument("--settings", required=True, help=settings)
+    data.add_argument("--out", required=True, type=Path, help="HTML file to write")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -369,10 +376,21 @@ def _report(options: argparse.Namespace) -> None:
         from eqssl.report import write_report
 
         cells = [(metrics, loss) for metrics, loss in options.cells]
-        write_report(cells, options.out, twins, options.shards)
+        write_report(cells, options.out, twins, options.shards, options.data_page)
 
 
-def _job(kind: type[JobType], text: str) -> JobType:
+def _data_page(options: argparse.Namespace) -> None:
+    """Write the page of a data set: pictures, counts, histograms and notes."""
+    from eqssl.config.jobs import DataPageJob
+
+    job = _job(DataPageJob, options.settings, "--settings")
+    with _processor(1):
+        from eqssl.report.data_page import write_data_page
+
+        write_data_page(job, options.shards, options.out)
+
+
+def _job(kind: type[JobType], text: str, option: str = "--job") -> JobType:
     """Read a job from JSON.
 
     Raises:
@@ -380,7 +398,7 @@ def _job(kind: type[JobType], text: str) -> JobType:
     """
     from eqssl.config.plain import parse_json
 
-    return kind.read(parse_json(text, "--job"), "--job")
+    return kind.read(parse_json(text, option), option)
 
 
 def _twins(text: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from eqssl.config.drawn import DrawnTask, drawn_tasks
 from eqssl.config.encoders import AnyEncoder
 from eqssl.config.evaluation import FeatureSettings, ProbeSettings
 from eqssl.config.grid import Cell
@@ -79,6 +80,22 @@ class ProbeJob(Job):
     probe: ProbeSettings
 
 
+class DataPageJob(Job):
+    """`eqssl data-page`: shards into a page of the report.
+
+    Attributes:
+        dataset: its name.
+        data: digest of the job that must have made the shards.
+        views: the distribution of the random views.
+        tasks: the label tasks of which inputs are shown.
+    """
+
+    dataset: Name
+    data: str
+    views: ViewSettings
+    tasks: tuple[DrawnTask, ...]
+
+
 def shard_job(params: Params, dataset: str) -> ShardJob:
     """The job that shards a data set of the `datasets` table."""
     return ShardJob(dataset=dataset, data=params.datasets[dataset], shards=params.shards)
@@ -104,6 +121,16 @@ def features_job(params: Params) -> FeaturesJob:
 def probe_job(params: Params) -> ProbeJob:
     """The job that fits probes; the same for every cell."""
     return ProbeJob(probe=params.probe)
+
+
+def data_page_job(params: Params, dataset: str) -> DataPageJob:
+    """The job that draws the page of a data set."""
+    return DataPageJob(
+        dataset=dataset,
+        data=shard_job(params, dataset).digest,
+        views=params.views,
+        tasks=drawn_tasks(params, dataset),
+    )
 
 
 def shard_folder(params: Params, dataset: str) -> str:

@@ -78,12 +78,31 @@ def check_grid(chain: Chain, root: Path, cells: Sequence[Measured | None]) -> No
     all_there = len(whole) == len(cells)
     if all_there and (root / "metrics/grid.csv").is_file():
         _check_tables(chain, root / "metrics", [cell.numbers for cell in whole])
-    report = root / "report/index.html"
-    if report.is_file():
-        try:
-            check_sealed_text(report, [cell.seal for cell in whole] if all_there else None)
-        except ValueError as error:
-            chain.fault(report, str(error))
+    _check_page(chain, root / "report/index.html", [cell.seal for cell in whole] if all_there else None)
+
+
+def check_data_pages(chain: Chain, params: Params, root: Path) -> None:
+    """Compare the page of each data set of the grid with its index.json.
+
+    Args:
+        chain: collects the faults.
+        params: the settings.
+        root: the folder of the project.
+    """
+    for name in params.grid.dataset:
+        index = root / jobs.shard_folder(params, name) / "index.json"
+        found = chain.step(index, jobs.shard_job(params, name).digest) if index.exists() else None
+        _check_page(chain, root / f"report/data/{name}.html", [found.seal] if found else None)
+
+
+def _check_page(chain: Chain, page: Path, seals: Sequence[str] | None) -> None:
+    """Check a page, if it is there; None stands for records that are not there."""
+    if not page.is_file():
+        return
+    try:
+        check_sealed_text(page, seals)
+    except ValueError as error:
+        chain.fault(page, str(error))
 
 
 def _check_tables(chain: Chain, folder: Path, cells: Sequence[Numbers]) -> None:

@@ -46,7 +46,7 @@ def check_sealed_text(path: Path, seals: Iterable[str] | None = None) -> None:
     if found != stated:
         raise ValueError(f"{path}: SHA-256 is {found}, its last line states {stated}: damaged")
     if seals is not None and made_of != _made_of(seals):
-        raise ValueError(f"{path}: was made of the metrics of other cells, or of earlier ones")
+        raise ValueError(f"{path}: was made of other records than those that are there")
 
 
 def _made_of(seals: Iterable[str]) -> str:

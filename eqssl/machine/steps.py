@@ -6,7 +6,7 @@ their kind, and a sum of pretexts those of its parts.
 
 from __future__ import annotations
 
-from eqssl.config.jobs import PretrainJob
+from eqssl.config.jobs import DataPageJob, PretrainJob
 from eqssl.config.sources import SourceSettings
 from eqssl.machine.code import code_digest
 
@@ -53,3 +53,9 @@ def summary_code() -> str:
 def report_code() -> str:
     """Digest of the code that draws the report."""
     return code_digest("eqssl.report")
+
+
+def data_page_code(job: DataPageJob) -> str:
+    """Digest of the code that draws the page of a data set, with that of the tasks that it shows."""
+    tasks = [module for drawn in job.tasks for module in drawn.task.modules()]
+    return code_digest("eqssl.report.data_page", *tasks)

@@ -19,7 +19,7 @@ from eqssl.machine.chain import Chain, Fault, Hash
 from eqssl.machine.files import sha256
 from eqssl.machine.hashes import HashCache, cached_sha256
 from eqssl.machine.live.progress import track
-from eqssl.machine.published import Measured, check_grid, check_published
+from eqssl.machine.published import Measured, check_data_pages, check_grid, check_published
 from eqssl.machine.records import Record
 from eqssl.machine.scratch import scratch
 from eqssl.machine.store import published
@@ -47,6 +47,7 @@ def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256, grid: bo
     check_published(chain, params, root, found[params.cell])
     if grid:
         check_grid(chain, root, [found[cell] for cell in wanted])
+        check_data_pages(chain, params, root)
     return chain.faults
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from eqssl.machine.files import write_text
@@ -21,6 +20,7 @@ from eqssl.report.estimates import Estimate
 from eqssl.report.label_charts import label_accuracy
 from eqssl.report.label_notes import has_accuracies, label_notes
 from eqssl.report.neighbour_sheets import Sheets, neighbour_sheets
+from eqssl.report.pages import environment
 from eqssl.report.style import css_variables, inline_svg, pretext_styles, swatch
 from eqssl.report.tables import (
     Column,
@@ -49,7 +49,11 @@ class Shown:
 
 
 def write_report(
-    cells: Sequence[tuple[Path, Path]], out: Path, twins: Mapping[str, str], shards: Sequence[Path] = ()
+    cells: Sequence[tuple[Path, Path]],
+    out: Path,
+    twins: Mapping[str, str],
+    shards: Sequence[Path] = (),
+    pages: Sequence[str] = (),
 ) -> None:
     """Write the report of a grid.
 
@@ -61,22 +65,24 @@ def write_report(
         twins: pretext -> its plain twin, which it is compared with; twins share a colour.
         shards: folders of the data sets' shards, from which nearest neighbours are shown; without them there
             are no such pictures.
+        pages: data sets that have a page of their own, data/NAME.html beside the file, which is linked.
 
     Raises:
         ValueError: no cells, a cell given twice, or a damaged file; names the file, the key and the reason.
         OSError: a file cannot be read or written.
     """
     found = read_cells(cells)
-    write_text(
-        out,
-        sealed_text(
-            render(found, twins, neighbour_sheets(rows_of(found), shards)), [cell.seal for cell in found]
-        ),
-    )
+    text = render(found, twins, neighbour_sheets(rows_of(found), shards), pages)
+    write_text(out, sealed_text(text, [cell.seal for cell in found]))
 
 
-def render(cells: Sequence[Cell], twins: Mapping[str, str], sheets: Sequence[Sheets] = ()) -> str:
-    """The report's HTML; `twins` as for `write_report`."""
+def render(
+    cells: Sequence[Cell],
+    twins: Mapping[str, str],
+    sheets: Sequence[Sheets] = (),
+    pages: Sequence[str] = (),
+) -> str:
+    """The report's HTML; `twins` and `pages` as for `write_report`."""
     rows = rows_of(cells)
     members = {name: [cell for cell in cells if cell.dataset == name] for name in _datasets(rows)}
     compared = [column for column in main_columns(cells) if column.key.startswith("acc_")]
@@ -95,7 +101,7 @@ def render(cells: Sequence[Cell], twins: Mapping[str, str], sheets: Sequence[She
     if not labelled:
         charts = [chart for chart in charts if chart.panels]
     names = choices.probe_names(cells)
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     text = template.render(
         cells=cells,
         datasets=_by_dataset(rows),
@@ -106,6 +112,7 @@ def render(cells: Sequence[Cell], twins: Mapping[str, str], sheets: Sequence[She
         all_labelled=all(has_accuracies(found) for found in members.values()),
         label_notes={name: label_notes([r for r in rows if r.dataset == name]) for name in members},
         sheets=sheets,
+        pages=[name for name in members if name in pages],
         compared=compared,
         comparisons=_by_kind([item for item in differences if any(item.differences.values())]),
         charts=[(number, chart, _drawings(chart, number)) for number, chart in enumerate(charts, 1)],
@@ -204,14 +211,3 @@ def _datasets(rows: Sequence[Row]) -> list[str]:
 
 def _pretexts(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.pretext for row in rows))
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("eqssl.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

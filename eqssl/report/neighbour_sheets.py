@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from eqssl.config.plain import shown
 from eqssl.machine.cell_numbers import refuse
 from eqssl.report.cells import Cell, section
-from eqssl.report.pictures import StoredImages, sheet, webp
+from eqssl.report.pictures import StoredImages, address_of, sheet
 from eqssl.report.tables import Row
 
 MOST = 24
@@ -83,8 +82,7 @@ def _sheet(cell: Cell, stored: StoredImages) -> Sheet:
         named = ", ".join(f"{stored.name('train', key)} ({value:.3f})" for key, value in near)
         words.append(f"{stored.name('test', query)}: {named}")
     picture = sheet(rows, _AFTER_QUERY)
-    address = "data:image/webp;base64," + base64.b64encode(webp(picture)).decode()
-    return Sheet(f"{cell.group}, {cell.pretext}", address, *picture.size, tuple(words))
+    return Sheet(f"{cell.group}, {cell.pretext}", address_of(picture), *picture.size, tuple(words))
 
 
 def _entries(cell: Cell) -> list[tuple[str, list[tuple[str, float]]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ from PIL import Image
 from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import SplitName
 from eqssl.data.images import decode_image
+from eqssl.data.images.pixels import Pixels
 from eqssl.data.shards.index import ShardIndex
 
 SIDE = 56
@@ -55,13 +58,26 @@ class StoredImages:
             ValueError: there is no such image, or its file is damaged; names the tar, the key and the reason.
             OSError: the tar cannot be read.
         """
-        columns, row = self.index.splits[split], self._row(split, key)
-        tar = self.index.tars[columns.tar[row]]
+        return small(in_colours(self.pixels(split, self._row(split, key))))
+
+    def pixels(self, split: SplitName, row: int) -> Pixels:
+        """An image as it is stored, by its row in index.json.
+
+        Raises:
+            ValueError: the tar or the image file is damaged; names the tar, the key and the reason.
+            OSError: the tar cannot be read.
+        """
+        columns = self.index.splits[split]
+        tar, key = self.index.tars[columns.tar[row]], columns.keys[row]
         path = self.index.folder / tar.name
         end = columns.offset[row] + columns.size[row]
         if not 0 <= columns.offset[row] <= end <= tar.bytes:
             raise ValueError(f"{path}: {key}: its place is outside of the tar, index.json is damaged")
         with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != tar.bytes:
+                state = "is truncated" if size < tar.bytes else "is too long"
+                raise ValueError(f"{path}: {state}: {size} bytes, index.json states {tar.bytes}")
             file.seek(columns.offset[row])
             content = file.read(columns.size[row])
         try:
@@ -73,7 +89,11 @@ class StoredImages:
             raise ValueError(
                 f"{path}: {key}: image of shape {image.shape}, index.json states {self.index.image_shape}"
             )
-        return small(in_colours(image))
+        if image.dtype != self.index.pixels:
+            raise ValueError(
+                f"{path}: {key}: pixels of type {image.dtype}, index.json states {self.index.pixels}"
+            )
+        return image
 
     def _row(self, split: SplitName, key: str) -> int:
         if key not in self._places[split]:
@@ -125,8 +145,13 @@ def sheet(rows: Sequence[Sequence[Picture]], after_first: int = GAP) -> Image.Im
     return Image.fromarray(whole)
 
 
-def webp(image: Image.Image) -> bytes:
+def webp(image: Image.Image, lossless: bool = False) -> bytes:
     """The image as WebP; equal images give equal bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=QUALITY, method=4)
+    image.save(buffer, "WEBP", quality=QUALITY, method=4, lossless=lossless)
     return buffer.getvalue()
+
+
+def address_of(image: Image.Image, lossless: bool = False) -> str:
+    """The image as a `data:` address, to stand inside HTML."""
+    return "data:image/webp;base64," + base64.b64encode(webp(image, lossless)).decode()

@@ -12,8 +12,11 @@ import pytest
 from damages import Damage, damages, deleted, empty, flip_at, flipped, folder, half
 from small_results import SHARDS, STEPS, Results, build
 
+from eqssl.config import jobs
 from eqssl.machine import verify
-from eqssl.machine.files import sha256
+from eqssl.machine.files import sha256, write_text
+from eqssl.machine.sealed_text import sealed_text
+from eqssl.report.data_page import write_data_page
 
 NAMES = (
     *SHARDS,
@@ -120,6 +123,21 @@ def test_verify_names_a_published_copy_that_is_damaged(results: Results, name: s
     path = results.root / name
     damage(results, path.name, path)
     assert set(faulty(results)) == {path}
+
+
+@pytest.mark.parametrize("damage", [flipped, half, empty])
+def test_verify_names_a_damaged_page_of_a_data_set(results: Results, damage: Damage) -> None:
+    page = results.root / "report/data/pictures.html"
+    write_data_page(jobs.data_page_job(results.params, "pictures"), results.shards, page)
+    assert faulty(results) == {}
+    damage(results, page.name, page)
+    assert set(faulty(results)) == {page}
+
+
+def test_verify_names_a_page_of_other_shards(results: Results) -> None:
+    page = results.root / "report/data/pictures.html"
+    write_text(page, sealed_text("a page\n", ["0" * 64]))
+    assert faulty(results) == {page: f"{page}: was made of other records than those that are there"}
 
 
 def test_a_published_copy_of_another_size_is_not_read(results: Results) -> None:

@@ -41,5 +41,5 @@ def test_a_page_that_is_cut_off_is_named(page, kept):
 
 def test_a_page_of_other_records_is_named(page):
     for other in (SEALS[:1], [*SEALS, "c" * 64]):
-        with pytest.raises(ValueError, match=r"index\.html: was made of the metrics of other cells"):
+        with pytest.raises(ValueError, match=r"index\.html: was made of other records"):
             check_sealed_text(page, other)

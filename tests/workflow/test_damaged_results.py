@@ -61,6 +61,7 @@ DAMAGES: list[tuple[str, Damage]] = [
     ("metrics/grid.csv", flip),
     ("metrics/grid.json", half),
     ("report/index.html", flip),
+    ("report/data/small.html", flip),
 ]
 
 

@@ -79,6 +79,7 @@ def test_a_run_makes_tables_report_and_copies_of_the_active_cell(built: Project)
     assert "details" not in cell
     assert set(cell) == {name for name, value in rows[0].items() if value}
     assert "<table" in (built.folder / "report/index.html").read_text()
+    assert "360 images:" in (built.folder / "report/data/small.html").read_text()
     for name in (
         "metrics/predictions.csv",
         "metrics/loss.csv",

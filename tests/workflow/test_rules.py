@@ -37,8 +37,9 @@ def test_dry_run_plans_every_cell_once(project: Project) -> None:
         "summary": "1",
         "publish": "1",
         "html": "1",
+        "data_page": "1",
         "all": "1",
-        "total": "17",
+        "total": "18",
     }
     params = Params.load(project.folder / "params.yaml")
     for cell in params.cells():

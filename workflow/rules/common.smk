@@ -129,6 +129,12 @@ def shard_folder(dataset):
     return jobs.shard_folder(PARAMS, dataset)
 
 
+@cache
+def data_page_job(dataset):
+    """The job that draws the page of a data set."""
+    return jobs.data_page_job(PARAMS, dataset)
+
+
 def shard_index(wildcards):
     """index.json of the data set of a cell; it holds the hashes of the tars and stands for them."""
     checked(CELL.format(**wildcards), job_of(wildcards).folder)

@@ -1,6 +1,9 @@
 ACTIVE_CELL = jobs.cell_folder(PARAMS, PARAMS.cell)
 ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
 PREDICTIONS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/predictions.csv"
+TEMPLATES = [
+    sha256(path) for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
+]
 METRICS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/metrics.json"
 
 
@@ -72,10 +75,28 @@ rule html:
         ],
         twins=json.dumps(PARAMS.twins()),
         code=steps.report_code(),
-        templates=[
-            sha256(path)
-            for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
-        ],
+        pages=[word for name in PARAMS.grid.dataset for word in ("--data-page", name)],
+        templates=TEMPLATES,
     shell:
         "exec python -m eqssl report --out {output:q} --twins {params.twins:q} "
-        "{params.shards:q} {params.cells:q} > {log:q} 2>&1"
+        "{params.shards:q} {params.pages:q} {params.cells:q} > {log:q} 2>&1"
+
+
+rule data_page:
+    """What is in a data set: pictures, counts, and what was decided at sharding."""
+    input:
+        index=lambda wildcards: f"{shard_folder(wildcards.dataset)}/index.json",
+    output:
+        report(
+            "report/data/{dataset}.html", category="Data", caption="../report/data.rst"
+        ),
+    log:
+        "logs/data_page/{dataset}.log",
+    params:
+        shards=subpath(input.index, parent=True),
+        settings=lambda wildcards: data_page_job(wildcards.dataset).json_text(),
+        code=lambda wildcards: steps.data_page_code(data_page_job(wildcards.dataset)),
+        templates=TEMPLATES,
+    shell:
+        "exec python -m eqssl data-page --shards {params.shards:q} --settings {params.settings:q} "
+        "--out {output:q} > {log:q} 2>&1"
