@@ -33,10 +33,10 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     assert loaded.stdout.strip() == "[]"
     text = cli.parser().format_help()
-    commands = (cli._run, cli._init, cli._check, cli._table, cli._schema, cli._guard, cli._adopt)
-    jobs = (cli._shard, cli._pretrain, cli._features, cli._probe, cli._publish, cli._summary, cli._report)
-    for command in (*commands, *jobs):
-        assert f"\n    {command.__name__[1:]} " in text
+    people = ("run", "init", "check", "verify", "table", "schema", "guard", "adopt", "export")
+    steps = ("shard", "pretrain", "features", "probe", "publish", "summary", "report", "data-page")
+    for command in (*people, *steps):
+        assert f"\n    {command} " in text
 
 
 def test_help_loads_no_library_that_takes_time() -> None:

@@ -14,6 +14,7 @@ from small_encoders import new, trained_statistics
 from wide_products import one_in
 
 from eqssl import cli
+from eqssl.cli.holding import THREAD_VARIABLES
 from eqssl.encoders import load_encoder, save_encoder
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.release.exporting import checked_difference, export, onnx_model
@@ -37,7 +38,7 @@ def _own_processor_slots(tmp_path_factory, monkeypatch) -> None:
     """Separate processor slots for this test, so that it does not wait for other processes on the machine."""
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("slots")))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    for name in cli.THREAD_VARIABLES:
+    for name in THREAD_VARIABLES:
         monkeypatch.setenv(name, "1")
 
 

@@ -1,0 +1,23 @@
+"""Adding commands and options to the parser."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+Function = Callable[[argparse.Namespace], int | None]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # it has no public name
+
+
+def add(commands: Commands, name: str, function: Function) -> argparse.ArgumentParser:
+    """Add a command that the function's docstring describes."""
+    text = (function.__doc__ or "").strip()
+    added = commands.add_parser(name, help=text.splitlines()[0].rstrip("."), description=text)
+    added.set_defaults(function=function)
+    return added
+
+
+def add_twins(added: argparse.ArgumentParser) -> None:
+    """Add the option that `eqssl.cli.reading.twins` reads."""
+    added.add_argument("--twins", default="{}", help="JSON table: pretext -> its plain twin (default: none)")

@@ -1,0 +1,160 @@
+"""Commands that people give: run, init, check, verify, table, schema, guard, adopt, export."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from eqssl.cli.adding import Commands, add, add_twins
+from eqssl.cli.holding import processor
+from eqssl.cli.reading import twins_of
+
+MOST_CORES = 100_000
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    run = add(commands, "run", _run)
+    run.add_argument("--cores", type=int, help="processor cores to use (default: all)")
+    init = add(commands, "init", _init)
+    init.add_argument("path", metavar="PATH", help="file or folder of the images")
+    init.add_argument("--name", help="of the data set (default: from PATH)")
+    init.add_argument("--source", help="kind of source (default: found)")
+    init.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    setting = "a setting of the entry that is not to be chosen, such as size=64; may be given several times"
+    init.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given", help=setting)
+    init.add_argument("--dry-run", action="store_true", help="write nothing")
+    check = add(commands, "check", _check)
+    check.add_argument("--quick", action="store_true", help="the settings alone, not the images")
+    check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    verify = add(commands, "verify", _verify)
+    verify.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    overlay = "file of settings that replace some of these, as Snakemake's --configfile"
+    verify.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
+    table = add(commands, "table", _table)
+    table.add_argument("--table", type=Path, default=Path("metrics/grid.csv"), help="CSV file")
+    add_twins(table)
+    schema = add(commands, "schema", _schema)
+    schema.add_argument("--out", type=Path, help="file to write (default: print)")
+    add(commands, "guard", _guard).add_argument("pointers", type=Path, nargs="+", metavar="FILE.dvc")
+    add(commands, "adopt", _adopt).add_argument("experiments", nargs="+", metavar="EXPERIMENT")
+    export = add(commands, "export", _export)
+    export.add_argument("--encoder", required=True, type=Path, help="folder of the trained encoder")
+    export.add_argument("--out", required=True, type=Path, help="folder of the released encoder")
+    export.add_argument("--no-fold", action="store_true", help="keep batch norms apart from convolutions")
+    export.add_argument("--onnx", action="store_true", help="write encoder.onnx too")
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the whole pipeline of this folder, or the given targets; further options go to Snakemake."""
+    from eqssl.machine.run import run
+
+    if options.cores is not None and not 1 <= options.cores <= MOST_CORES:
+        raise ValueError(f"--cores: given {options.cores}, allowed: 1 to {MOST_CORES}")
+    code = run(options.rest, options.cores)
+    if code == 0 and options.rest[-1:] in ([], ["all"]):
+        from eqssl.config.params import Params
+
+        _print_table(Path("metrics/grid.csv"), Params.load().twins())
+        print(f"report: {Path('report/index.html').resolve()}")
+    return code
+
+
+def _init(options: argparse.Namespace) -> None:
+    """Look at images, choose settings that fit them, and add them to params.yaml with a small grid."""
+    from eqssl.config.yaml_files import parse_assignments
+    from eqssl.data.looking.starting import begin
+
+    given = parse_assignments(options.given, "--set")
+    begin(options.path, options.params, _say, options.name, options.source, given, options.dry_run)
+
+
+def _say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Check the settings, print the grid with each cell's folder, and say what its data sets hold."""
+    from eqssl.config.jobs import cell_folder
+    from eqssl.config.params import Params
+
+    params = Params.load(options.params)
+    for cell in params.cells():
+        name = f"{cell.dataset} {cell.group} {cell.pretext} seed {cell.seed}"
+        print(f"{name}: {cell_folder(params, cell)}")
+    print(f"active: {cell_folder(params, params.cell)}", flush=True)
+    if not options.quick:
+        from eqssl.data.looking.checking import told_of_data
+
+        for line in told_of_data(params):
+            print(line, flush=True)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Check every file of the grid against the records, from the metrics down to the shards."""
+    from eqssl.config.params import Params
+    from eqssl.machine.verify import faults, remembered_hashes
+
+    with remembered_hashes() as hash_of:
+        found = faults(Params.load(options.params, *options.configfile), hash_of=hash_of)
+    for fault in found:
+        print(fault.reason)
+    print(f"{len(found)} files are missing or damaged" if found else "every file is what its record says")
+    return 1 if found else 0
+
+
+def _table(options: argparse.Namespace) -> None:
+    """Print the table of the grid."""
+    _print_table(options.table, twins_of(options.twins))
+
+
+def _print_table(table: Path, twins: dict[str, str]) -> None:
+    from eqssl.report.console import print_table
+
+    if not table.is_file():
+        raise ValueError(f"{table}: no such file; `eqssl run` makes it")
+    print_table(table, twins=twins)
+
+
+def _schema(options: argparse.Namespace) -> None:
+    """Print the JSON schema of params.yaml, or write it to a file."""
+    import json
+
+    from eqssl.config.params import Params
+
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
+    # Docstrings become descriptions; without them the schema changes only when a setting does.
+    for model in [schema, *schema["$defs"].values()]:
+        model.pop("description", None)
+    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    if options.out is None:
+        print(text, end="")
+    else:
+        from eqssl.machine.files import write_text
+
+        write_text(options.out, text)
+
+
+def _guard(options: argparse.Namespace) -> None:
+    """Refuse a store of results that lost files since the last commit."""
+    from eqssl.machine.store import guard
+
+    guard(options.pointers)
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    """Copy the cells that experiments made into the store of this folder."""
+    from eqssl.machine.store import adopt
+
+    for experiment in options.experiments:
+        print(f"{experiment}: {adopt(experiment)} files adopted")
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write the released form of an encoder: a plain torch network that needs no escnn."""
+    with processor(1):
+        from eqssl.encoders.release.exporting import export
+
+        difference = export(options.encoder, options.out, not options.no_fold, options.onnx)
+        print(f"{options.out}: outputs differ from the trained encoder's by {difference:.1e} at most")

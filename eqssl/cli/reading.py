@@ -1,0 +1,49 @@
+"""Values of options that are more than words: jobs, twins, budgets."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from eqssl.config.settings import Settings
+    from eqssl.data.loading.location import Budget
+
+JobType = TypeVar("JobType", bound="Settings")
+
+
+def job_of(kind: type[JobType], text: str, option: str = "--job") -> JobType:
+    """Read a job from JSON.
+
+    Raises:
+        ValueError: not JSON, or settings that the job does not take.
+    """
+    from eqssl.config.plain import parse_json
+
+    return kind.read(parse_json(text, option), option)
+
+
+def twins_of(text: str) -> dict[str, str]:
+    """Read the twins of pretexts from JSON.
+
+    Raises:
+        ValueError: not JSON, or no table of names.
+    """
+    from eqssl.config.plain import parse_json, shown
+
+    values = parse_json(text, "--twins")
+    if not isinstance(values, dict) or not all(isinstance(twin, str) for twin in values.values()):
+        allowed = "a JSON table of names, pretext -> its plain twin"
+        raise ValueError(f"--twins: given {shown(values)}, allowed: {allowed}")
+    return values
+
+
+def budget_of(options: argparse.Namespace) -> Budget:
+    """How much loading may keep.
+
+    Raises:
+        ValueError: a size is out of range.
+    """
+    from eqssl.data.loading.location import Budget
+
+    return Budget.given(decoded_mb=options.decoded_mb, cache_mb=options.cache_mb)

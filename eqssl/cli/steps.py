@@ -1,0 +1,172 @@
+"""Commands that rules of the workflow give: a step each. People can give them too."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from eqssl.cli.adding import Commands, add, add_twins
+from eqssl.cli.holding import device, processor
+from eqssl.cli.reading import budget_of, job_of, twins_of
+
+MOST_PROCESSES = 64
+MOST_SECONDS = 1e9
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    shard = add(commands, "shard", _shard)
+    pretrain = add(commands, "pretrain", _pretrain)
+    features = add(commands, "features", _features)
+    probe = add(commands, "probe", _probe)
+    for added in (shard, pretrain, features, probe):
+        added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
+        added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
+    shard.add_argument("--raw", default="", help="version of the source's files, for index.json")
+    shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
+    for added in (pretrain, features):
+        where = "folder of the tars and index.json, or its address (https://..., s3://...)"
+        added.add_argument("--shards", required=True, help=where)
+        _add_budget(added)
+        added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
+    for added in (features, probe):
+        added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
+        added.add_argument("--cell", help="digest of the job that must have made the encoder (default: any)")
+    probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
+    probe.add_argument("--features", help="digest of the job that must have made the features (default: any)")
+    _add_gathering_commands(commands)
+
+
+def _add_budget(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--decoded-mb", type=int, help="MiB of a split to keep decoded; else it is streamed")
+    added.add_argument("--cache-mb", type=int, help="MiB of fetched tars to keep")
+
+
+def _add_gathering_commands(commands: Commands) -> None:
+    publish = add(commands, "publish", _publish)
+    publish.add_argument("--metrics", required=True, type=Path, help="the cell's metrics.json")
+    publish.add_argument("--encoder", required=True, type=Path, help="the cell's folder of the encoder")
+    publish.add_argument("--into", required=True, nargs=2, type=Path, metavar=("METRICS", "MODEL"))
+    summary = add(commands, "summary", _summary)
+    summary.add_argument("--table", required=True, type=Path, help="CSV file to write")
+    summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
+    summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
+    report = add(commands, "report", _report)
+    report.add_argument("--out", required=True, type=Path, help="HTML file to write")
+    pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
+    pair.metavar = ("METRICS", "LOSS")
+    images = (
+        "folder of a data set's shards, from which nearest neighbours are shown (may be given several times)"
+    )
+    report.add_argument("--shards", action="append", default=[], type=Path, help=images)
+    page = "data set whose page data/NAME.html lies beside the report (may be given several times)"
+    report.add_argument("--data-page", action="append", default=[], metavar="NAME", help=page)
+    add_twins(report)
+    data = add(commands, "data-page", _data_page)
+    data.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
+    settings = "a DataPageJob as JSON (see eqssl.config.jobs)"
+    data.add_argument("--settings", required=True, help=settings)
+    data.add_argument("--out", required=True, type=Path, help="HTML file to write")
+
+
+def _shard(options: argparse.Namespace) -> None:
+    """Write a data set as WebDataset tars with an index."""
+    from eqssl.config.jobs import ShardJob
+
+    if not 1 <= options.threads <= MOST_PROCESSES:
+        raise ValueError(f"--threads: given {options.threads}, allowed: 1 to {MOST_PROCESSES}")
+    job = job_of(ShardJob, options.job)
+    with processor(1, options.threads) as cores:
+        from eqssl.data.shards.writing import write_shards
+
+        write_shards(job, options.out, cores, options.raw)
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    """Train the encoder of one cell; a killed run resumes from its last checkpoint."""
+    from eqssl.config.jobs import PretrainJob
+
+    if not 0 < options.checkpoint_seconds <= MOST_SECONDS:
+        allowed = f"more than 0 and at most {MOST_SECONDS:g}"
+        raise ValueError(f"--checkpoint-seconds: given {options.checkpoint_seconds}, allowed: {allowed}")
+    job = job_of(PretrainJob, options.job)
+    with device(options.device), processor(job.pretrain.threads):
+        from eqssl.evaluation.pretext_accuracy import measure_pretext
+        from eqssl.training import pretrain
+
+        pretrain(
+            job,
+            options.shards,
+            options.out,
+            options.device,
+            options.checkpoint_seconds,
+            measure_pretext,
+            budget_of(options),
+        )
+
+
+def _features(options: argparse.Namespace) -> None:
+    """Extract the features of a frozen encoder to Parquet and measure its equivariance."""
+    from eqssl.config.jobs import FeaturesJob
+
+    job = job_of(FeaturesJob, options.job)
+    with device(options.device), processor(1):
+        from eqssl.evaluation.features import extract
+
+        extract(
+            job,
+            options.shards,
+            options.encoder,
+            options.out,
+            options.device,
+            options.cell,
+            budget_of(options),
+        )
+
+
+def _probe(options: argparse.Namespace) -> None:
+    """Fit probes on stored features and write the metrics of the cell."""
+    from eqssl.config.jobs import ProbeJob
+
+    job = job_of(ProbeJob, options.job)
+    with processor(1):
+        from eqssl.evaluation.probing import evaluate
+
+        evaluate(job, options.evaluation, options.encoder, options.out, options.cell, options.features)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    """Copy one cell's metrics and encoder to the paths that DVC compares."""
+    from eqssl.machine.store import publish
+
+    publish(options.metrics, options.encoder, *options.into)
+
+
+def _summary(options: argparse.Namespace) -> None:
+    """Gather the metrics of all cells in one table."""
+    with processor(1):
+        from eqssl.evaluation.summary import summarise
+
+        summarise(options.metrics, options.table, options.summary)
+
+
+def _report(options: argparse.Namespace) -> None:
+    """Write the HTML report of cells."""
+    twins = twins_of(options.twins)
+    with processor(1):
+        from eqssl.report import write_report
+
+        cells = [(metrics, loss) for metrics, loss in options.cells]
+        write_report(cells, options.out, twins, options.shards, options.data_page)
+
+
+def _data_page(options: argparse.Namespace) -> None:
+    """Write the page of a data set: pictures, counts, histograms and notes."""
+    from eqssl.config.jobs import DataPageJob
+
+    job = job_of(DataPageJob, options.settings, "--settings")
+    with processor(1):
+        from eqssl.report.data_page import write_data_page
+
+        write_data_page(job, options.shards, options.out)
