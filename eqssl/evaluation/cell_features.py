@@ -12,7 +12,8 @@ import numpy as np
 from eqssl.config.plain import shown
 from eqssl.config.sources import SplitName
 from eqssl.data.shards.index import SPLITS
-from eqssl.evaluation.parquet import FeatureInfo, FeatureTable, read_features, read_info
+from eqssl.evaluation.feature_info import FeatureInfo
+from eqssl.evaluation.parquet import FeatureTable, read_features, read_info
 from eqssl.machine.records import Record
 
 COLUMNS = ("invariant", "regular")

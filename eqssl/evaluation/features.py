@@ -21,8 +21,9 @@ from eqssl.data.views.normalise import normalise
 from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance
 from eqssl.evaluation.amounts import batch_size, sample
+from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.moves import draw_moves, view_of
-from eqssl.evaluation.parquet import FeatureInfo, feature_writer
+from eqssl.evaluation.parquet import feature_writer
 from eqssl.machine.cell_numbers import check_identity
 from eqssl.machine.live.progress import track
 from eqssl.machine.records import Record, read_record, write_record

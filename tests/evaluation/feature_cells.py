@@ -14,7 +14,8 @@ from eqssl.config.shards import ShardSettings
 from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
-from eqssl.evaluation.parquet import FeatureInfo, feature_writer
+from eqssl.evaluation.feature_info import FeatureInfo
+from eqssl.evaluation.parquet import feature_writer
 from eqssl.machine.records import write_record
 from eqssl.symmetry import group
 
