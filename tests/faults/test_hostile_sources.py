@@ -19,7 +19,7 @@ from eqssl import cli
 from eqssl.config.sources import SourceSettings
 from eqssl.data.images import decode_image
 from eqssl.data.sources import open_source
-from eqssl.data.sources.idx import read_idx
+from eqssl.data.sources.arrays.idx import read_idx
 
 SECONDS = 20.0
 BYTES = 1.5e9

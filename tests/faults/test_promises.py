@@ -11,7 +11,8 @@ from eqssl.config import plain, yaml_files
 from eqssl.config.machine import MOST_CELLS, MachineSettings
 from eqssl.config.params import Params
 from eqssl.data import images
-from eqssl.data.sources import idx, parquet_file
+from eqssl.data.sources.arrays import idx
+from eqssl.data.sources.tables import parquet_file
 
 TEXT = (Path(__file__).parents[2] / "SECURITY.md").read_text()
 SCHEMA = Params.model_json_schema()["$defs"]

@@ -12,8 +12,8 @@ from typing import Any
 from eqssl.config.errors import unknown
 from eqssl.config.sources import OwnSettings
 from eqssl.data.shards.rows import counted
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.image_files import ENDINGS
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.files.image_files import ENDINGS
 
 _KINDS = {
     "parquet": ("parquet", "pq"),

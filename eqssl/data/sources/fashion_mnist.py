@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from eqssl.config.sources import FashionMnistSampleSettings, FashionMnistSettings, SplitName
+from eqssl.data.sources.arrays.idx import read_idx
 from eqssl.data.sources.base import Sample
-from eqssl.data.sources.idx import read_idx
 
 CLASSES = (
     "T-shirt/top",

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from eqssl.config.sources import FolderSettings, SplitName
-from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Sample
-from eqssl.data.sources.file_patterns import compiled
-from eqssl.data.sources.folder_levels import Said, guessed, told
-from eqssl.data.sources.image_files import (
+from eqssl.data.sources.files.image_files import (
     ENDINGS,
     check_images,
     endings_of,
@@ -24,9 +22,11 @@ from eqssl.data.sources.image_files import (
     noted_others,
     read_image,
 )
+from eqssl.data.sources.files.levels import Said, guessed, told
+from eqssl.data.sources.files.patterns import compiled
+from eqssl.data.sources.files.split_names import split_of_value
 from eqssl.data.sources.labels import Raw, class_indices, plain_label
-from eqssl.data.sources.manifest import Manifest
-from eqssl.data.sources.split_names import split_of_value
+from eqssl.data.sources.tables.manifest import Manifest
 
 NO_CLASS = "-1"
 """A folder of images without a class, as a label of -1 is none."""

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from eqssl.config.sources import Hdf5Settings, SplitName
-from eqssl.data.sources.array_names import Part, Wanted, parts, shown_names
-from eqssl.data.sources.arrays import Layout
+from eqssl.data.sources.arrays.hdf5_file import array, image_layout, images, links, names, opened, values
+from eqssl.data.sources.arrays.layouts import Layout
+from eqssl.data.sources.arrays.names import Part, Wanted, parts, shown_names
 from eqssl.data.sources.base import EVERY, Sample
-from eqssl.data.sources.hdf5_file import array, image_layout, images, links, names, opened, values
+from eqssl.data.sources.files.split_files import found_files
 from eqssl.data.sources.labels import class_indices, plain_values
-from eqssl.data.sources.split_files import found_files
 
 _ENDINGS = (".h5", ".hdf5", ".he5")
 _ROLES = frozenset(("x", "y", "image", "images", "label", "labels", "mask", "masks", "groups", "ans"))

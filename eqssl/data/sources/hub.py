@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from eqssl.config.sources import HubSettings, SplitName
-from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Sample
-from eqssl.data.sources.hub_files import LocalFiles
-from eqssl.data.sources.split_names import split_of_value
-from eqssl.data.sources.table_columns import Unread
-from eqssl.data.sources.tables import TableImages
+from eqssl.data.sources.files.hub_files import LocalFiles
+from eqssl.data.sources.files.split_names import split_of_value
+from eqssl.data.sources.tables.columns import Unread
+from eqssl.data.sources.tables.tables import TableImages
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
 _ORDER: tuple[SplitName, ...] = ("train", "val", "test")
@@ -74,7 +74,7 @@ class HubDataset:
 
 
 class HubSplit:
-    """A split of a loaded data set as a table; see `eqssl.data.sources.table_columns.Table`."""
+    """A split of a loaded data set as a table; see `eqssl.data.sources.tables.columns.Table`."""
 
     def __init__(self, path: str, name: str, split: SplitName | None, rows: Any, folder: Path) -> None:
         self.where, self.name, self.split = f"{path}: split {name}", f"split {name}", split

@@ -16,10 +16,10 @@ import numpy as np
 
 from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import NpzSettings, SplitName
-from eqssl.data.sources.array_names import Part, Wanted, parts, present, shown_names
-from eqssl.data.sources.arrays import MOST_BYTES, Layout, column, layout
+from eqssl.data.sources.arrays.layouts import MOST_BYTES, Layout, column, layout
+from eqssl.data.sources.arrays.names import Part, Wanted, parts, present, shown_names
 from eqssl.data.sources.base import EVERY, Pixels, Sample
-from eqssl.data.sources.guarded import Guarded
+from eqssl.data.sources.files.guarded import Guarded
 from eqssl.data.sources.labels import class_indices, plain_values
 
 _END = ".npy"

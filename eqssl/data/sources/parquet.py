@@ -6,11 +6,11 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from eqssl.config.sources import ParquetSettings
-from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Sample
-from eqssl.data.sources.parquet_file import ParquetFile
-from eqssl.data.sources.split_files import FoundFiles, found_files
-from eqssl.data.sources.tables import TableImages
+from eqssl.data.sources.files.split_files import FoundFiles, found_files
+from eqssl.data.sources.tables.parquet_file import ParquetFile
+from eqssl.data.sources.tables.tables import TableImages
 
 _ENDINGS = (".parquet", ".pq")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from eqssl.config.regular_files import read_bytes
 from eqssl.config.sources import SkySettings
 from eqssl.data.sources.base import Sample
-from eqssl.data.sources.sky_catalogue import Entry, Place, read_catalogue, read_places
+from eqssl.data.sources.packaged.sky_catalogue import Entry, Place, read_catalogue, read_places
 
 # where the package stellarium-data of Debian and Ubuntu puts them
 DEBIAN = Path("/usr/share/stellarium/nebulae/default")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eqssl.config.sources import TexturesSettings
-from eqssl.data.sources.packaged import MARGINS, Packaged, Patches, Photograph
+from eqssl.data.sources.packaged.finding import MARGINS, Packaged, Patches, Photograph
 
 _INSTALL = "pip install 'eqssl[samples]'"
 _NAMES = ("brick", "grass", "gravel")

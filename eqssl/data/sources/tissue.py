@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eqssl.config.sources import TissueSettings
 from eqssl.data.sources.nuclei import INSTALL
-from eqssl.data.sources.packaged import MARGINS, Packaged, Patches, Photograph
+from eqssl.data.sources.packaged.finding import MARGINS, Packaged, Patches, Photograph
 
 
 class Tissue(Patches):

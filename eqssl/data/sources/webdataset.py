@@ -15,13 +15,13 @@ import numpy as np
 
 from eqssl.config.plain import parse_json, shown
 from eqssl.config.sources import SplitName, WebDatasetSettings
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.arrays import layout_of_one
+from eqssl.data.sources.arrays.layouts import layout_of_one
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Pixels, Sample
+from eqssl.data.sources.files.split_files import found_files
+from eqssl.data.sources.files.split_names import split_of_value
+from eqssl.data.sources.files.tar_samples import MOST_BYTES, OpenTar, TarSample, opened_tar
 from eqssl.data.sources.labels import Raw, class_indices, plain_values
-from eqssl.data.sources.split_files import found_files
-from eqssl.data.sources.split_names import split_of_value
-from eqssl.data.sources.tar_samples import MOST_BYTES, OpenTar, TarSample, opened_tar
 
 _IMAGES = ("jpg", "jpeg", "png", "tif", "tiff", "webp", "npy")
 _TEXT = 2**16

@@ -14,8 +14,8 @@ from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.writing import write_shards
 from eqssl.data.sources import open_source
-from eqssl.data.sources.file_patterns import compiled
-from eqssl.data.sources.image_files import image_keys
+from eqssl.data.sources.files.image_files import image_keys
+from eqssl.data.sources.files.patterns import compiled
 from tests.support.tiny_source import images_of, job, kept
 
 random = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from eqssl.config.sources import Percentiles, SourceSettings
 from eqssl.data.sources import open_source
-from eqssl.data.sources.patches import corners, count, regions
+from eqssl.data.sources.packaged.patches import corners, count, regions
 from eqssl.data.sources.sky import DEBIAN
 
 

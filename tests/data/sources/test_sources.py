@@ -11,7 +11,7 @@ import pytest
 from eqssl.config.sources import SourceSettings
 from eqssl.data import sources
 from eqssl.data.sources import fashion_mnist
-from eqssl.data.sources.idx import read_idx
+from eqssl.data.sources.arrays.idx import read_idx
 
 WHOLE = Path("/usr/share/datasets/fashion-mnist")
 needs_whole_set = pytest.mark.skipif(

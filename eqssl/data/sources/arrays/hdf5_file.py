@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from eqssl.config.regular_files import check_regular
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.arrays import MOST_BYTES, Layout, column, layout
+from eqssl.data.sources.arrays.hdf5_chunks import check_chunks
+from eqssl.data.sources.arrays.layouts import MOST_BYTES, Layout, column, layout
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Pixels
-from eqssl.data.sources.hdf5_chunks import check_chunks
 
 INSTALL = "pip install 'eqssl[hdf5]'"
 _AT_ONCE = 2**24

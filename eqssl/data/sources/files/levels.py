@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from eqssl.config.sources import SplitName
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.split_names import split_of_name, split_of_value
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.files.split_names import split_of_name, split_of_value
 
 Level = Literal["split", "class", "group", "other"]
 _HINT = "`folders` says what each level means, such as"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.numbered_files import missing_parts
-from eqssl.data.sources.split_names import PathReading, read_path
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.files.numbered import missing_parts
+from eqssl.data.sources.files.split_names import PathReading, read_path
 
 _IMAGES = "imagefolder"
 _ROWS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from eqssl.config.plain import shown
 from eqssl.config.regular_files import read_bytes
-from eqssl.data.sources.table_columns import Table
-from eqssl.data.sources.table_types import image_kind
+from eqssl.data.sources.tables.columns import Table
+from eqssl.data.sources.tables.types import image_kind
 
 _LARGEST = 10**8
 """Bytes of a file that a row names."""

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from eqssl.config.regular_files import check_regular, open_regular, read_bytes
 from eqssl.data.images import jpeg, npy, png, tiff
-from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.arrays.names import shown_names
 
 ENDINGS = (
     *("png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "webp", "bmp", "gif"),

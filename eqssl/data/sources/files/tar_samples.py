@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eqssl.config.regular_files import open_regular
-from eqssl.data.sources.guarded import Guarded
+from eqssl.data.sources.files.guarded import Guarded
 
 MOST_BYTES = 2**28
 """Most bytes of a member."""

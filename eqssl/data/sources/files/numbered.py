@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.split_names import PathReading
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.files.split_names import PathReading
 
 _Named = tuple[str, PathReading]
 

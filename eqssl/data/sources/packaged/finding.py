@@ -15,7 +15,7 @@ from PIL import Image
 from eqssl.config.regular_files import read_bytes
 from eqssl.config.sources import SplitName
 from eqssl.data.sources.base import Pixels, Sample
-from eqssl.data.sources.patches import corners, count, regions
+from eqssl.data.sources.packaged.patches import corners, count, regions
 
 _LARGEST = 2**26
 """Bytes of a file; the largest that is used has 5 million."""

@@ -9,7 +9,7 @@ import math
 import zlib
 from typing import Any
 
-from eqssl.data.sources.arrays import MOST_BYTES
+from eqssl.data.sources.arrays.layouts import MOST_BYTES
 
 _GZIP, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
 _KNOWN = {_GZIP, _SHUFFLE, _FLETCHER32, _LZF}

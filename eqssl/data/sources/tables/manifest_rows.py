@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eqssl.config.regular_files import check_regular, open_regular
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.parquet_file import ParquetFile
-from eqssl.data.sources.table_types import is_value
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.tables.parquet_file import ParquetFile
+from eqssl.data.sources.tables.types import is_value
 from eqssl.machine.csv_rows import csv_rows
 
 MOST_BYTES = 2**30

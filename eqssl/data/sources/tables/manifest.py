@@ -11,11 +11,11 @@ from typing import Any, Literal, NoReturn
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import FolderSettings, SplitName
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.folder_levels import Said
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.files.levels import Said
 from eqssl.data.sources.labels import Raw, plain_label
-from eqssl.data.sources.manifest_table import ManifestTable, open_table
-from eqssl.data.sources.table_values import group_of, split_of
+from eqssl.data.sources.tables.manifest_rows import ManifestTable, open_table
+from eqssl.data.sources.tables.values import group_of, split_of
 
 Role = Literal["path", "label", "split", "group"]
 _ROLES: tuple[Role, ...] = ("path", "label", "split", "group")

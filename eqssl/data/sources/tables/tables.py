@@ -15,10 +15,10 @@ from eqssl.config.plain import shown
 from eqssl.config.sources import HubSettings, ParquetSettings, SplitName
 from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.labels import is_text
-from eqssl.data.sources.table_columns import Columns, Table, chosen_columns
-from eqssl.data.sources.table_images import ImageCells
-from eqssl.data.sources.table_labels import Labels, read_labels
-from eqssl.data.sources.table_values import group_of, split_of
+from eqssl.data.sources.tables.columns import Columns, Table, chosen_columns
+from eqssl.data.sources.tables.images import ImageCells
+from eqssl.data.sources.tables.labels import Labels, read_labels
+from eqssl.data.sources.tables.values import group_of, split_of
 
 _ROWS = 64  # read at a time: images can be large
 _LONGEST_NAME = 1000

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from eqssl.config.regular_files import check_regular
 from eqssl.config.sources import FilePatterns, SplitName
-from eqssl.data.sources.array_names import shown_names
-from eqssl.data.sources.numbered_files import check_numbers, missing_parts
-from eqssl.data.sources.split_names import PathReading, read_path
+from eqssl.data.sources.arrays.names import shown_names
+from eqssl.data.sources.files.numbered import check_numbers, missing_parts
+from eqssl.data.sources.files.split_names import PathReading, read_path
 
 _MOST_FILES = 100_000
 _ORDER: tuple[SplitName | None, ...] = ("train", "val", "test", None)

@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeAlias
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import HubSettings, ParquetSettings, SplitName
-from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.labels import WITHOUT
-from eqssl.data.sources.table_types import holds_pixels, image_kind, is_scalar, is_value
+from eqssl.data.sources.tables.types import holds_pixels, image_kind, is_scalar, is_value
 
 Unread: TypeAlias = Callable[[int, int], str | None]
 """The column that need not be read of the rows from one number to another; None if all are read."""

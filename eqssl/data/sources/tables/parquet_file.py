@@ -15,8 +15,8 @@ from eqssl.config.plain import shown
 from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import SplitName
 from eqssl.data.sources.labels import is_text
-from eqssl.data.sources.parquet_pages import largest_page
-from eqssl.data.sources.table_columns import Unread
+from eqssl.data.sources.tables.columns import Unread
+from eqssl.data.sources.tables.parquet_pages import largest_page
 
 MOST_ROWS = 10**8
 """Most rows of a file."""

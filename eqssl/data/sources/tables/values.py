@@ -6,8 +6,8 @@ import math
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import SplitName
+from eqssl.data.sources.files.split_names import split_of_value
 from eqssl.data.sources.labels import LONGEST_NAME, is_text
-from eqssl.data.sources.split_names import split_of_value
 
 
 def split_of(value: object, names: tuple[str, ...]) -> SplitName:

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as types
 
-from eqssl.data.sources.array_names import shown_names
+from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.labels import MOST_CLASSES, WITHOUT, Raw, class_indices, plain_label
-from eqssl.data.sources.table_columns import Table
-from eqssl.data.sources.table_types import is_binary, is_text_type, value_type
+from eqssl.data.sources.tables.columns import Table
+from eqssl.data.sources.tables.types import is_binary, is_text_type, value_type
 
 _ROWS = 65536
 _FEW = 2

@@ -1,0 +1,1 @@
+"""Arrays of images: layouts, names, and readers of HDF5 and IDX files."""

@@ -1,0 +1,1 @@
+"""Images that come inside other packages, cut into patches."""
