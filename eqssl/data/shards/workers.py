@@ -5,18 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import islice
+from multiprocessing.connection import wait
 from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from eqssl.data.sources.base import Sample
-from eqssl.machine.run import PARENT, end_with_parent
 
 Result = TypeVar("Result")
 Work = Callable[[Sample], Result]
@@ -50,7 +51,7 @@ class InOrder(Generic[Result]):
                 yield sample, _one(self._work, sample)
             return
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(self._processes, context, _begin, (os.getpid(),))
+        pool = ProcessPoolExecutor(self._processes, context, _begin)
         try:
             yield from self._from_pool(pool, samples)
         except BrokenProcessPool:
@@ -109,12 +110,20 @@ class _Chunks:
             raise self._error
 
 
-def _begin(parent: int) -> None:
+def _begin() -> None:
     """What a new process does first: live no longer than its parent, leave Ctrl-C to it, use one core."""
-    os.environ |= {PARENT: str(parent), "OMP_NUM_THREADS": "1"}
-    threadpool_limits(1)
-    end_with_parent(signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the parent, which may be killed, and end too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _many(work: Work[Result], samples: list[Sample]) -> list[Result | ValueError]:

@@ -3,8 +3,11 @@
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -156,3 +159,38 @@ def test_a_given_range_is_recorded_and_many_channels_are_kept(tmp_path):
     content = (tmp_path / index.tars[columns.tar[0]].name).read_bytes()
     image = np.load(io.BytesIO(content[columns.offset[0] :][: columns.size[0]]))
     np.testing.assert_array_equal(image, given[columns.keys[0]])
+
+
+def shard_command(tmp_path, threads):
+    data = {"source": "fashion_mnist_sample", "turned": True}
+    text = json.dumps({"dataset": "f", "data": data, "shards": {"count": 1, "validation": 0.1, "seed": 0}})
+    command = [sys.executable, "-m", "eqssl", "shard", "--job", text, "--out", str(tmp_path / "out")]
+    return [*command, "--threads", str(threads)]
+
+
+@pytest.mark.parametrize("threads", [0, 65])
+def test_a_number_of_processes_out_of_range_is_refused(tmp_path, threads):
+    run = subprocess.run(shard_command(tmp_path, threads), capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == f"eqssl: error: --threads: given {threads}, allowed: 1 to 64\n"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="one core"
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_the_command_and_sigterm_leaves_nothing(tmp_path, number):
+    with subprocess.Popen(shard_command(tmp_path, 2), stderr=subprocess.PIPE) as command:
+        main = psutil.Process(command.pid)
+        deadline = time.monotonic() + 60
+        workers = []
+        while len(workers) < 2 and time.monotonic() < deadline and command.poll() is None:
+            time.sleep(0.05)
+            workers = [child for child in main.children() if "spawn_main" in " ".join(child.cmdline())]
+        assert len(workers) == 2
+        command.send_signal(number)
+        error = command.communicate(timeout=60)[1].decode()
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    if number == signal.SIGTERM:
+        assert "Traceback" not in error
+        assert not (tmp_path / "out").exists()
