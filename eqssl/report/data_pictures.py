@@ -102,7 +102,7 @@ def contact_sheet(stored: StoredImages, job: DataPageJob) -> ContactSheet:
 
 def _headings(job: DataPageJob) -> tuple[tuple[str, str], ...]:
     views = [("random view", "")] * VIEWS
-    tasks = [(", ".join(drawn.names), f"{drawn.task.task}, {drawn.group}") for drawn in job.tasks]
+    tasks = [(", ".join(drawn.names), f"{drawn.task.task}, group {drawn.group}") for drawn in job.tasks]
     return (("stored", ""), *views, *tasks)
 
 

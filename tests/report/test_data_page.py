@@ -14,6 +14,7 @@ from PIL import Image
 from test_report_html import Tags
 from tiny_source import TinySource, images_of, job, kept, samples
 
+from eqssl.cli import main
 from eqssl.config.drawn import DrawnTask
 from eqssl.config.jobs import DataPageJob, data_page_job
 from eqssl.config.params import Params
@@ -334,3 +335,12 @@ def test_a_task_is_drawn_for_the_first_group_that_it_takes():
     groups = {name: task.group for task in drawn for name in task.names}
     assert groups["eq_ring"] == "SO2"
     assert groups["eq_labels"] == groups["eq_orientation"] == "D4"
+
+
+def test_the_command_writes_the_page_or_says_what_is_wrong(tmp_path, capsys):
+    page_job = sharded(tmp_path / "shards", GRAY)
+    words = ["data-page", "--shards", str(tmp_path / "shards"), "--out", str(tmp_path / "page.html")]
+    assert main([*words, "--settings", page_job.json_text()]) == 0
+    assert (tmp_path / "page.html").read_text().count("<img ") == 12 * 6
+    assert main([*words, "--settings", "{}"]) == 1
+    assert "eqssl: error: --settings.dataset: is missing" in capsys.readouterr().err
