@@ -70,7 +70,7 @@ class Squares:
             for i in range(self.images):
                 side = 3 + 6 * (i % 2)
                 image = np.full((16, 16, 1), 20, np.uint8)
-                image[4 : 4 + side, 4 : 4 + side] = 255 - i
+                image[4 : 4 + side, 4 : 4 + side] = 255 - 2 * i - (split == "test")
                 yield Sample(f"{split}-{i:03d}", image, i % 2, split, i)
 '''
 SOURCE_SETTINGS = '''

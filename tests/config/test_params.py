@@ -81,7 +81,7 @@ def test_settings_are_frozen():
         (
             "datasets.fashion_mnist_sample.path",
             "/x",
-            r"path: no such setting of fashion_mnist_sample, only of fashion_mnist, parquet \(allowed: ",
+            r"path: no such setting of fashion_mnist_sample, only of fashion_mnist, folder, .*, webdataset \(allowed: ",
         ),
         ("datasets.mine", {"turned": True}, r"datasets\.mine\.source: is missing \(allowed: fashion_mnist, "),
         ("datasets.mine", {"source": "parquet", "turned": True}, r"^datasets\.mine\.path: is missing$"),
@@ -95,7 +95,7 @@ def test_settings_are_frozen():
             {"source": "zip", "turned": True},
             r"datasets\.mine\.source: given 'zip', allowed: ",
         ),
-        ("datasets.mine", {"source": "parquet"}, r"datasets\.mine\.turned: is missing"),
+        ("datasets.mine", {"source": "parquet"}, r"datasets\.mine\.path: is missing"),
         ("pretexts.labels.pach", 3, r"pretexts\.labels\.pach: no such setting; did you mean 'patch'\?"),
         (
             "pretexts.labels.task",
