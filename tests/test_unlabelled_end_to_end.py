@@ -8,22 +8,17 @@ import re
 
 import numpy as np
 import pytest
+from quick_cell import cell
 from rich.console import Console
 from tiny_source import TinySource
 
-from eqssl.config.evaluation import FeatureSettings, ProbeSettings
-from eqssl.config.jobs import FeaturesJob, PretrainJob, ProbeJob, ShardJob
-from eqssl.config.pretexts import PretextSettings
+from eqssl.config.jobs import ShardJob
 from eqssl.config.shards import ShardSettings
 from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
-from eqssl.evaluation.features import extract
-from eqssl.evaluation.pretext_accuracy import measure_pretext
-from eqssl.evaluation.probing import evaluate
 from eqssl.evaluation.summary import summarise
 from eqssl.report import print_table, write_report
-from eqssl.training import pretrain
 
 QUARTERS = {"task": "orientation", "head": "equivariant", "labels": "rotations", "hidden": 8}
 CONTRAST = {"task": "simclr", "similarity": "max", "temperature": 0.2, "hidden": 8, "embedding": 8}
@@ -43,35 +38,6 @@ def shard(folder, mask, channels=3):
     job = ShardJob(dataset="photographs", data=data, shards=ShardSettings(count=1, validation=0.2, seed=0))
     write_source(TinySource(photographs(channels=channels), classes=()), job, folder)
     return job
-
-
-def cell(folder, params, shards, job, task, views, pretext):
-    settings = {"epochs": 1, "batch_size": 12, "warmup_epochs": 0.0}
-    trained = PretrainJob(
-        dataset="photographs",
-        group="C4",
-        pretext=pretext,
-        seed=0,
-        data=job.digest,
-        encoder=params.encoder.model_copy(update={"width": (4, 8)}),
-        views=params.views.model_copy(update={"turn": "grid"}),
-        pretrain=params.pretrain.model_copy(update=settings),
-        task=PretextSettings.read(task),
-    )
-    pretrain(trained, shards, folder, "cpu", measure=measure_pretext)
-    extract(
-        FeaturesJob(features=FeatureSettings(stages=1, views=views, seed=0)),
-        shards,
-        folder,
-        folder / "e",
-        "cpu",
-    )
-    probes = ProbeSettings(
-        shares=(10, 100), draws=2, strengths=(1e-4, 1.0, 13), tolerance=1e-4, iterations=100, neighbours=5,
-        temperature=0.07, bootstrap=100, seed=0,
-    )  # fmt: skip
-    evaluate(ProbeJob(probe=probes), folder / "e", folder, folder / "p")
-    return folder / "p/metrics.json", folder / "loss.csv"
 
 
 @pytest.mark.parametrize("mask", ["disc", "none"])

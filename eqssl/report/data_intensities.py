@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from eqssl.data.views.disc import disc
+from eqssl.data.disc import disc
 from eqssl.report.charts import Chart, Panel
 from eqssl.report.pictures import StoredImages
 from eqssl.report.style import FAMILIES

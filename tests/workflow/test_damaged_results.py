@@ -58,7 +58,6 @@ DAMAGES: list[tuple[str, Damage]] = [
     ("results/small/C4/random/s0-*/encoder.safetensors", deleted),
     ("results/small/C4/random/s0-*/eval-*/equivariance.json", empty),
     ("data/shards/small-*/train-00001.tar", flip),
-    ("metrics/grid.csv", flip),
     ("metrics/grid.json", half),
     ("report/index.html", flip),
     ("report/data/small.html", flip),
