@@ -190,7 +190,8 @@ from eqssl.config.sources import SourceSettings
 from eqssl.data.sources import open_source
 
 try:
-    source = open_source(SourceSettings.read({"source": "hub", "path": "nobody/cells", "revision": sys.argv[1]}))
+    values = {"source": "hub", "path": "nobody/cells", "revision": sys.argv[1]}
+    source = open_source(SourceSettings.read(values))
     print(source.count(), len(list(source.samples())), source.origin)
 except ValueError as error:
     print(error)
