@@ -11,6 +11,7 @@ from eqssl.config import plain, yaml_files
 from eqssl.config.machine import MOST_CELLS, MachineSettings
 from eqssl.config.params import Params
 from eqssl.data import images
+from eqssl.data.sources import labels
 from eqssl.data.sources.arrays import idx
 from eqssl.data.sources.tables import parquet_file
 
@@ -38,6 +39,7 @@ def largest(settings: str, key: str) -> int:
         ("pretexts", [largest("SimCLRSettings", key) for key in ("hidden", "embedding")]),
         ("an image", [images.MOST_PIXELS, images.MOST_CHANNELS, images.MOST_BYTES]),
         ("a Parquet file", [parquet_file.MOST_ROWS, parquet_file.MOST_PAGE]),
+        ("labels", [labels.MOST_CLASSES, labels.LONGEST_NAME]),
         ("an IDX file", [idx.MOST_BYTES, idx.MOST_DIMENSIONS]),
         ("a field of a CSV file", [csv.field_size_limit()]),
     ],
