@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_a_run_follows_the_content_of_the_images(own: Project) -> None:
 
 def test_images_that_differ_from_their_pointer_stop_the_run(own: Project) -> None:
     own.run("dvc", "add", "-q", RAW)
+    assert re.search(rf"input: {RAW}\.dvc$", own.run("snakemake", "-n", "cell"), flags=re.MULTILINE)
     own.run("snakemake", "--cores", "2", "cell")
     change_an_image(own)
     text = own.run("snakemake", "--cores", "2", "cell", code=1)

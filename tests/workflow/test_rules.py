@@ -122,21 +122,6 @@ def test_dvc_exp_run_refuses_a_bad_setting(project: Project) -> None:
     assert not (project.folder / "results").exists()
 
 
-def test_input_of_a_data_set_is_its_pointer_or_its_files(project: Project) -> None:
-    before = project.run("snakemake", "-n", "-R", "shard", "--", "all")
-    assert "train.parquet" in before
-    images = Path(yaml.safe_load((project.folder / "params.yaml").read_text())["datasets"]["small"]["path"])
-    copy = project.folder / "data/raw/small"
-    copy.mkdir(parents=True)
-    for file in images.glob("*.parquet"):
-        (copy / file.name).write_bytes(file.read_bytes())
-    (project.folder / "data/raw/small.dvc").write_text("outs:\n- path: small\n")
-    project.change(datasets={"small": {"path": "data/raw/small"}})
-    assert re.search(
-        r"input: data/raw/small\.dvc$", project.run("snakemake", "-n", "all"), flags=re.MULTILINE
-    )
-
-
 def test_requirements_are_versions_only() -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     pins = [line for line in lines if not line.startswith("#")]
