@@ -38,7 +38,7 @@ class Sample(NamedTuple):
     batch: int = 128
 
 
-MOST_MEASURED, _LEAST = Sample(), Sample(16, 4, 32)
+MOST_MEASURED, _LEAST = Sample(), Sample(16, 4, 128)
 
 
 def batch_size(encoder: Encoder) -> int:
@@ -57,7 +57,8 @@ def sample(side: int, order: int, angles: int, passes: int, image_bytes: int, ba
     """How many test images are measured. The number depends on images and settings and on nothing else.
 
     Small images: 512 for errors, 128 for angles, 1,000 for retrieval. Each measurement of larger ones takes
-    at most a fifteenth of the passes that the features need, and the images stay below 64 MiB.
+    at most a fifteenth of the passes that the features need, but 16, 4 and 128 images at least, and the images
+    stay below 64 MiB.
 
     Args:
         side: of an image, in pixels.
