@@ -208,6 +208,8 @@ class Encoder(nn.Module):
         return self.pool(self(images))
 
     def _checked(self, images: Tensor) -> Tensor:
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images: given {type(images).__name__}, allowed: a tensor of torch")
         if images.ndim != 4 or images.shape[1] != self.shape.image[0] or images.shape[2] != images.shape[3]:
             expected = f"(batch, {self.shape.image[0]}, side, side)"
             raise ValueError(f"images: given shape {tuple(images.shape)}, allowed: {expected}")

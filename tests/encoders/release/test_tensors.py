@@ -165,6 +165,7 @@ def test_an_encoder_is_loaded_from_the_path_that_is_given_and_no_other(saved):
     ("change", "reason"),
     [
         (lambda x: (x * 255).byte(), r"given torch\.uint8, allowed: floating-point numbers; scale them"),
+        (lambda x: x.numpy(), r"given ndarray, allowed: a tensor of torch"),
         (lambda x: x.double(), r"given torch\.float64, allowed: torch\.float32, as the weights are"),
         (lambda x: x.half(), r"given torch\.float16, allowed: torch\.float32, as the weights are"),
         (
