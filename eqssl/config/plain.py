@@ -68,6 +68,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} letters)"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what it counts: `1 image`, `2,000 images`, `3 classes`."""
+    plural = f"{thing}es" if thing.endswith("s") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else plural}"
+
+
 def _misfit(value: object) -> str | None:
     """Why this is not a plain value; None if it is. Values inside it are not checked."""
     if isinstance(value, Mapping):

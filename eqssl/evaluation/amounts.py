@@ -57,8 +57,8 @@ def sample(side: int, order: int, angles: int, passes: int, image_bytes: int, ba
     """How many test images are measured. The number depends on images and settings and on nothing else.
 
     Small images: 512 for errors, 128 for angles, 1,000 for retrieval. Each measurement of larger ones takes
-    at most a fifteenth of the passes that the features need, but 16, 4 and 128 images at least, and the images
-    stay below 64 MiB.
+    at most a fifteenth of the passes that the features need, but 16, 4 and 128 images at least, and the
+    images stay below 64 MiB.
 
     Args:
         side: of an image, in pixels.

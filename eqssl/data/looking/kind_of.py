@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from eqssl.config.errors import unknown
+from eqssl.config.plain import counted
 from eqssl.config.sources import OwnSettings
-from eqssl.data.shards.rows import counted
 from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.files.image_files import ENDINGS
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
+from eqssl.config.plain import counted
 from eqssl.config.sources import SplitName
 from eqssl.data.looking.survey import Survey
 from eqssl.data.shards.index import SPLITS, UNLABELLED, ShardIndex
-from eqssl.data.shards.rows import counted, listed
+from eqssl.data.shards.rows import listed
 
 _MOST_CLASSES = 10
 _MOST_BROKEN = 5

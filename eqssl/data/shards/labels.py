@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from eqssl.config.plain import counted
 from eqssl.config.sources import SplitName
-from eqssl.data.shards.rows import Rows, counted, listed
+from eqssl.data.shards.rows import Rows, listed
 
 _UNEQUAL = 20
 """From this ratio of the largest to the smallest class on, a note says so."""

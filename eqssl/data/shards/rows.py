@@ -82,12 +82,6 @@ def listed(things: Iterable[str]) -> str:
     return ", ".join(every[:_NAMED]) + more
 
 
-def counted(number: int, thing: str) -> str:
-    """A number and what it counts: `1 image`, `2,000 images`, `3 classes`."""
-    plural = f"{thing}es" if thing.endswith("s") else f"{thing}s"
-    return f"{number:,} {thing if number == 1 else plural}"
-
-
 def _printable(text: str) -> str:
     """Text of one line that can be written as UTF-8; a file's name may be neither."""
     return text if text.isprintable() else repr(text)[1:-1]

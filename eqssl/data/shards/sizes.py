@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from eqssl.data.shards.rows import Rows, counted
+from eqssl.config.plain import counted
+from eqssl.data.shards.rows import Rows
 
 MOST_SIZES = 100
 """Most sizes that index.json lists, the frequent ones first."""

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from eqssl.config.plain import counted
 from eqssl.config.shards import ShardSettings
 from eqssl.config.sources import SplitName
-from eqssl.data.shards.rows import Rows, counted, listed
+from eqssl.data.shards.rows import Rows, listed
 from eqssl.data.shards.whole_units import whole_units
 
 

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.plain import counted
 from eqssl.config.sources import FolderSettings, SplitName
 from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Sample
@@ -107,7 +108,7 @@ class ImageFolder:
                 raise ValueError(f"files: no file below {root} matches {pattern!r}; hidden files never do")
             if others := set(names).difference(chosen):
                 notes.append(
-                    f"{len(others)} files do not match `files` and were left out: {shown_names(others)}."
+                    f"Left out, since `files` says so: {counted(len(others), 'file')}: {shown_names(others)}."
                 )
         else:
             chosen = [name for name in names if is_image_name(name)]
@@ -126,7 +127,7 @@ class ImageFolder:
         rows = set(manifest.names)
         if unlisted := [name for name in chosen if name not in rows]:
             notes.append(
-                f"{len(unlisted)} files have no row in {self._settings.manifest} and were left out: "
+                f"Left out, without a row in {self._settings.manifest}: {counted(len(unlisted), 'file')}: "
                 f"{shown_names(unlisted)}."
             )
         taken = [name for name in (names if self._settings.files is None else chosen) if name in rows]

@@ -133,7 +133,7 @@ class Hdf5Files:
                 self._notes.append(f"{path.name}: links are not followed: {shown_names(other)}.")
         used = {name for part in found for name in (part.images, part.labels, part.groups)}
         if rest := set(present) - used:
-            self._notes.append(f"{path.name}: {len(rest)} arrays were left out: {shown_names(rest)}.")
+            self._notes.append(f"{path.name}: arrays that were left out: {shown_names(rest)}.")
         return found
 
     def _unit(

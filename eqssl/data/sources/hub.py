@@ -174,7 +174,7 @@ def _tables(path: str, loaded: dict[str, Any], notes: list[str], folder: Path) -
     if not tables:
         raise ValueError(f"{path}: has the splits {shown_names(other)}, allowed: train, validation, test")
     if other:
-        notes.append(f"{len(other)} splits of other names were left out: {shown_names(other)}.")
+        notes.append(f"Splits of other names that were left out: {shown_names(other)}.")
     return tables
 
 

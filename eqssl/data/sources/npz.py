@@ -161,7 +161,7 @@ class NpzFile:
                 yield f"{part.images} has no labels."
         used = {name for part in self._parts for name in (part.images, part.labels, part.groups)}
         if rest := names - used:
-            yield f"{len(rest)} arrays were left out: {shown_names(rest)}."
+            yield f"Arrays that were left out: {shown_names(rest)}."
 
     @contextmanager
     def _naming(self, name: str | None) -> Iterator[None]:

@@ -72,6 +72,5 @@ def _noted(found: FoundFiles, names_files: bool) -> list[str]:
         return found.all_notes()
     return [
         *found.notes,
-        f"{len(found.others)} files and folders are read only where a row names a file: "
-        f"{shown_names(found.others)}.",
+        f"Read only where a row names a file: {shown_names(found.others)}.",
     ]

@@ -110,11 +110,11 @@ class WebDatasetTars:
                 if count >= _MOST_SAMPLES:
                     raise ValueError(f"{path}: has more than {_MOST_SAMPLES} samples")
                 if self._image(path, sample) is None:
-                    self._left("samples have no image", f"{path.name}/{sample.key}")
+                    self._left("without an image", f"{path.name}/{sample.key}")
                     continue
                 yield self._row(tar, sample, split)
             for name in tar.skipped:
-                self._left("members have a name without a dot, or nothing before it", f"{path.name}/{name}")
+                self._left("with a name without a dot or nothing before it", f"{path.name}/{name}")
 
     def _row(self, tar: OpenTar, sample: TarSample, split: SplitName | None) -> _Row:
         wanted = self._settings
@@ -219,7 +219,7 @@ class WebDatasetTars:
 
     def _noted(self) -> Iterator[str]:
         for reason, found in self._left_out.items():
-            yield f"{len(found)} {reason} and were left out: {shown_names(found)}."
+            yield f"Left out, {reason}: {shown_names(found)}."
         if self._endings:
             listed = ", ".join(f"{ending} ({count})" for ending, count in sorted(self._endings.items())[:20])
             yield f"Members with these endings were left out: {listed}."

@@ -136,7 +136,7 @@ def test_splits_of_other_names_are_left_out_and_named(tmp_path):
     (top / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}\n---\n")
     source = hub(top)
     assert source.count() == 6
-    assert "1 splits of other names were left out: 'unsupervised (3 rows)'." in source.notes
+    assert "Splits of other names that were left out: 'unsupervised (3 rows)'." in source.notes
 
 
 def test_images_elsewhere_and_code_are_not_read(tmp_path):

@@ -41,7 +41,7 @@ def test_the_files_of_each_split_and_those_that_are_not_read_are_named(tmp_path)
     said = " ".join(source.notes)
     assert "split train is read from 'train-00000-of-00003.parquet', 'train_more.parquet'." in said
     assert "state 3 files, of which 1 are read" in said
-    assert "1 other files below the folder were left out: 'extra.parquet'." in said
+    assert "Left out below the folder: 'extra.parquet'." in said
 
 
 def test_a_saved_split_of_another_name_is_not_lost_without_a_word(tmp_path):
@@ -62,8 +62,8 @@ def test_images_of_a_folder_without_row_or_of_no_format_are_counted_and_named(tm
     (sample,) = source.samples()
     assert (pixels(sample.image) == picture(0)).all()
     said = " ".join(source.notes)
-    assert "1 files of the split train have no row in the metadata and were left out." in said
-    assert "1 other files below the folder were left out: 'c.npy'." in said
+    assert "Left out, without a row in the metadata: 1 file of the split train." in said
+    assert "Left out below the folder: 'c.npy'." in said
 
 
 def test_a_folder_beside_those_of_the_splits_is_named(tmp_path):
@@ -73,4 +73,4 @@ def test_a_folder_beside_those_of_the_splits_is_named(tmp_path):
     source = hub(tmp_path)
     assert seeds_by_split(source) == {"train": [0, 1], "test": [2, 3]}
     assert source.classes == ("cat", "dog")
-    assert "1 other files below the folder were left out: 'more/4.png'." in source.notes
+    assert "Left out below the folder: 'more/4.png'." in source.notes

@@ -115,7 +115,7 @@ LAYOUTS = {
         {},
         ("a", "b"),
         [("a", None), ("a", None), ("b", None)],
-        ["2 images lie in further folders, which mean nothing unless `folders` says so."],
+        ["Folders further down, with 2 images, mean nothing unless `folders` says so."],
     ),
     "a class that is named like a split": (
         ["bus/1.png", "train/1.png"],
@@ -299,14 +299,14 @@ def test_what_is_left_out_is_named(tmp_path):
     assert [sample.name for sample in source.samples()] == ["a/1.PNG", "b/2.Jpg"]
     hidden, alike, others = source.notes[1:]
     assert hidden == (
-        "6 hidden or system files and folders were left out: '.git/', 'Thumbs.db', '__MACOSX/', "
+        "Left out, hidden or of the system: '.git/', 'Thumbs.db', '__MACOSX/', "
         "'a/.DS_Store', 'a/.hidden.png', 'b/._2.jpg'."
     )
     assert alike == (
-        "1 files without an ending begin like images and were left out: 'a/scan'; `files` takes them."
+        "Left out, without an ending though they begin like images: 1 file: 'a/scan'; `files` takes them."
     )
     assert others == (
-        "5 files do not end like images that are read and were left out "
+        "Left out, with other endings than those of images: 5 files "
         "(.csv: 1, .heic: 1, .svs: 1, .txt: 1, no ending: 1): "
         "'Makefile', 'a/readme.txt', 'b/raw.HEIC', 'b/slide.svs', 'labels.csv'."
     )
@@ -335,7 +335,7 @@ def test_a_pattern_takes_exactly_the_files_that_match(tmp_path):
     (tmp_path / "a" / "6.dat").write_bytes((tmp_path / "3.tif").read_bytes())
     source = opened(tmp_path, files="**/*.tif", labelled=False)
     assert list(said(source)) == ["3.tif", "a/1.tif", "a/b/2.tif"]
-    assert "2 files do not match `files` and were left out: 'a/4.png', 'a/6.dat'." in source.notes
+    assert "Left out, since `files` says so: 2 files: 'a/4.png', 'a/6.dat'." in source.notes
     assert any("'a/.5.tif'" in note for note in source.notes)
     assert list(said(opened(tmp_path, files="a/[0-6].[!p]*", labelled=False))) == ["a/1.tif", "a/6.dat"]
     with pytest.raises(ValueError, match=r"files: no file below .* matches 'x/\*\*'; hidden"):

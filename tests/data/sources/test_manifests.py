@@ -105,7 +105,7 @@ def test_a_manifest_with_one_column_lists_the_images(raw):
     assert source.notes == (
         "Columns of the manifest are taken: 'file_name' as path.",
         "The manifest has no column 'label', so that the images have no label.",
-        f"2 files have no row in {raw.parent / 'list.csv'} and were left out: 'b.png', 'deep/d.png'.",
+        f"Left out, without a row in {raw.parent / 'list.csv'}: 2 files: 'b.png', 'deep/d.png'.",
     )
 
 
@@ -129,7 +129,7 @@ def test_a_manifest_in_the_folder_is_no_leftover(raw):
     source = opened(raw, raw / "list.csv")
     assert source.count() == 4
     assert [note for note in source.notes if "csv" in note] == [
-        "1 files do not end like images that are read and were left out (.csv: 1): 'more.csv'."
+        "Left out, with other endings than those of images: 1 file (.csv: 1): 'more.csv'."
     ]
 
 
@@ -207,7 +207,7 @@ def test_files_takes_a_part_of_the_rows(raw):
     manifest = text(raw, "path,label\na.png,x\ndeep/c.png,y\n")
     source = opened(raw, manifest, files="deep/*")
     assert said(source) == {"deep/c.png": ("y", None, None)}
-    assert "2 files do not match `files` and were left out: 'a.png', 'b.png'." in source.notes
+    assert "Left out, since `files` says so: 2 files: 'a.png', 'b.png'." in source.notes
     refused(raw, manifest, "files: no file that matches 'b.*' is in the manifest", files="b.*")
 
 

@@ -64,7 +64,7 @@ def test_arrays_without_splits_say_nothing_of_a_split(tmp_path, pictures, labels
     assert source.classes == ("a", "b")
     assert [(sample.label, sample.split) for sample in samples] == [(i, None) for i in (1, 0, 0, 1, 1)]
     np.testing.assert_array_equal(np.stack([sample.image for sample in samples]), values)
-    assert source.notes == ("1 arrays were left out: 'other'.",)
+    assert source.notes == ("Arrays that were left out: 'other'.",)
 
 
 def test_names_of_arrays_can_be_given(tmp_path):

@@ -81,7 +81,7 @@ def test_a_file_of_another_pattern_is_left_out_and_named(tmp_path, other, form):
     source = parquet(tmp_path)
     assert seeds_by_split(source) == {"train": [0, 1, 2, 3], "test": [4, 5]}
     assert (
-        f"1 .parquet files were left out because of their names: '{place.relative_to(tmp_path)}'."
+        f"Left out because of their names: 1 .parquet file: '{place.relative_to(tmp_path)}'."
         in source.notes
     )
 
@@ -200,7 +200,7 @@ def test_files_without_a_split_are_one_set_of_the_uppermost_folder(tmp_path):
     source = parquet(tmp_path)
     assert seeds_by_split(source) == {None: [0, 1, 2, 3]}
     assert "2 files are one set without splits: 'a.parquet', 'b.parquet'." in notes(source)
-    assert "because of their names: 'copies/a.parquet'" in notes(source)
+    assert "because of their names: 1 .parquet file: 'copies/a.parquet'" in notes(source)
 
 
 def test_everything_else_is_named_a_folder_once(tmp_path):
@@ -212,7 +212,7 @@ def test_everything_else_is_named_a_folder_once(tmp_path):
     (tmp_path / "test").symlink_to(tmp_path / "scripts")
     os.mkfifo(tmp_path / "pipe")
     names = "'.cache', 'README.md', 'data/sizes.csv', 'pipe', 'scripts', 'test'"
-    assert f"6 files and folders were left out: {names}." in parquet(tmp_path).notes
+    assert f"Left out: {names}." in parquet(tmp_path).notes
 
 
 def test_folders_that_stand_for_a_column_are_refused(tmp_path):

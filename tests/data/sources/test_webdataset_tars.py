@@ -157,9 +157,9 @@ def test_what_is_left_out_is_named(tmp_path):
     source = opened(tmp_path)
     assert [(sample.label) for sample in source.samples()] == [None, 0]
     notes = "\n".join(source.notes)
-    assert "3 files and folders were left out: '__index__', 'a.idx', 'b.tar.gz'." in notes
-    assert "1 samples have no image and were left out: 'a.tar/1'." in notes
-    assert "2 members have a name without a dot" in notes
+    assert "Left out: '__index__', 'a.idx', 'b.tar.gz'." in notes
+    assert "Left out, without an image: 'a.tar/1'." in notes
+    assert "Left out, with a name without a dot or nothing before it: " in notes
     assert "'a.tar/._0.png', 'a.tar/README'" in notes
     assert "1 of 2 images have no label." in notes
 

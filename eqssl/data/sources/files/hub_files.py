@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.plain import counted
 from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.files.numbered import missing_parts
 from eqssl.data.sources.files.split_names import PathReading, read_path
@@ -59,15 +60,13 @@ class LocalFiles:
                 continue
             missing = len([file for file in files if Path(file).name not in _ROWS]) - counts[split]
             if missing > 0:
-                yield f"{missing} files of the split {split} have no row in the metadata and were left out."
+                files_of_it = f"{counted(missing, 'file')} of the split {split}"
+                yield f"Left out, without a row in the metadata: {files_of_it}."
         chosen = {file for files in self._files.values() for file in files}
         if rest := [file for file in _walk(self._top) if file not in chosen]:
-            what = (
-                "are read only where a row names them"
-                if names_files and not self._images
-                else "were left out"
-            )
-            yield f"{len(rest)} other files below the folder {what}: {shown_names(rest)}."
+            by_rows = names_files and not self._images
+            what = "Read only where a row names it" if by_rows else "Left out below the folder"
+            yield f"{what}: {shown_names(rest)}."
 
 
 def _relative(top: Path, file: str) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from eqssl.config.plain import counted
 from eqssl.config.regular_files import check_regular, open_regular, read_bytes
 from eqssl.data.images import jpeg, npy, png, tiff
 from eqssl.data.sources.arrays.names import shown_names
@@ -129,8 +130,7 @@ def image_keys(names: Sequence[str]) -> Iterator[str]:
 def noted_hidden(files: FileList) -> Iterator[str]:
     """A sentence on hidden files, if there are any."""
     if files.hidden:
-        count = f"{len(files.hidden)} hidden or system files and folders"
-        yield f"{count} were left out: {shown_names(files.hidden)}."
+        yield f"Left out, hidden or of the system: {shown_names(files.hidden)}."
 
 
 def noted_others(root: Path, names: Collection[str]) -> Iterator[str]:
@@ -138,13 +138,13 @@ def noted_others(root: Path, names: Collection[str]) -> Iterator[str]:
     alike = [name for name in names if not PurePosixPath(name).suffix and _begins_like_image(root / name)]
     if alike:
         yield (
-            f"{len(alike)} files without an ending begin like images and were left out: "
+            f"Left out, without an ending though they begin like images: {counted(len(alike), 'file')}: "
             f"{shown_names(alike)}; `files` takes them."
         )
     others = set(names).difference(alike)
     if others:
         yield (
-            f"{len(others)} files do not end like images that are read and were left out "
+            f"Left out, with other endings than those of images: {counted(len(others), 'file')} "
             f"({endings_of(others)}): {shown_names(others)}."
         )
 

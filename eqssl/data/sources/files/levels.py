@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from eqssl.config.plain import counted
 from eqssl.config.sources import SplitName
 from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.files.split_names import split_of_name, split_of_value
@@ -132,7 +133,7 @@ def _deeper(names: Sequence[str], levels: int) -> list[str]:
     deep = sum(name.count("/") > levels for name in names)
     if not deep:
         return []
-    return [f"{deep} images lie in further folders, which mean nothing unless `folders` says so."]
+    return [f"Folders further down, with {counted(deep, 'image')}, mean nothing unless `folders` says so."]
 
 
 def _refuse(root: Path, found: str, *examples: str) -> NoReturn:

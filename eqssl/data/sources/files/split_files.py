@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eqssl.config.plain import counted
 from eqssl.config.regular_files import check_regular
 from eqssl.config.sources import FilePatterns, SplitName
 from eqssl.data.sources.arrays.names import shown_names
@@ -39,7 +40,7 @@ class FoundFiles:
             return self.notes
         return [
             *self.notes,
-            f"{len(self.others)} files and folders were left out: {shown_names(self.others)}.",
+            f"Left out: {shown_names(self.others)}.",
         ]
 
 
@@ -99,9 +100,8 @@ def found_files(
     left_out = [name for name in names if path / name not in taken]
     if left_out:
         names_of_them = shown_names(left_out)
-        notes.append(
-            f"{len(left_out)} {endings[0]} files were left out because of their names: {names_of_them}."
-        )
+        count = counted(len(left_out), f"{endings[0]} file")
+        notes.append(f"Left out because of their names: {count}: {names_of_them}.")
     return FoundFiles(files, left_out, [name for name in others if path / name not in taken], notes)
 
 
