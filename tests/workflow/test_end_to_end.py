@@ -128,7 +128,7 @@ COMPUTE_NOTHING_HERE = (
     "fast_cpu/__init__.py",
     "config/pretexts.py",
     "machine/files.py",
-    "cli.py",
+    "cli/people.py",
 )
 
 
