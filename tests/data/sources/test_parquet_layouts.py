@@ -81,8 +81,7 @@ def test_a_file_of_another_pattern_is_left_out_and_named(tmp_path, other, form):
     source = parquet(tmp_path)
     assert seeds_by_split(source) == {"train": [0, 1, 2, 3], "test": [4, 5]}
     assert (
-        f"Left out because of their names: 1 .parquet file: '{place.relative_to(tmp_path)}'."
-        in source.notes
+        f"Left out because of their names: 1 .parquet file: '{place.relative_to(tmp_path)}'." in source.notes
     )
 
 
