@@ -15,18 +15,6 @@ from eqssl.data.shards.writing import write_source
 from eqssl.machine.scratch import scratch
 
 
-@pytest.fixture(autouse=True)
-def _scratch(tmp_path, monkeypatch):
-    torch.set_num_threads(1)
-    monkeypatch.setenv("EQSSL_SCRATCH", str(tmp_path / "scratch"))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_source(TinySource(samples(train=300, test=40, shape=(9, 9, 3))), job(count=2), tmp_path / "shards")
-    return tmp_path / "shards"
-
-
 def cached(tmp_path):
     return sorted((tmp_path / "scratch" / "decoded").glob("*.npy"))
 

@@ -11,28 +11,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from tiny_source import TinySource, job, samples
 
 from eqssl.data.loading.batches import Batches, load_split
 from eqssl.data.loading.cache import Cache
 from eqssl.data.loading.location import Budget
 from eqssl.data.shards.index import ShardIndex
-from eqssl.data.shards.writing import write_source
 
 pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
-
-
-@pytest.fixture(autouse=True)
-def _scratch(tmp_path, monkeypatch):
-    torch.set_num_threads(1)
-    monkeypatch.setenv("EQSSL_SCRATCH", str(tmp_path / "scratch"))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_source(TinySource(samples(train=300, test=40, shape=(9, 9, 3))), job(count=3), tmp_path / "shards")
-    return tmp_path / "shards"
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

@@ -21,18 +21,6 @@ from eqssl.data.shards.writing import write_source
 STREAMED = Budget(decoded_mb=0)
 
 
-@pytest.fixture(autouse=True)
-def _scratch(tmp_path, monkeypatch):
-    torch.set_num_threads(1)
-    monkeypatch.setenv("EQSSL_SCRATCH", str(tmp_path / "scratch"))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_source(TinySource(samples(train=300, test=40, shape=(9, 9, 3))), job(count=3), tmp_path / "shards")
-    return tmp_path / "shards"
-
-
 def both(folder, split="train"):
     mapped, streamed = load_split(folder, split), load_split(folder, split, STREAMED)
     assert isinstance(mapped.images, np.memmap)
