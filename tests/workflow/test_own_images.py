@@ -92,3 +92,10 @@ def test_experiments_of_a_new_clone_can_be_applied_one_after_the_other(own: Proj
         own.run("dvc", "exp", "apply", f"seed{seed}")
         assert f'"seed": {seed}' in (own.folder / "metrics/cell.json").read_text()
     assert index(own)
+
+
+def test_a_source_that_comes_with_a_package_has_no_files_to_compare(own: Project) -> None:
+    pytest.importorskip("skimage")
+    own.change(dataset="textures", grid={"dataset": ["textures"]})
+    own.run("snakemake", "--cores", "2", "cell")
+    assert NOTHING in own.run("snakemake", "--cores", "2", "cell")

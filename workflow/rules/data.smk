@@ -24,6 +24,6 @@ rule shard:
         raw=lambda wildcards: raw_version(wildcards.dataset),
         code=shard_code,
     shell:
-        "exec python -m eqssl shard --job {params.job:q} --raw {params.raw:q} --out {params.out:q} "
+        "exec python -m eqssl shard --job {params.job:q} --raw={params.raw:q} --out {params.out:q} "
         "--threads {threads} "
         "> {log:q} 2>&1"
