@@ -50,6 +50,7 @@ def begin(
             settings file is as it was.
         OSError: a file cannot be read or written.
     """
+    _check_options(name, given or {})
     text = read_text(params, MOST_BYTES)
     before = _checked(params, text)
     fit = kind_of(Path(path), source)
@@ -119,6 +120,17 @@ def _name(path: str) -> str:
     last = Path(os.path.abspath(path))  # noqa: PTH100 - links keep their names
     stem = last.name if last.is_dir() else last.stem
     return re.sub(r"[^A-Za-z0-9_]+", "_", stem).strip("_")[:100] or "images"
+
+
+def _check_options(name: str | None, given: Mapping[str, Any]) -> None:
+    """Refuse a name that no data set can have, and settings that the command line has elsewhere."""
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
+        raise ValueError(
+            f"--name: given {name!r}, allowed: a name of letters, digits and _, at most 100 of them"
+        )
+    for key, place in (("path", "the first argument, PATH"), ("source", "--source")):
+        if key in given:
+            raise ValueError(f"--set: given {key}={given[key]}, allowed: {place}")
 
 
 def _check_name(params: Params, name: str, values: Mapping[str, Any]) -> None:
