@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from eqssl.config.editing import Change, edited
@@ -187,4 +188,4 @@ def _say_next(say: Say, path: str) -> None:
             "`dvc add data/raw/NAME`"
         )
     else:
-        say(f"`dvc add {path}` keeps a version of the images and puts its pointer into git")
+        say(f"`dvc add {quote(path)}` keeps a version of the images and puts its pointer into git")
