@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import SourceSettings
@@ -51,6 +52,12 @@ def raw_version(path: str | Path) -> str | None:
     return _content(path)
 
 
+def pointer_of(path: str | Path) -> Path:
+    """DVC's pointer of a file or folder, be there one or not; a `/` at the end of the path means nothing."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.dvc") if path.name else path / ".dvc"
+
+
 def check_pointer(path: str | Path) -> None:
     """Refuse files that differ from DVC's pointer beside them, if there are both.
 
@@ -58,8 +65,7 @@ def check_pointer(path: str | Path) -> None:
         ValueError: they differ, or one is a pipe or the like; says what to do.
         OSError: a file cannot be read.
     """
-    path = Path(path)
-    pointer = path.with_name(f"{path.name}.dvc")
+    path, pointer = Path(path), pointer_of(path)
     if path.exists() and pointer.is_file() and importlib.util.find_spec("dvc"):
         _compare(path, pointer)
 
@@ -100,8 +106,8 @@ def _compare(path: Path, pointer: Path) -> None:
         return
     if _dvc_status(pointer):
         raise ValueError(
-            f"{path}: differs from {pointer}: `dvc add {path}` makes the files as they are the new version, "
-            f"`dvc checkout {pointer}` brings back those of the pointer"
+            f"{path}: differs from {pointer}: `dvc add {quote(str(path))}` makes the files as they are the "
+            f"new version, `dvc checkout {quote(str(pointer))}` brings back those of the pointer"
         )
     with suppress(OSError):
         write_text(known, json.dumps({**agreed, key: state}) + "\n")
@@ -145,9 +151,11 @@ def version_of(dataset: str, source: SourceSettings, shards: str | Path) -> str:
         return hashlib.sha256(" ".join(parts).encode()).hexdigest() if parts else ""
     with suppress(ValueError, OSError):
         return read_record(Path(shards) / "index.json").made_of["raw"]
-    if Path(f"{gone[0]}.dvc").is_file():
-        raise ValueError(f"datasets.{dataset}: {gone[0]} is not there: `dvc pull {gone[0]}.dvc` fetches it")
+    pointer = pointer_of(gone[0])
+    if pointer.is_file():
+        fetch = f"`dvc pull {quote(str(pointer))}` fetches it"
+        raise ValueError(f"datasets.{dataset}: {gone[0]} is not there: {fetch}")
     raise ValueError(
         f"datasets.{dataset}: {gone[0]} is not there. Files that neither git nor DVC tracks do not travel to "
-        f"clones and temporary experiments: `dvc add {gone[0]}` where they are"
+        f"clones and temporary experiments: `dvc add {quote(gone[0])}` where they are"
     )

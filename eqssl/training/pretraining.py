@@ -196,6 +196,7 @@ def _write(
         "data": index.digest,
         "origin": index.origin,
         "licence": index.licence,
+        **({"range": index.range} if index.range else {}),
         "job": job.plain(),
         "versions": versions,
     }

@@ -116,6 +116,18 @@ def test_files_that_are_gone_are_an_error_that_says_how_to_get_them(images, tmp_
         version_of("own", entry(images), tmp_path / "shards")
 
 
+def test_commands_can_be_pasted_and_a_slash_at_the_end_means_nothing():
+    source = SourceSettings.read({"source": "folder", "path": "data/my cells/"})
+    with pytest.raises(ValueError, match="`dvc add 'data/my cells/'` where they are"):
+        version_of("own", source, "shards")
+    pointer = raw_data.pointer_of("data/my cells/")
+    assert str(pointer) == "data/my cells.dvc"
+    pointer.parent.mkdir()
+    pointer.write_text("outs: []")
+    with pytest.raises(ValueError, match=r"`dvc pull 'data/my cells\.dvc'` fetches it"):
+        version_of("own", source, "shards")
+
+
 def test_a_source_without_files_has_no_version(tmp_path):
     source = SourceSettings.read({"source": "fashion_mnist_sample"})
     assert version_of("fashion", source, tmp_path) == ""

@@ -5,11 +5,15 @@ import time
 
 import pytest
 import torch
+from training_fixtures import SHARD_JOB, Pictures
 from training_process import Training
 
 from eqssl import load_encoder
+from eqssl.config.settings import digest
 from eqssl.data.loading.location import Budget
 from eqssl.data.shards.index import ShardIndex
+from eqssl.data.shards.writing import write_source
+from eqssl.encoders.release.exporting import export
 from eqssl.machine.records import read_record
 from eqssl.training import pretrain, pretraining
 
@@ -272,3 +276,18 @@ def test_streamed_images_train_the_same_encoder(job, shards, tmp_path):
     assert outcome(tmp_path / "mapped") == outcome(tmp_path / "streamed")
     names = [path.name for path in (tmp_path / "scratch" / "decoded").glob("*-train.npy")]
     assert len(names) == 1
+
+
+def test_an_encoder_says_which_intensities_its_images_had(tmp_path, shards, job):
+    """Who has the encoder alone has to bring images of more than 8 bits into the same range."""
+    scaled = SHARD_JOB.model_copy(update={"data": SHARD_JOB.data.model_copy(update={"range": (10.0, 200.0)})})
+    write_source(Pictures(), scaled, tmp_path / "scaled")
+    for folder, name in ((tmp_path / "scaled", "scaled"), (shards, "plain")):
+        wanted = job(task={"task": "random"}).model_copy(update={"data": digest(ShardIndex.load(folder).job)})
+        pretrain(wanted, folder, tmp_path / name, "cpu", 1000.0)
+        export(tmp_path / name, tmp_path / f"{name}-released")
+    described = [
+        json.loads((tmp_path / name / "encoder.json").read_text())
+        for name in ("scaled", "scaled-released", "plain", "plain-released")
+    ]
+    assert [each.get("range") for each in described] == [[10, 200], [10, 200], None, None]

@@ -76,8 +76,8 @@ def checked(given, folder):
 def pointers(wildcards):
     """DVC's pointers of the files that a data set is made of."""
     checked(SHARDS.format(**wildcards), jobs.shard_folder(PARAMS, wildcards.dataset))
-    paths = [f"{path}.dvc" for path in PARAMS.datasets[wildcards.dataset].inputs]
-    return [path for path in paths if Path(path).is_file()]
+    paths = map(raw_data.pointer_of, PARAMS.datasets[wildcards.dataset].inputs)
+    return [str(path) for path in paths if path.is_file()]
 
 
 @cache

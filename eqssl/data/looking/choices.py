@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from eqssl.config.params import Params
+from eqssl.config.plain import counted
 from eqssl.data.looking.dealing import Dealing
 from eqssl.data.looking.survey import Survey
 
@@ -52,6 +53,12 @@ def entry(survey: Survey, given: Mapping[str, Any]) -> Choices:
     _channels(survey, given, chosen)
     _depth(survey, given, chosen)
     if survey.pixels.transparent:
+        if given.get("alpha") == "refuse":
+            name, count = survey.pixels.transparent[0], counted(len(survey.pixels.transparent), "image")
+            raise ValueError(
+                f"data set {survey.rows.dataset}: {count} with transparent pixels, such as {name}; "
+                "alpha: given 'refuse', allowed: black or white"
+            )
         chosen.add("alpha", "black", "some pixels are transparent; black is put behind them")
     chosen.values = {**given, **{key: value for key, value in chosen.values.items() if key not in given}}
     chosen.reasons |= {key: "as given" for key in given if key in chosen.reasons}
@@ -72,7 +79,14 @@ def _size(survey: Survey) -> tuple[int, str]:
 
 def _channels(survey: Survey, given: Mapping[str, Any], chosen: Choices) -> None:
     found = set(survey.pixels.channels)
-    if "channels" in given:
+    wanted = given.get("channels")
+    if wanted is not None:
+        other = sorted(found - {wanted} - {1: {3}, 3: {1}}.get(wanted, set()))
+        if other:
+            raise ValueError(
+                f"data set {survey.rows.dataset}: images have {' and '.join(map(str, other))} channels; "
+                f"channels: given {wanted}, allowed: as many, 1 for RGB and 3 for gray"
+            )
         return
     if found == {1, 3}:
         chosen.add("channels", 3, "some images are gray and some RGB; gray is repeated to RGB")
@@ -95,6 +109,11 @@ def _depth(survey: Survey, given: Mapping[str, Any], chosen: Choices) -> None:
             "per channel and the others more; save all alike, or move some into another folder"
         )
     if "range" not in given:
+        if pixels.low == pixels.high and survey.looked == len(survey.rows):
+            raise ValueError(
+                f"data set {survey.rows.dataset}: every pixel of every image is {pixels.low:g}; "
+                "there is no range of intensities"
+            )
         reason = (
             "more than 8 bits need a range; the values at these percentiles of the training images "
             "become black and white"
@@ -153,7 +172,9 @@ def _sizes(params: Params, dealing: Dealing, chosen: Choices) -> None:
     train = dealing.counts["train"]
     if params.pretrain.batch_size > train:
         if train < 2:
-            raise ValueError("has one training image, allowed: at least 2")
+            raise ValueError(
+                f"data set {chosen.values['dataset']}: has one training image, allowed: at least 2"
+            )
         batch = 1 << max(1, (train // 2).bit_length() - 1)
         chosen.add(
             "pretrain.batch_size", batch, f"there are only {train} training images; holds for all data sets"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from eqssl.config.errors import unknown
@@ -66,7 +67,7 @@ def kind_of(path: Path, source: str | None = None) -> Fit:
         return Fit("hub", "the library `datasets` reads it", {"path": str(path)})
     if not path.exists():
         pointer = path.with_name(f"{path.name}.dvc")
-        fetch = f": `dvc pull {pointer}` fetches it" if pointer.is_file() else ""
+        fetch = f": `dvc pull {quote(str(pointer))}` fetches it" if pointer.is_file() else ""
         raise ValueError(f"{path}: is not there{fetch}")
     fits = _of_folder(path) if path.is_dir() else _of_file(path)
     if source is not None:

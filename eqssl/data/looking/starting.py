@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from eqssl.config.editing import Change, edited
@@ -50,6 +51,7 @@ def begin(
             settings file is as it was.
         OSError: a file cannot be read or written.
     """
+    _check_options(name, given or {})
     text = read_text(params, MOST_BYTES)
     before = _checked(params, text)
     fit = kind_of(Path(path), source)
@@ -121,6 +123,17 @@ def _name(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", stem).strip("_")[:100] or "images"
 
 
+def _check_options(name: str | None, given: Mapping[str, Any]) -> None:
+    """Refuse a name that no data set can have, and settings that the command line has elsewhere."""
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
+        raise ValueError(
+            f"--name: given {name!r}, allowed: a name of letters, digits and _, at most 100 of them"
+        )
+    for key, place in (("path", "the first argument, PATH"), ("source", "--source")):
+        if key in given:
+            raise ValueError(f"--set: given {key}={given[key]}, allowed: {place}")
+
+
 def _check_name(params: Params, name: str, values: Mapping[str, Any]) -> None:
     """Refuse a name that stands for something else."""
     there = params.datasets.get(name)
@@ -175,4 +188,4 @@ def _say_next(say: Say, path: str) -> None:
             "`dvc add data/raw/NAME`"
         )
     else:
-        say(f"`dvc add {path}` keeps a version of the images and puts its pointer into git")
+        say(f"`dvc add {quote(path)}` keeps a version of the images and puts its pointer into git")

@@ -221,6 +221,25 @@ def test_images_that_do_not_fit_together_are_refused(capsys: pytest.CaptureFixtu
     assert "images have 5 and 6 channels" in refused(capsys, "bands")
 
 
+def test_settings_that_sharding_would_refuse_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(20):
+        saved(Path("clear", f"{i}.png"), picture(i, "RGBA"))
+        saved(Path("flat", f"{i}.png"), Image.fromarray(np.full((20, 20), 7, np.uint16)))
+        Path("bands").mkdir(exist_ok=True)
+        np.save(f"bands/{i}.npy", np.full((20, 20, 5), i, np.uint8))
+    assert "20 images with transparent pixels" in refused(capsys, "clear", "--set", "alpha=refuse")
+    assert "images have 3 channels; channels: given 4" in refused(capsys, "clear", "--set", "channels=4")
+    assert "images have 5 channels; channels: given 3" in refused(capsys, "bands", "--set", "channels=3")
+    assert "every pixel of every image is 7" in refused(capsys, "flat")
+    init(capsys, "clear", "--set", "channels=1")
+    assert Params.load().datasets["clear"].channels == 1
+
+
+def test_three_images_are_too_few(capsys: pytest.CaptureFixture[str]) -> None:
+    photographs(3, "few")
+    assert "error: data set few: has one training image" in refused(capsys, "few")
+
+
 def test_ten_images_are_enough(capsys: pytest.CaptureFixture[str]) -> None:
     photographs(10, "few")
     told = init(capsys, "few")
@@ -315,9 +334,15 @@ def test_what_a_source_refuses_is_said_with_the_way_to_give_settings(
         ["--set", "size"],
         ["--set", "sise=3"],
         ["--set", "size=[", "--name", "x"],
-        ["--name", "a-b"],
     ):
         assert "eqssl: error: " in refused(capsys, "odd", *words)
+
+
+def test_names_and_paths_are_checked_before_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a-b", "a b", "\u00fc", "", "../x", "a" * 101):
+        assert f"--name: given {name!r}, allowed" in refused(capsys, "nowhere", "--name", name)
+    assert "allowed: the first argument" in refused(capsys, "nowhere", "--set", "path=/elsewhere")
+    assert "allowed: --source" in refused(capsys, "nowhere", "--set", "source=npz")
 
 
 def test_a_path_elsewhere_is_written_so_that_the_project_finds_it(

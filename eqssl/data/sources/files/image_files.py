@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from eqssl.config.plain import counted
 from eqssl.config.regular_files import check_regular, open_regular, read_bytes
@@ -168,7 +169,7 @@ def _check_folder(root: Path) -> None:
     if root.exists():
         raise ValueError(f"{root}: is a file, allowed: a folder of image files")
     pointer = root.with_name(f"{root.name}.dvc")
-    fetch = f": `dvc pull {pointer}` fetches it" if pointer.is_file() else ""
+    fetch = f": `dvc pull {quote(str(pointer))}` fetches it" if pointer.is_file() else ""
     raise ValueError(f"{root}: is not there{fetch}")
 
 
