@@ -73,13 +73,6 @@ def checked(given, folder):
     return folder
 
 
-def pointers(wildcards):
-    """DVC's pointers of the files that a data set is made of."""
-    checked(SHARDS.format(**wildcards), jobs.shard_folder(PARAMS, wildcards.dataset))
-    paths = map(raw_data.pointer_of, PARAMS.datasets[wildcards.dataset].inputs)
-    return [str(path) for path in paths if path.is_file()]
-
-
 @cache
 def raw_version(dataset):
     """What a data set's shards are made of; of files that are gone, what its shards say."""
@@ -115,6 +108,7 @@ def job_of(wildcards):
 
 def shard_job(wildcards):
     """The job that makes a data set's shards, as JSON."""
+    checked(SHARDS.format(**wildcards), jobs.shard_folder(PARAMS, wildcards.dataset))
     return jobs.shard_job(PARAMS, wildcards.dataset).json_text()
 
 

@@ -1,7 +1,5 @@
 rule shard:
     """A source into WebDataset tars and index.json, which holds their hashes."""
-    input:
-        pointers,
     output:
         index="<shards>/index.json",
         tars=[
