@@ -312,6 +312,15 @@ def test_what_is_left_out_is_named(tmp_path):
     )
 
 
+def test_folders_with_nothing_in_them_are_named(tmp_path):
+    folder(tmp_path, "a/1.png", "b/2.png", "c/.keep")
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    source = opened(tmp_path)
+    assert source.classes == ("a", "b")
+    assert "Folders without a file: 'd/e/'." in source.notes
+    assert "Left out, hidden or of the system: 'c/.keep'." in source.notes
+
+
 def test_every_ending_is_known_in_small_and_large_letters(tmp_path):
     names = [
         f"{i}.{ending}"

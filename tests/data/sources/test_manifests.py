@@ -221,8 +221,8 @@ def test_paths_as_windows_and_macos_write_them_are_taken_and_counted(raw):
         "deep/c.png": ("y", None, None),
     }
     assert (
-        "2 paths of the manifest, with \\ between folders or in another Unicode form than the file's, are taken, "
-        "such as 'caf\\xe9.png' for 'cafe\\u0301.png'." in source.notes
+        "Paths of the manifest that are spelt otherwise than files, with \\ for / or in another Unicode "
+        "form: 2, such as 'caf\\xe9.png' for 'cafe\\u0301.png'." in source.notes
     )
     (raw / "caf\u00e9.png").write_bytes((raw / "b.png").read_bytes())
     assert said(opened(raw, manifest))["caf\u00e9.png"] == ("x", None, None)  # the file itself goes first

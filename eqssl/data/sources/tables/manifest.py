@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from eqssl.config.plain import counted, shown
+from eqssl.config.plain import shown
 from eqssl.config.sources import FolderSettings, SplitName
 from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.files.levels import Said
@@ -66,8 +66,8 @@ class Manifest:
             raise ValueError(f"{self._path}: has no rows")
         if self._respelt:
             notes.append(
-                f"{counted(len(self._respelt), 'path')} of the manifest, with \\ between folders or in another "
-                f"Unicode form than the file's, are taken, such as {self._respelt[0]}."
+                "Paths of the manifest that are spelt otherwise than files, with \\ for / or in another "
+                f"Unicode form: {len(self._respelt):,}, such as {self._respelt[0]}."
             )
         self.said = Said(
             self._labels(entries["label"], columns["label"]) if "label" in columns else None,
