@@ -27,6 +27,7 @@ MOST_BYTES = 2**30
 # what operating systems and file servers leave beside files, in small letters
 _SYSTEM = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
 _STARTS = (jpeg.START, png.START, npy.START, *tiff.STARTS, b"GIF8", b"BM", b"RIFF")
+_TABLES = (".csv", ".tsv", ".parquet")  # which may say the labels
 _LONGEST_SLUG = 85
 _LISTED_ENDINGS = 8
 
@@ -154,6 +155,8 @@ def noted_others(root: Path, names: Collection[str]) -> Iterator[str]:
             f"Left out, with other endings than those of images: {counted(len(others), 'file')} "
             f"({endings_of(others)}): {shown_names(others)}."
         )
+    if tables := [name for name in others if PurePosixPath(name).suffix.lower() in _TABLES]:
+        yield f"No table is read unless `manifest` names it: {shown_names(tables)}."
 
 
 def endings_of(names: Collection[str]) -> str:
