@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from eqssl.data.images.pixels import MOST_PIXELS, Decoded, check_size, split_alpha
-from eqssl.data.images.upright import upright
+from eqssl.data.images.upright import turned_upright
 
 _WARNINGS = Lock()  # the filters of warnings belong to all threads
 _ORIENTATION = 0x112
@@ -53,10 +53,22 @@ def ordinary(
     if transparent is not None:
         seen = np.where((pixels == np.array(transparent)).all(2), 0, 255).astype(np.uint8)
         alpha = None if seen.all() else seen
-    if turn != 1:
-        pixels = np.ascontiguousarray(upright(pixels, turn))
-        alpha = alpha if alpha is None else np.ascontiguousarray(upright(alpha, turn))
-    return Decoded(pixels, alpha)
+    return turned_upright(Decoded(pixels, alpha), turn)
+
+
+def orientation_in(content: bytes, kind: str) -> int:
+    """The orientation that the metadata of a file states, also behind its pixels; 1 if there is none.
+
+    Args:
+        content: the file, whose size was checked.
+        kind: Pillow's name of its format.
+
+    Raises:
+        Exception: whatever Pillow raises for a damaged file.
+    """
+    with _opened(content, kind) as image:
+        image.load()
+        return _orientation(image)
 
 
 def rows_may_be_missing(pixels: UInt8[np.ndarray, "h w c"]) -> bool:

@@ -11,10 +11,13 @@ import numpy as np
 from jaxtyping import UInt16
 from PIL import Image
 
+from eqssl.data.images.ordinary import orientation_in
 from eqssl.data.images.pixels import EXTRA, Decoded, split_alpha
+from eqssl.data.images.upright import turned_upright
 
 START = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
+_METADATA = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}  # where an orientation may be
 _STEP = 2**20  # bytes expanded at a time
 # of an interlaced image: first column and row of each pass, and the steps between them
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -83,6 +86,14 @@ def deep_png(content: bytes, header: PngHeader) -> Decoded:
         ValueError: the file is damaged, or imagecodecs is not there; says how to install it.
     """
     check_whole(content, header)
+    decoded = _deep(content, header)
+    if not any(name in _METADATA for name, _ in _chunks(content)):
+        return decoded
+    return turned_upright(decoded, orientation_in(content, "PNG"))
+
+
+def _deep(content: bytes, header: PngHeader) -> Decoded:
+    """The image as its rows lie in the file."""
     if header.colour == 0:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             gray = np.array(image).astype(np.uint16)[:, :, None]

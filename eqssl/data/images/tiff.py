@@ -21,7 +21,7 @@ from eqssl.data.images.upright import upright
 
 STARTS = (b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")
 _BITS, _COMPRESSION, _PHOTOMETRIC, _TEXT, _SAMPLES = 258, 259, 262, 270, 277
-_EXTRA, _FORMAT, _INKS, _DEPTH = 338, 339, 332, 32997
+_EXTRA, _FORMAT, _INKS, _DEPTH, _COLOURS = 338, 339, 332, 32997, 320
 _WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 # kind of pixels -> samples of a page and meanings of the extra ones that Pillow reads as they are
 _PLAIN: dict[int, set[tuple[int, tuple[int, ...]]]] = {
@@ -117,6 +117,11 @@ def _check_page(page: Tags) -> None:
     kind = number(page, _PHOTOMETRIC, _GRAY)
     if kind not in _PLAIN:
         raise ValueError(f"holds {_NAMES.get(kind, f'pixels of kind {kind}')}; save it as gray or RGB")
+    if kind == _PALETTE and 0 < max(numbers(page, _COLOURS) or (0,)) < 256:
+        raise ValueError(
+            "has a palette of 8 bits, as some programs write it, where TIFF has 16: all its colours would be "
+            "black; save it as PNG"
+        )
 
 
 def _plain(page: Tags) -> bool:

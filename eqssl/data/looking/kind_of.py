@@ -135,9 +135,9 @@ def _image_fits(path: Path, tables: list[Path], images: int) -> Iterator[Fit]:
 
 
 def _manifests(path: Path) -> list[Path]:
-    """Tables at the top of a folder that are named like a list of images."""
-    found = [path / f"{name}.{ending}" for name in _MANIFESTS for ending in _TABLES]
-    return [table for table in found if table.is_file()]
+    """Tables at the top of a folder that are named like a list of images, in small or large letters."""
+    usual = {f"{name}.{ending}" for name in _MANIFESTS for ending in _TABLES}
+    return sorted(table for table in path.iterdir() if table.name.lower() in usual and table.is_file())
 
 
 def _endings(path: Path) -> tuple[Counter[str], list[str]]:

@@ -66,4 +66,13 @@ def check_identical(
     if any(within.values()):
         parts = ", ".join(f"{n:,} {_SPLITS[split]}" for split, n in within.items() if n)
         notes.append(f"images that repeat another image of their split, {_HOW}: {parts}")
+    labels = rows.labels
+    unlike = [
+        i
+        for i, first in enumerate(identical)
+        if i != first and None not in (labels[i], labels[first]) and labels[i] != labels[first]
+    ]
+    if unlike:
+        pairs = listed(f"{rows.name(i)} and {rows.name(identical[i])}" for i in unlike)
+        notes.append(f"identical images with different labels, {_HOW}: {pairs}")
     return notes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 from eqssl.config.plain import counted
 from eqssl.config.sources import SplitName
@@ -25,8 +26,8 @@ def check_labels(rows: Rows, splits: Sequence[SplitName], classes: Sequence[str]
         classes: names of the classes.
 
     Raises:
-        ValueError: a class has no training image, while other training images have labels, or each image
-            has a class of its own.
+        ValueError: a class has no training image, while other training images have labels, each image has a
+            class of its own, or the names of two classes are one text.
     """
     labelled = len(rows) - rows.labels.count(None)
     if not labelled:
@@ -36,7 +37,16 @@ def check_labels(rows: Rows, splits: Sequence[SplitName], classes: Sequence[str]
             f"data set {rows.dataset}: there are as many classes as images with a label ({labelled:,}), so "
             "that these are no classes; `labelled: false` takes the images without labels"
         )
-    notes = []
+    if same := _alike(classes, _text):
+        names = ", ".join(map(ascii, same[0]))
+        raise ValueError(
+            f"data set {rows.dataset}: the classes {names} differ only in blanks or in the Unicode form of "
+            "their letters (NFC, NFD); give them one name"
+        )
+    notes = [
+        f"classes with nearly the same name: {listed([repr(name) for name in names])}"
+        for names in _alike(classes, _folded)
+    ]
     if labelled < len(rows):
         without = Counter(s for s, label in zip(splits, rows.labels, strict=True) if label is None)
         parts = ", ".join(f"{without[split]:,} {name}" for split, name in _SPLITS.items() if without[split])
@@ -54,6 +64,24 @@ def check_labels(rows: Rows, splits: Sequence[SplitName], classes: Sequence[str]
         _check_training(rows, splits, classes, counts["train"])
         notes.extend(_of_classes(classes, counts))
     return notes
+
+
+def _alike(classes: Sequence[str], form: Callable[[str], str]) -> list[list[str]]:
+    """Names of classes that have the same form."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        found[form(name)].append(name)
+    return [names for names in found.values() if len(names) > 1]
+
+
+def _text(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _folded(name: str) -> str:
+    """Without the difference of small and large letters, of `_`, `-` and a blank, and of 7 and 07."""
+    text = _text(name).casefold().replace("_", " ").replace("-", " ")
+    return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
 def _check_training(

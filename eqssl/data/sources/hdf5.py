@@ -13,7 +13,7 @@ import numpy as np
 from eqssl.config.sources import Hdf5Settings, SplitName
 from eqssl.data.sources.arrays.hdf5_file import array, image_layout, images, links, names, opened, values
 from eqssl.data.sources.arrays.layouts import Layout
-from eqssl.data.sources.arrays.names import Part, Wanted, parts, shown_names
+from eqssl.data.sources.arrays.names import Part, Wanted, noted_merged, parts, shown_names
 from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.files.split_files import found_files
 from eqssl.data.sources.labels import class_indices, plain_values
@@ -63,11 +63,15 @@ class Hdf5Files:
         )
         taken = found_files(Path(settings.path), _ENDINGS, settings.files, _ROLES)
         self._notes = taken.all_notes()
+        self._present: set[str] = set()
         found = [(path, split, part) for path, split in taken.files for part in self._parts(path)]
         self._units = [self._unit(path, split, part, found) for path, split, part in found if part.images]
         if not self._units:
             named = f" {settings.images!r}" if settings.images else ""
-            raise ValueError(f"{settings.path}: has no array of images{named}; name it with `images`")
+            raise ValueError(
+                f"{settings.path}: has no array of images{named} (has {shown_names(self._present)}); name it "
+                "with `images`"
+            )
         for key, places in (
             ("labels", [unit.labels for unit in self._units]),
             ("groups", [unit.groups for unit in self._units]),
@@ -79,7 +83,10 @@ class Hdf5Files:
             None if column is None else _plain(column, unit.labels)
             for column, unit in zip(raw, self._units, strict=True)
         ]
-        self.classes, indices = class_indices(plain)
+        try:
+            self.classes, indices = class_indices(plain)
+        except ValueError as error:
+            raise ValueError(f"{settings.path}: {error}") from None
         self._labels = [
             labels if labels is not None else [None] * unit.layout.count
             for labels, unit in zip(indices, self._units, strict=True)
@@ -124,6 +131,7 @@ class Hdf5Files:
         """The known arrays of a file; what else it holds becomes a note."""
         with opened(path) as file:
             present = names(file)
+            self._present.update(present)
             # an array that the settings name is looked for by its path, so that a link is named as one
             for name in (self._wanted.images, self._wanted.labels, self._wanted.groups):
                 if name and "{split}" not in name and name.split("/")[0] in links(file):
@@ -131,6 +139,7 @@ class Hdf5Files:
             found = parts(present, self._wanted)
             if other := links(file):
                 self._notes.append(f"{path.name}: links are not followed: {shown_names(other)}.")
+        self._notes += (f"{path.name}: {note}" for note in noted_merged(found))
         used = {name for part in found for name in (part.images, part.labels, part.groups)}
         if rest := set(present) - used:
             self._notes.append(f"{path.name}: arrays that were left out: {shown_names(rest)}.")

@@ -17,7 +17,7 @@ import numpy as np
 from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import NpzSettings, SplitName
 from eqssl.data.sources.arrays.layouts import MOST_BYTES, Layout, column, layout
-from eqssl.data.sources.arrays.names import Part, Wanted, parts, present, shown_names
+from eqssl.data.sources.arrays.names import Part, Wanted, noted_merged, parts, present, shown_names
 from eqssl.data.sources.base import EVERY, Pixels, Sample
 from eqssl.data.sources.files.guarded import Guarded
 from eqssl.data.sources.labels import class_indices, plain_values
@@ -159,6 +159,7 @@ class NpzFile:
             yield from (f"{part.images} {note}." for note in found.notes)
             if labelled and part.labels is None:
                 yield f"{part.images} has no labels."
+        yield from noted_merged(self._parts)
         used = {name for part in self._parts for name in (part.images, part.labels, part.groups)}
         if rest := names - used:
             yield f"Arrays that were left out: {shown_names(rest)}."

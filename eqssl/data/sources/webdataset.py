@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections import Counter
 from collections.abc import Container, Iterator
@@ -15,12 +14,11 @@ import numpy as np
 
 from eqssl.config.plain import parse_json, shown
 from eqssl.config.sources import SplitName, WebDatasetSettings
-from eqssl.data.sources.arrays.layouts import layout_of_one
 from eqssl.data.sources.arrays.names import shown_names
-from eqssl.data.sources.base import EVERY, Pixels, Sample
+from eqssl.data.sources.base import EVERY, Sample
 from eqssl.data.sources.files.split_files import found_files
 from eqssl.data.sources.files.split_names import split_of_value
-from eqssl.data.sources.files.tar_samples import MOST_BYTES, OpenTar, TarSample, opened_tar
+from eqssl.data.sources.files.tar_samples import OpenTar, TarSample, opened_tar
 from eqssl.data.sources.labels import Raw, class_indices, plain_values
 
 _IMAGES = ("jpg", "jpeg", "png", "tif", "tiff", "webp", "npy")
@@ -28,6 +26,7 @@ _TEXT = 2**16
 """Bytes of a label or a JSON file."""
 _MOST_SAMPLES = 10**8
 _LONGEST_KEY = 80
+_MOST_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,19 @@ class WebDatasetTars:
         found = found_files(Path(settings.path), (".tar",), settings.files)
         self._files = found.files
         self._left_out: dict[str, list[str]] = {}
+        self._others: Counter[str] = Counter()
+        self._imageless: set[tuple[Path, str]] = set()
         self._endings: Counter[str] = Counter()
         self._rows = [list(self._scan(path, split)) for path, split in self._files]
         rows = [row for part in self._rows for row in part]
         if not rows:
-            raise ValueError(f"{settings.path}: has no images in its tars")
+            raise ValueError(f"{settings.path}: has no images in its tars{self._hint()}")
         self._check_keys()
         self._check_wanted()
-        self.classes, (labels,) = class_indices([[row.label for row in rows]])
+        try:
+            self.classes, (labels,) = class_indices([[row.label for row in rows]])
+        except ValueError as error:
+            raise ValueError(f"{settings.path}: {error}") from None
         self._labels = labels or []
         self.origin = f"WebDataset tars {shown_names(path.name for path, _ in self._files)}"
         self.notes = (*found.all_notes(), *self._noted())
@@ -95,7 +99,7 @@ class WebDatasetTars:
                         raise ValueError(f"{path}: {sample.key}: was changed while it was read")
                     yield Sample(
                         _slug(row.key, row.split),
-                        self._pixels(tar, sample, ending) if numbers.total() in wanted else b"",
+                        tar.content(sample.members[ending]) if numbers.total() in wanted else b"",
                         next(labels),
                         row.split,
                         numbers[row.split],
@@ -110,7 +114,10 @@ class WebDatasetTars:
                 if count >= _MOST_SAMPLES:
                     raise ValueError(f"{path}: has more than {_MOST_SAMPLES} samples")
                 if self._image(path, sample) is None:
-                    self._left("without an image", f"{path.name}/{sample.key}")
+                    self._imageless.add((path, sample.key))
+                    for member in sample.members.values():
+                        self._left("without an image", f"{path.name}/{member.name}")
+                    self._others.update(list(sample.members))
                     continue
                 yield self._row(tar, sample, split)
             for name in tar.skipped:
@@ -184,19 +191,6 @@ class WebDatasetTars:
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
 
-    @staticmethod
-    def _pixels(tar: OpenTar, sample: TarSample, ending: str) -> bytes | Pixels:
-        member = sample.members[ending]
-        content = tar.content(member, MOST_BYTES)
-        if not ending.endswith("npy"):
-            return content
-        try:
-            array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-            return layout_of_one(array.shape, array.dtype).image(array)
-        except Exception as error:  # a damaged header is evaluated: errors of many types
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ValueError(f"{tar.path}: {member.name}: cannot be read as npy: {reason}") from None
-
     def _check_keys(self) -> None:
         known: dict[tuple[str, SplitName | None], Path] = {}
         for (path, _), rows in zip(self._files, self._rows, strict=True):
@@ -205,6 +199,11 @@ class WebDatasetTars:
                     place = "twice in this tar" if other == path else f"also in {other.name}"
                     raise ValueError(f"{path}: {row.key}: the key is {place}")
                 known[row.key, row.split] = path
+                if (path, row.key) in self._imageless:
+                    raise ValueError(
+                        f"{path}: {row.key}: its members do not follow each other; write them in the order "
+                        "of their names, as `tar --sort=name` does"
+                    )
 
     def _check_wanted(self) -> None:
         rows = [row for part in self._rows for row in part]
@@ -214,6 +213,16 @@ class WebDatasetTars:
         if self._settings.group is not None and all(row.group is None for row in rows):
             raise ValueError(f"{self._settings.path}: group: no sample has {self._settings.group!r}")
 
+    def _hint(self) -> str:
+        """What else the tars have."""
+        if not self._others:
+            return ""
+        found = ", ".join(f"{ending} ({count})" for ending, count in self._others.most_common(_MOST_SHOWN))
+        return (
+            f", allowed: {', '.join(_IMAGES)}; the endings, from the first dot of a name, are {found}: "
+            "name one with `image`"
+        )
+
     def _left(self, reason: str, name: str) -> None:
         self._left_out.setdefault(reason, []).append(name)
 
@@ -221,7 +230,9 @@ class WebDatasetTars:
         for reason, found in self._left_out.items():
             yield f"Left out, {reason}: {shown_names(found)}."
         if self._endings:
-            listed = ", ".join(f"{ending} ({count})" for ending, count in sorted(self._endings.items())[:20])
+            listed = ", ".join(
+                f"{ending} ({count})" for ending, count in sorted(self._endings.items())[:_MOST_SHOWN]
+            )
             yield f"Members with these endings were left out: {listed}."
         missing = sum(row.label is None for part in self._rows for row in part)
         if self._settings.labelled and missing:

@@ -76,6 +76,19 @@ def test_images_are_turned_upright(kind, orientation):
     the_same(found, SEEN[orientation](flat))
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("orientation", SEEN)
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_png_of_16_bits_is_turned_upright(colour, channels, orientation, late):
+    deep = RANDOM.integers(0, 65536, (9, 7, channels), dtype=np.uint16)
+    exif = chunk(b"eXIf", oriented(orientation).tobytes().removeprefix(b"Exif\0\0"))
+    content = png_of(deep, 16, colour)
+    place = content.index(b"IEND" if late else b"IDAT") - 4
+    seen = SEEN[orientation](deep)
+    alpha = (seen[:, :, -1],) if colour in (4, 6) else ()
+    the_same(decode(content[:place] + exif + content[place:]), seen[:, :, : 3 if channels > 2 else 1], *alpha)
+
+
 def test_an_orientation_that_means_nothing_or_is_damaged_changes_nothing():
     plain = decode(saved(SMOOTH, "JPEG")).pixels
     for exif in (oriented(0), oriented(9), b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0", b"Exif\0\0MM"):

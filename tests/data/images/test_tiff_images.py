@@ -304,3 +304,13 @@ def test_an_ome_file_that_names_other_files_reads_none_of_them(tmp_path):
     values = noise("u2", 64, 64)
     content = tiff_of(values, photometric="minisblack", description=words, metadata=None)
     the_same(content, values[:, :, None])
+
+
+def test_a_palette_has_16_bits_and_one_of_8_is_refused():
+    places, colours = noise("u1", 9, 7), noise("u1", 256, 3)
+    content = tiff_of(places, photometric="palette", colormap=colours.T.astype(np.uint16) * 257)
+    the_same(content, colours[places])
+    with pytest.raises(ValueError, match="has a palette of 8 bits, "):
+        decode(tiff_of(places, photometric="palette", colormap=colours.T.astype(np.uint16)))
+    black = tiff_of(places, photometric="palette", colormap=np.zeros((3, 256), np.uint16))
+    the_same(black, np.zeros((9, 7, 1), np.uint8))

@@ -40,7 +40,9 @@ def test_the_ending_of_a_file_tells_its_source(tmp_path: Path, name: str, source
     assert (fit.source, fit.settings) == (source, {"path": str(tmp_path / name)})
 
 
-@pytest.mark.parametrize("name", ["manifest.csv", "metadata.csv", "labels.csv", "labels.parquet"])
+@pytest.mark.parametrize(
+    "name", ["manifest.csv", "metadata.csv", "labels.csv", "Labels.CSV", "labels.parquet"]
+)
 def test_a_table_among_the_images_is_their_manifest(tmp_path: Path, name: str) -> None:
     fit = kind_of(made(tmp_path / "d", name, "images/1.png"))
     assert fit.source == "folder"

@@ -89,6 +89,7 @@ def test_copies_within_a_split_are_counted(tmp_path):
     given[149] = dataclasses.replace(given[149], image=given[148].image[::-1])
     assert found(tmp_path, given) == (
         "images that repeat another image of their split, as they are, turned or mirrored: 1 test",
+        "identical images with different labels, as they are, turned or mirrored: test-049 and test-048",
     )
 
 
@@ -106,3 +107,15 @@ def test_splits_that_are_made_part_no_identical_images(tmp_path):
     notes = found(tmp_path, given, most_shared=0.0)
     assert any("identical images together" in note for note in notes)
     assert not any("identical to" in note for note in notes)
+
+
+def test_identical_images_with_different_labels_are_named(tmp_path):
+    given = samples(train=20, test=20)
+    given[3] = dataclasses.replace(given[3], image=np.rot90(given[0].image), label=1 - given[0].label)
+    given[4] = dataclasses.replace(given[4], image=given[1].image, label=given[1].label)
+    given[5] = dataclasses.replace(given[5], image=given[2].image, label=None)
+    write_source(TinySource(given), job(), tmp_path)
+    (note,) = [note for note in ShardIndex.load(tmp_path).notes if "different labels" in note]
+    assert note.endswith(
+        f"turned or mirrored: {given[3].name or given[3].key} and {given[0].name or given[0].key}"
+    )

@@ -87,3 +87,25 @@ def test_a_label_without_classes_is_an_error(tmp_path):
 def test_a_plain_data_set_has_no_notes(tmp_path):
     write_source(TinySource(samples()), job(), tmp_path)
     assert ShardIndex.load(tmp_path).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("caf\u00e9", "cafe\u0301"), r"'caf\\xe9', 'cafe\\u0301'"),
+        (("cat", "cat "), "'cat', 'cat '"),
+        (("a b", "a\u00a0b"), r"'a b', 'a\\xa0b'"),
+    ],
+)
+def test_classes_that_are_one_name_are_refused(tmp_path, names, shown):
+    with pytest.raises(ValueError, match=f"data set tiny: the classes {shown} differ only in"):
+        written(tmp_path, lambda split, i: i % 2, names)
+
+
+def test_classes_with_nearly_the_same_name_are_named(tmp_path):
+    index = written(tmp_path / "a", lambda split, i: i % 2, ("Cat", "cat"))
+    assert "classes with nearly the same name: 'Cat', 'cat'" in index.notes
+    index = written(tmp_path / "b", lambda split, i: i % 2, ("2", "02"))
+    assert "classes with nearly the same name: '2', '02'" in index.notes
+    index = written(tmp_path / "c", lambda split, i: i % 2, ("2", "20"))
+    assert not [note for note in index.notes if "nearly" in note]

@@ -120,6 +120,15 @@ def test_patterns_name_the_files_of_a_split(tmp_path):
         opened(tmp_path)
 
 
+def test_arrays_that_are_taken_for_one_split_are_named(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in ("train_x", "val_x", "validation_x"):
+            file[name] = images(2)
+    source = opened(tmp_path / "a.h5")
+    assert [sample.split for sample in source.samples()] == ["train"] * 2 + ["val"] * 4
+    assert "a.h5: Several arrays are taken as val: 'val_x', 'validation_x'." in source.notes
+
+
 def test_names_of_arrays_can_say_the_split(tmp_path):
     path = written(tmp_path / "a.h5", train_x=images(2), train_y=[0, 1], test_x=images(1), test_y=[1])
     found = [(sample.split, sample.label) for sample in opened(path).samples()]
@@ -177,7 +186,8 @@ def test_nothing_else_on_the_disk_is_read(tmp_path, make, named):
         ({"x": np.zeros(3, [("a", "u1")])}, "x: holds"),
         ({"x": images(1), "y": np.zeros(1, [("a", "u1")])}, "y: holds"),
         ({"x": np.zeros((0, 8, 8))}, "x: .*at least one"),
-        ({"pictures": images(1)}, "has no array of images"),
+        ({"pictures": images(1)}, r"has no array of images \(has 'pictures'\)"),
+        ({"train_x": images(2), "train_y": [0, 1], "test_x": images(1), "test_y": [b"1"]}, "same digits"),
         ({"x": images(1), "y": [0.5]}, "y: label 0 is 0.5"),
     ],
 )

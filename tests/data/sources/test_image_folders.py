@@ -297,7 +297,7 @@ def test_what_is_left_out_is_named(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     source = opened(tmp_path)
     assert [sample.name for sample in source.samples()] == ["a/1.PNG", "b/2.Jpg"]
-    hidden, alike, others = source.notes[1:]
+    hidden, alike, others, tables = source.notes[1:]
     assert hidden == (
         "Left out, hidden or of the system: '.git/', 'Thumbs.db', '__MACOSX/', "
         "'a/.DS_Store', 'a/.hidden.png', 'b/._2.jpg'."
@@ -310,6 +310,16 @@ def test_what_is_left_out_is_named(tmp_path):
         "(.csv: 1, .heic: 1, .svs: 1, .txt: 1, no ending: 1): "
         "'Makefile', 'a/readme.txt', 'b/raw.HEIC', 'b/slide.svs', 'labels.csv'."
     )
+    assert tables == "No table is read unless `manifest` names it: 'labels.csv'."
+
+
+def test_folders_with_nothing_in_them_are_named(tmp_path):
+    folder(tmp_path, "a/1.png", "b/2.png", "c/.keep")
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    source = opened(tmp_path)
+    assert source.classes == ("a", "b")
+    assert "Folders without a file: 'd/e/'." in source.notes
+    assert "Left out, hidden or of the system: 'c/.keep'." in source.notes
 
 
 def test_every_ending_is_known_in_small_and_large_letters(tmp_path):

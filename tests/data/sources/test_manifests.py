@@ -211,8 +211,28 @@ def test_files_takes_a_part_of_the_rows(raw):
     refused(raw, manifest, "files: no file that matches 'b.*' is in the manifest", files="b.*")
 
 
+def test_paths_as_windows_and_macos_write_them_are_taken_and_counted(raw):
+    (raw / "a.png").rename(raw / "cafe\u0301.png")
+    manifest = text(raw, "path,label\ncaf\u00e9.png,x\nb.png,y\n.\\deep\\c.png,y\n")
+    source = opened(raw, manifest)
+    assert said(source) == {
+        "b.png": ("y", None, None),
+        "cafe\u0301.png": ("x", None, None),
+        "deep/c.png": ("y", None, None),
+    }
+    assert (
+        "Paths of the manifest that are spelt otherwise than files, with \\ for / or in another Unicode "
+        "form: 2, such as 'caf\\xe9.png' for 'cafe\\u0301.png'." in source.notes
+    )
+    (raw / "caf\u00e9.png").write_bytes((raw / "b.png").read_bytes())
+    assert said(opened(raw, manifest))["caf\u00e9.png"] == ("x", None, None)  # the file itself goes first
+    refused(raw, text(raw, "path\nb.png\ndeep\\c.png\ndeep/c.png\n"), "line 4: .* which line 3 has too")
+
+
 ROWS = {
     "a file that is missing": ("x.png", "line 3: has the path 'x.png', but below .* there is no such file$"),
+    "a file in other letters": ("B.PNG", "has the path 'B.PNG', but .* no such file, but 'b.png'$"),
+    "a path of Windows that leaves the folder": ("..\\b.png", "there is no such file$"),
     "a file without its ending": ("b", "has the path 'b', but .* no such file, but 'b.png'$"),
     "a file without its folder": ("d.png", "has the path 'd.png', but .* but 'deep/d.png'$"),
     "a path twice": ("a.png", "line 3: has the path 'a.png', which line 2 has too"),

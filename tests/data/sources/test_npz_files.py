@@ -87,6 +87,13 @@ def test_names_of_arrays_can_be_given(tmp_path):
     ]
 
 
+def test_arrays_that_are_taken_for_one_split_are_named(tmp_path):
+    names = ("train_images", "val_images", "validation_images")
+    source = opened(saved(tmp_path / "a.npz", **{name: images(2) for name in names}))
+    assert [sample.split for sample in source.samples()] == ["train"] * 2 + ["val"] * 4
+    assert "Several arrays are taken as val: 'val_images', 'validation_images'." in source.notes
+
+
 def test_keras_names_and_groups_are_known(tmp_path):
     arrays = {"x_train": images(2), "y_train": [1, 2], "x_test": images(1), "y_test": [1]}
     source = opened(saved(tmp_path / "a.npz", **arrays))

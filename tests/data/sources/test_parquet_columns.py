@@ -333,3 +333,10 @@ def test_a_file_is_read_a_few_rows_at_a_time(tmp_path):
     assert len([next(samples) for _ in range(64)]) == 64  # the damage lies further on
     with pytest.raises(ValueError, match=r"train.parquet: cannot be read as Parquet"):
         list(samples)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [png(0)], "mask": [png(1)], "label": [0], "id": [1]}), path)
+    assert "Columns that were left out: 'id', 'mask'." in parquet(path).notes
+    assert parquet(path, labelled=False).notes == ("Columns that were left out: 'id', 'mask'.",)

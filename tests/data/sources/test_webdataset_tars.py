@@ -13,6 +13,7 @@ import webdataset
 from PIL import Image
 
 from eqssl.config.sources import SourceSettings
+from eqssl.data.images import decode
 from eqssl.data.sources import open_source
 
 random = np.random.default_rng(0)
@@ -118,16 +119,23 @@ def test_a_label_can_be_a_text_and_an_image_can_be_chosen(tmp_path):
 )
 def test_npy_members_keep_their_values(tmp_path, array, dtype):
     (sample,) = opened(tar(tmp_path / "a.tar", [("0.npy", npy(array))])).samples()
-    assert sample.image.dtype == dtype
-    np.testing.assert_array_equal(sample.image, array.reshape(8, 9, -1).astype(dtype))
+    found = decode(sample.image).pixels
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, array.reshape(8, 9, -1).astype(dtype))
 
 
-def test_objects_in_npy_members_are_not_unpickled(tmp_path):
-    buffer = io.BytesIO()
-    np.save(buffer, np.array([{}], object), allow_pickle=True)
-    source = opened(tar(tmp_path / "a.tar", [("0.npy", buffer.getvalue())]))
-    with pytest.raises(ValueError, match=r"a\.tar: 0\.npy: cannot be read as npy: "):
-        list(source.samples())
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([{}], object), "object"),
+        (random.normal(size=(8, 9)), "holds float64 values that float32 does not hold exactly"),
+        (random.integers(0, 256, (3, 8, 9), np.uint8), r"np\.moveaxis\(array, 0, -1\) puts channels last"),
+    ],
+)
+def test_npy_members_are_read_as_npy_files_are(tmp_path, array, message):
+    (sample,) = opened(tar(tmp_path / "a.tar", [("0.npy", npy(array))])).samples()
+    with pytest.raises(ValueError, match=message):
+        decode(sample.image)
 
 
 def test_keys_are_made_of_allowed_letters_and_stay_apart(tmp_path):
@@ -158,7 +166,7 @@ def test_what_is_left_out_is_named(tmp_path):
     assert [(sample.label) for sample in source.samples()] == [None, 0]
     notes = "\n".join(source.notes)
     assert "Left out: '__index__', 'a.idx', 'b.tar.gz'." in notes
-    assert "Left out, without an image: 'a.tar/1'." in notes
+    assert "Left out, without an image: 'a.tar/1.cls'." in notes
     assert "Left out, with a name without a dot or nothing before it: " in notes
     assert "'a.tar/._0.png', 'a.tar/README'" in notes
     assert "1 of 2 images have no label." in notes
@@ -191,6 +199,9 @@ def special(kind, **more):
         ([("1.png", b""), ("1.cls", b"a\nb")], "1.cls: label 0 is"),
         ([("1.png", b""), ("1.cls", bytes(70_000))], "1.cls: has 70000 bytes, allowed: at most 65536"),
         ([("1.cls", b"0")], "has no images in its tars"),
+        ([("a.1.png", b"")], r"the first dot of a name, are 1\.png \(1\): name one with `image`"),
+        ([("1.heic", b""), ("1.cls", b"0")], r"are heic \(1\), cls \(1\)"),
+        ([("1.png", b""), ("2.png", b""), ("1.cls", b"0"), ("2.cls", b"1")], "1: its members do not"),
         ([], "has no images in its tars"),
     ],
 )

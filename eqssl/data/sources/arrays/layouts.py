@@ -89,19 +89,6 @@ def layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Layout:
     return found
 
 
-def layout_of_one(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Layout:
-    """The layout of an array that is one image: (rows, columns) or (rows, columns, channels).
-
-    Raises:
-        ValueError: with the reason and a hint; the caller adds the file.
-    """
-    if len(shape) == 4 and shape[0] == 1:
-        return layout(shape, dtype)
-    if len(shape) not in (2, 3):
-        raise ValueError(f"has the shape {shape}, allowed: (rows, columns) or (rows, columns, channels)")
-    return layout((1, *shape), dtype) if len(shape) == 3 else layout((1, *shape, 1), dtype)
-
-
 def _axes(shape: tuple[int, ...]) -> tuple[int, int, int, bool]:
     """Height, width, channels, and whether channels come first."""
     if len(shape) == 3:

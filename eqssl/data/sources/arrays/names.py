@@ -69,6 +69,17 @@ def parts(names: Collection[str], wanted: Wanted) -> tuple[Part, ...]:
     )
 
 
+def noted_merged(found: Iterable[Part]) -> Iterator[str]:
+    """A sentence on each split that several arrays of images are taken for, such as val and validation."""
+    names: dict[SplitName, list[str]] = {}
+    for part in found:
+        if part.split is not None and part.images:
+            names.setdefault(part.split, []).append(part.images)
+    for split, images in names.items():
+        if len(images) > 1:
+            yield f"Several arrays are taken as {split}: {shown_names(images)}."
+
+
 def present(pattern: str, names: Collection[str]) -> bool:
     """Whether a name fits a pattern."""
     return any(name in names for _, name in _filled(pattern))

@@ -28,6 +28,7 @@ MOST_BYTES = 2**30
 # what operating systems and file servers leave beside files, in small letters
 _SYSTEM = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
 _STARTS = (jpeg.START, png.START, npy.START, *tiff.STARTS, b"GIF8", b"BM", b"RIFF")
+_TABLES = (".csv", ".tsv", ".parquet")  # which may say the labels
 _LONGEST_SLUG = 85
 _LISTED_ENDINGS = 8
 
@@ -39,10 +40,12 @@ class FileList:
     Attributes:
         names: paths below the folder of all files, with `/` between folders, sorted.
         hidden: those of hidden files and folders, and of what operating systems leave; not looked into.
+        empty: those of folders with nothing in them, not even a hidden file.
     """
 
     names: list[str]
     hidden: list[str]
+    empty: list[str]
 
 
 def list_files(root: Path) -> FileList:
@@ -53,12 +56,13 @@ def list_files(root: Path) -> FileList:
         OSError: a folder cannot be read.
     """
     _check_folder(root)
-    names, hidden, waiting = [], [], [""]
+    names, hidden, empty, waiting = [], [], [], [""]
     while waiting:
         above = waiting.pop()
+        bare = bool(above)
         with os.scandir(root / above) as entries:
             for entry in entries:
-                name, folder = above + entry.name, _is_folder(entry)
+                bare, name, folder = False, above + entry.name, _is_folder(entry)
                 if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
                     hidden.append(f"{name}/" if folder else name)
                 elif not folder:
@@ -70,7 +74,9 @@ def list_files(root: Path) -> FileList:
                     )
                 else:
                     waiting.append(f"{name}/")
-    return FileList(sorted(names), sorted(hidden))
+        if bare:
+            empty.append(above)
+    return FileList(sorted(names), sorted(hidden), sorted(empty))
 
 
 def is_image_name(name: str) -> bool:
@@ -129,9 +135,11 @@ def image_keys(names: Sequence[str]) -> Iterator[str]:
 
 
 def noted_hidden(files: FileList) -> Iterator[str]:
-    """A sentence on hidden files, if there are any."""
+    """A sentence on hidden files, and one on empty folders, if there are any."""
     if files.hidden:
         yield f"Left out, hidden or of the system: {shown_names(files.hidden)}."
+    if files.empty:
+        yield f"Folders without a file: {shown_names(files.empty)}."
 
 
 def noted_others(root: Path, names: Collection[str]) -> Iterator[str]:
@@ -148,6 +156,8 @@ def noted_others(root: Path, names: Collection[str]) -> Iterator[str]:
             f"Left out, with other endings than those of images: {counted(len(others), 'file')} "
             f"({endings_of(others)}): {shown_names(others)}."
         )
+    if tables := [name for name in others if PurePosixPath(name).suffix.lower() in _TABLES]:
+        yield f"No table is read unless `manifest` names it: {shown_names(tables)}."
 
 
 def endings_of(names: Collection[str]) -> str:

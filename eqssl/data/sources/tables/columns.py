@@ -82,6 +82,9 @@ def chosen_columns(
     columns = Columns(image, label, _split(tables, settings.split_column, notes), group)
     for table in tables:
         _check(table, columns)
+    told = {settings.label_column or "label", *vars(columns).values()}
+    if others := {name for table in tables for name in table.schema.names} - told:
+        notes.append(f"Columns that were left out: {shown_names(others)}.")
     return columns, notes
 
 

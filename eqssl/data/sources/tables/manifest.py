@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,8 @@ class Manifest:
         self._table = open_table(self._path, self._root)
         columns, notes = _columns(settings, self._table)
         self._rows: list[int] = []
+        self._spellings: dict[str, list[str]] = {}
+        self._respelt: list[str] = []
         entries: dict[Role, list[Any]] = {role: [] for role in columns}
         self.names: list[str] = entries["path"]
         known: dict[str, int] = {}
@@ -61,6 +64,11 @@ class Manifest:
                 values.append(value)
         if not self.names:
             raise ValueError(f"{self._path}: has no rows")
+        if self._respelt:
+            notes.append(
+                "Paths of the manifest that are spelt otherwise than files, with \\ for / or in another "
+                f"Unicode form: {len(self._respelt):,}, such as {self._respelt[0]}."
+            )
         self.said = Said(
             self._labels(entries["label"], columns["label"]) if "label" in columns else None,
             self._splits(entries["split"], columns["split"]) if "split" in columns else None,
@@ -79,9 +87,21 @@ class Manifest:
             self._refuse(row, f"has the absolute path {shown(value)}, allowed: paths below {self._root}")
         if name == ".." or name.startswith("../"):
             self._refuse(row, f"has the path {shown(value)}, which leaves {self._root}")
-        if name not in self._files:
+        if name in self._files:
+            return name
+        found = self._same_path(value)
+        if len(found) != 1:
             self._refuse_missing(row, value, name)
-        return name
+        self._respelt.append(f"{value!a} for {found[0]!a}")
+        return found[0]
+
+    def _same_path(self, value: str) -> list[str]:
+        """The files that a path means which was written by Windows or macOS."""
+        if not self._spellings:
+            for file in self._files:
+                self._spellings.setdefault(unicodedata.normalize("NFC", file), []).append(file)
+        name = posixpath.normpath(unicodedata.normalize("NFC", value.replace("\\", "/")))
+        return self._spellings.get(name, [])
 
     def _refuse_missing(self, row: int, value: str, name: str) -> NoReturn:
         reason = "there is no such file"
@@ -90,7 +110,11 @@ class Manifest:
                 reason = "that is a folder"
             elif (self._root / name).exists():
                 reason = "that is a hidden file or the manifest, which are never taken"
-        alike = (file for file in self._files if file.startswith(f"{name}.") or file.endswith(f"/{name}"))
+        alike = (
+            file
+            for file in self._files
+            if file.startswith(f"{name}.") or file.endswith(f"/{name}") or file.lower() == name.lower()
+        )
         if (found := next(alike, None)) is not None:
             reason += f", but {shown(found)}"
         self._refuse(row, f"has the path {shown(value)}, but below {self._root} {reason}")
