@@ -310,7 +310,7 @@ def test_what_is_left_out_is_named(tmp_path):
         "(.csv: 1, .heic: 1, .svs: 1, .txt: 1, no ending: 1): "
         "'Makefile', 'a/readme.txt', 'b/raw.HEIC', 'b/slide.svs', 'labels.csv'."
     )
-    assert tables == "No table is read unless `manifest` names it: 'labels.csv'."
+    assert tables == "Tables that `manifest` does not name are not read: 'labels.csv'."
 
 
 def test_folders_with_nothing_in_them_are_named(tmp_path):

@@ -129,7 +129,8 @@ def test_a_manifest_in_the_folder_is_no_leftover(raw):
     source = opened(raw, raw / "list.csv")
     assert source.count() == 4
     assert [note for note in source.notes if "csv" in note] == [
-        "Left out, with other endings than those of images: 1 file (.csv: 1): 'more.csv'."
+        "Left out, with other endings than those of images: 1 file (.csv: 1): 'more.csv'.",
+        "Tables that `manifest` does not name are not read: 'more.csv'.",
     ]
 
 

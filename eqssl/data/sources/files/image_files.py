@@ -157,7 +157,7 @@ def noted_others(root: Path, names: Collection[str]) -> Iterator[str]:
             f"({endings_of(others)}): {shown_names(others)}."
         )
     if tables := [name for name in others if PurePosixPath(name).suffix.lower() in _TABLES]:
-        yield f"No table is read unless `manifest` names it: {shown_names(tables)}."
+        yield f"Tables that `manifest` does not name are not read: {shown_names(tables)}."
 
 
 def endings_of(names: Collection[str]) -> str:
