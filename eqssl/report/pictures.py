@@ -15,7 +15,7 @@ from PIL import Image
 
 from eqssl.config.regular_files import open_regular
 from eqssl.config.sources import SplitName
-from eqssl.data.images import decode_image
+from eqssl.data.images import stored_image
 from eqssl.data.images.pixels import Pixels
 from eqssl.data.shards.index import ShardIndex
 
@@ -74,26 +74,14 @@ class StoredImages:
         if not 0 <= columns.offset[row] <= end <= tar.bytes:
             raise ValueError(f"{path}: {key}: its place is outside of the tar, index.json is damaged")
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != tar.bytes:
-                state = "is truncated" if size < tar.bytes else "is too long"
-                raise ValueError(f"{path}: {state}: {size} bytes, index.json states {tar.bytes}")
+            if reason := tar.wrong_size(os.fstat(file.fileno()).st_size):
+                raise ValueError(f"{path}: {reason}")
             file.seek(columns.offset[row])
             content = file.read(columns.size[row])
         try:
-            image = decode_image(content)
+            return stored_image(content, self.index.image_shape, self.index.pixels)
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from None
-        channels, height, width = self.index.image_shape
-        if image.shape != (height, width, channels):
-            raise ValueError(
-                f"{path}: {key}: image of shape {image.shape}, index.json states {self.index.image_shape}"
-            )
-        if image.dtype != self.index.pixels:
-            raise ValueError(
-                f"{path}: {key}: pixels of type {image.dtype}, index.json states {self.index.pixels}"
-            )
-        return image
 
     def _row(self, split: SplitName, key: str) -> int:
         if key not in self._places[split]:

@@ -8,7 +8,7 @@ from eqssl.data.images.pixels import Decoded, Pixels, check_size
 from eqssl.data.images.pnm import deep_pnm
 from eqssl.data.images.upright import upright
 
-__all__ = ["Decoded", "decode", "decode_image"]
+__all__ = ["Decoded", "decode", "decode_image", "stored_image"]
 
 # how a file starts -> Pillow's name of the format
 _OTHERS = {b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP"}
@@ -41,6 +41,26 @@ def decode_image(content: bytes) -> Pixels:
     if alpha is not None:
         raise ValueError("has transparent pixels, which no stored image has")
     return pixels
+
+
+def stored_image(content: bytes, shape: tuple[int, ...], kind: str) -> Pixels:
+    """Decode an image that this package stored, and compare it with what index.json states.
+
+    Args:
+        content: the image file.
+        shape: (channels, height, width).
+        kind: type of the values, uint8 or uint16.
+
+    Raises:
+        ValueError: with the reason; the caller adds the file and key.
+    """
+    image = decode_image(content)
+    if image.dtype != kind:
+        raise ValueError(f"pixels of type {image.dtype}, index.json states {kind}")
+    height, width, channels = image.shape
+    if (channels, height, width) != shape:
+        raise ValueError(f"image of shape {(channels, height, width)}, index.json states {shape}")
+    return image
 
 
 def _decoded(content: bytes, whole: bool) -> Decoded:

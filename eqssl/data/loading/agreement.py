@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
+from eqssl.data.shards.index import Columns
 from eqssl.data.shards.ustar import Member, members_in
 
 IMAGES, LABEL = ("png", "jpg", "webp", "npy"), "cls"
@@ -21,6 +22,11 @@ class Row(NamedTuple):
     offset: int
     size: int
     label: int
+
+
+def rows_of(columns: Columns, numbers: Iterable[int]) -> list[Row]:
+    """The images of these numbers as index.json describes them."""
+    return [Row(columns.keys[i], columns.offset[i], columns.size[i], columns.labels[i]) for i in numbers]
 
 
 def check_agreement(content: mmap, path: str | Path, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from eqssl.config.sources import SplitName
-from eqssl.data.loading.agreement import Row
+from eqssl.data.loading.agreement import Row, rows_of
 from eqssl.data.loading.kept import Stored, kept_array
 from eqssl.data.loading.location import Shards
 from eqssl.data.loading.pixels import decode_into
@@ -60,9 +60,7 @@ def _decoded_chunks(shards: Shards, split: SplitName) -> Iterator[Stored]:
     with ThreadPoolExecutor(min(8, len(usable_cores()))) as pool:
         for number, places in groupby(range(len(columns)), key=columns.tar.__getitem__):
             tar = index.tars[number]
-            rows = [
-                Row(columns.keys[i], columns.offset[i], columns.size[i], columns.labels[i]) for i in places
-            ]
+            rows = rows_of(columns, places)
             with checked(shards, tar, rows) as (file, _):
 
                 def one(

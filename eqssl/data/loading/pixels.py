@@ -9,25 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqssl.data.images import decode_image
+from eqssl.data.images import stored_image
 
 
 def decode_into(content: bytes, place: np.ndarray[Any, Any]) -> None:
     """Decode an image file into an array of shape (c, h, w).
 
-    `decode_image` is the only decoder, so the pixels depend neither on how images are read nor on what else
+    `stored_image` is the only decoder, so the pixels depend neither on how images are read nor on what else
     is installed.
 
     Raises:
         ValueError: with the reason, also if the image has another shape or type; the caller adds the key.
     """
-    image = decode_image(content)
-    if image.dtype != place.dtype:
-        raise ValueError(f"pixels of type {image.dtype}, index.json states {place.dtype}")
-    image = image.transpose(2, 0, 1)
-    if image.shape != place.shape:
-        raise ValueError(f"image of shape {image.shape}, index.json states {place.shape}")
-    place[...] = image
+    place[...] = stored_image(content, place.shape, place.dtype.name).transpose(2, 0, 1)
 
 
 def shared_tensor(images: np.ndarray[Any, Any]) -> Tensor:

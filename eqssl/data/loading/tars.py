@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from eqssl.config.sources import SplitName
-from eqssl.data.loading.agreement import Row, check_agreement
+from eqssl.data.loading.agreement import Row, check_agreement, rows_of
 from eqssl.data.loading.location import Shards
 from eqssl.data.shards.index import Tar
 from eqssl.machine.hashes import TICK, HashCache, Identity, hashed, open_identity
@@ -58,9 +58,8 @@ def _check(file: BufferedReader, shards: Shards, tar: Tar, rows: list[Row]) -> I
     name = shards.name(tar)
     for _ in range(_TRIES):
         size = open_identity(file, shards.path(tar)).size
-        if size != tar.bytes:
-            state = "is truncated" if size < tar.bytes else "is too long"
-            raise _DamagedError(f"{name}: {state}: {size} bytes, index.json states {tar.bytes}")
+        if reason := tar.wrong_size(size):
+            raise _DamagedError(f"{name}: {reason}")
         if not size:
             raise ValueError(f"{name}: is empty")
         found, identity = hashed(file, shards.path(tar))
@@ -148,8 +147,7 @@ class Tars:
     def _rows(self, number: int) -> list[Row]:
         first, last = np.searchsorted(self._tar[self._order], [number, number + 1])
         own: Int[np.ndarray, " n"] = self._order[first:last]
-        columns = self._columns
-        return [Row(columns.keys[i], columns.offset[i], columns.size[i], columns.labels[i]) for i in own]
+        return rows_of(self._columns, own.tolist())
 
 
 class _Handle:

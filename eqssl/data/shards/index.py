@@ -34,6 +34,13 @@ class Tar(Settings):
     count: int
     bytes: int
 
+    def wrong_size(self, size: int) -> str | None:
+        """What is wrong with a file of so many bytes in its place; None if nothing is."""
+        if size == self.bytes:
+            return None
+        state = "is truncated" if size < self.bytes else "is too long"
+        return f"{state}: {size} bytes, index.json states {self.bytes}"
+
 
 class Columns(Settings):
     """The images of a split in stored order, one entry per image.
