@@ -19,5 +19,5 @@ def add(commands: Commands, name: str, function: Function) -> argparse.ArgumentP
 
 
 def add_twins(added: argparse.ArgumentParser) -> None:
-    """Add the option that `eqssl.cli.reading.twins` reads."""
+    """Add the option that `eqssl.cli.reading.twins_of` reads."""
     added.add_argument("--twins", default="{}", help="JSON table: pretext -> its plain twin (default: none)")

@@ -117,7 +117,20 @@ class OwnSettings(SourceSettings):
         return (self.path,)
 
 
-class FolderSettings(OwnSettings):
+class ColumnSettings(OwnSettings):
+    """What sources have in which a table says more of the images.
+
+    Attributes:
+        label_column, split_column, group_column: names of columns. None means that of the same name without
+            `_column`, if it is there.
+    """
+
+    label_column: ColumnName | None = None
+    split_column: ColumnName | None = None
+    group_column: ColumnName | None = None
+
+
+class FolderSettings(ColumnSettings):
     """A folder of image files.
 
     Attributes:
@@ -125,8 +138,7 @@ class FolderSettings(OwnSettings):
             are not listed. None guesses it.
         files: pattern of the files that are taken, such as `**/*.tif`; None takes every image.
         manifest: CSV or Parquet file with a row for each image; None for no such file.
-        path_column, label_column, split_column, group_column: names of its columns. None means that of the
-            same name without `_column`, if it is there.
+        path_column: name of its column of paths, as the other columns.
     """
 
     implementation: ClassVar[str] = "eqssl.data.sources.folder:ImageFolder"
@@ -136,9 +148,6 @@ class FolderSettings(OwnSettings):
     files: PathName | None = None
     manifest: PathName | None = None
     path_column: ColumnName | None = None
-    label_column: ColumnName | None = None
-    split_column: ColumnName | None = None
-    group_column: ColumnName | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -156,14 +165,12 @@ class FolderSettings(OwnSettings):
         return (self.path, self.manifest) if self.manifest else (self.path,)
 
 
-class ParquetSettings(OwnSettings):
+class ParquetSettings(ColumnSettings):
     """A folder of Parquet files, or one file.
 
     Attributes:
         files: split -> pattern of file names; None takes the split of a file from its name.
         image_column: name of the column of encoded images; None for the only one that holds images.
-        label_column, split_column, group_column: names of columns. None means that of the same name without
-            `_column`, if it is there.
     """
 
     implementation: ClassVar[str] = "eqssl.data.sources.parquet:ParquetFolder"
@@ -171,9 +178,6 @@ class ParquetSettings(OwnSettings):
     source: Literal["parquet"]
     files: FilePatterns | None = None
     image_column: ColumnName | None = None
-    label_column: ColumnName | None = None
-    split_column: ColumnName | None = None
-    group_column: ColumnName | None = None
 
 
 class WebDatasetSettings(OwnSettings):
@@ -230,14 +234,14 @@ class Hdf5Settings(OwnSettings):
     groups: ColumnName | None = None
 
 
-class HubSettings(OwnSettings):
+class HubSettings(ColumnSettings):
     """A data set that Hugging Face's library `datasets` reads.
 
     Attributes:
         path: a local folder, or the name of a data set on the hub.
         name: of one of its configurations.
         revision: commit or tag on the hub; needed for a name, so that a result can be repeated.
-        image_column, label_column, split_column, group_column: as in a Parquet file.
+        image_column: as in a Parquet file.
     """
 
     implementation: ClassVar[str] = "eqssl.data.sources.hub:HubDataset"
@@ -246,9 +250,6 @@ class HubSettings(OwnSettings):
     name: ColumnName | None = None
     revision: ColumnName | None = None
     image_column: ColumnName | None = None
-    label_column: ColumnName | None = None
-    split_column: ColumnName | None = None
-    group_column: ColumnName | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
