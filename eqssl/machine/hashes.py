@@ -13,7 +13,7 @@ import stat
 import time
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -42,6 +42,11 @@ class Identity(NamedTuple):
     modified: int
     changed: int
     inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """The identity that the system states."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def identity(path: Path) -> Identity:
@@ -170,4 +175,4 @@ def _name(path: Path) -> str:
 def _identity(status: os.stat_result, path: Path) -> Identity:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path}: is not a plain file")
-    return Identity(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return Identity.of(status)

@@ -158,9 +158,7 @@ class _Handle:
 
     def is_unchanged(self) -> bool:
         """Whether the file still is as when it was checked."""
-        found = os.fstat(self.number)
-        now = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return now == self._identity
+        return Identity.of(os.fstat(self.number)) == self._identity
 
     def __del__(self) -> None:
         os.close(self.number)
