@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.sources import SplitName
-from eqssl.data.shards.index import UNLABELLED
+from eqssl.data.shards.index import SPLIT_WORDS, UNLABELLED
 from eqssl.evaluation.cell_features import CellFeatures
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.parquet import iterate_features
@@ -45,7 +45,7 @@ def why_no_accuracies(labels: Mapping[SplitName, Labels], classes: Sequence[str]
         return "no image has a label"
     if len(classes) == 1:
         return f"all labelled images are of one class, {classes[0]!r}"
-    for split, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+    for split, name in SPLIT_WORDS.items():
         if not counts[split]["labelled"]:
             return f"no {name} image has a label"
     train = labels["train"]

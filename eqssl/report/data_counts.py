@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eqssl.data.shards.index import SPLITS, UNLABELLED, ShardIndex
+from eqssl.data.shards.index import SPLIT_WORDS, SPLITS, UNLABELLED, ShardIndex
 
 MOST_CLASSES, MOST_GROUPS, MOST_SIZES = 30, 10, 20
 """How many rows have bars; the others are summed in one row."""
 MOST_LISTED = 1000
 """Most classes of the table without bars."""
-TITLES = ("training", "validation", "test")
+TITLES = tuple(SPLIT_WORDS.values())
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class SplitCounts:
 def split_counts(index: ShardIndex) -> list[SplitCounts]:
     """The counts of each split."""
     found = []
-    for title, split in zip(TITLES, SPLITS, strict=True):
+    for split in SPLITS:
         columns = index.splits[split]
         names = [name for name in columns.groups if name]
         labelled = len(columns) - columns.labels.count(UNLABELLED)
-        found.append(SplitCounts(title, len(columns), labelled, len(set(names)), len(names)))
+        found.append(SplitCounts(SPLIT_WORDS[split], len(columns), labelled, len(set(names)), len(names)))
     return found
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from eqssl.data.shards.index import SPLIT_WORDS
 from eqssl.report.cells import Cell, section
 from eqssl.report.tables import Row
-
-_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def has_accuracies(cells: Sequence[Cell]) -> bool:
@@ -25,7 +24,7 @@ def _notes(cell: Cell) -> list[str]:
     reason = cell.details.get("probes")
     if isinstance(reason, str):
         return [f"No accuracies: {reason}. What needs no labels was measured all the same."]
-    known = [text for split, name in _SPLITS.items() if (text := _known(cell, split, name))]
+    known = [text for split, name in SPLIT_WORDS.items() if (text := _known(cell, split, name))]
     return [f"Accuracies are about images with a label alone: {', '.join(known)}."] if known else []
 
 

@@ -18,6 +18,8 @@ from eqssl.machine.files import write_text
 from eqssl.machine.records import SEAL, check_seal, seal_of
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+SPLIT_WORDS: Mapping[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
+"""What stands before `images` in a sentence."""
 INDEX_FILE = "index.json"
 UNLABELLED = -1
 _OPTIONAL = ("names", "groups")

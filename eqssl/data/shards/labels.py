@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from eqssl.config.plain import counted
 from eqssl.config.sources import SplitName
+from eqssl.data.shards.index import SPLIT_WORDS
 from eqssl.data.shards.rows import Rows, listed
 
 _UNEQUAL = 20
 """From this ratio of the largest to the smallest class on, a note says so."""
 _FEW = 2
 """So few images may all have a class of their own."""
-_SPLITS: dict[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 def check_labels(rows: Rows, splits: Sequence[SplitName], classes: Sequence[str]) -> list[str]:
@@ -49,15 +49,17 @@ def check_labels(rows: Rows, splits: Sequence[SplitName], classes: Sequence[str]
     ]
     if labelled < len(rows):
         without = Counter(s for s, label in zip(splits, rows.labels, strict=True) if label is None)
-        parts = ", ".join(f"{without[split]:,} {name}" for split, name in _SPLITS.items() if without[split])
+        parts = ", ".join(
+            f"{without[split]:,} {name}" for split, name in SPLIT_WORDS.items() if without[split]
+        )
         notes.append(f"{len(rows) - labelled:,} of {len(rows):,} images have no label: {parts} images")
     counts = {
         split: Counter(
             label for s, label in zip(splits, rows.labels, strict=True) if s == split and label is not None
         )
-        for split in _SPLITS
+        for split in SPLIT_WORDS
     }
-    for split, name in _SPLITS.items():
+    for split, name in SPLIT_WORDS.items():
         if not counts[split] and split in splits:
             notes.append(f"no {name} image has a label, others have: probes and `supervised` are skipped")
     if counts["train"]:
@@ -97,7 +99,7 @@ def _check_training(
         if train[label]:
             continue
         if given[label]:
-            new = " and ".join(f"{_SPLITS[s]}" for s in ("val", "test") if s not in rows.splits)
+            new = " and ".join(f"{SPLIT_WORDS[s]}" for s in ("val", "test") if s not in rows.splits)
             raise ValueError(
                 f"data set {rows.dataset}: class {name!r} (label {label}) has no training image left when "
                 f"images are kept for {new}: it has {counted(given[label], 'image')}"
@@ -124,7 +126,7 @@ def _of_classes(classes: Sequence[str], counts: dict[SplitName, Counter[int]]) -
         ]
         if counts[split] and absent:
             have = "has" if len(absent) == 1 else "have"
-            yield f"{counted(len(absent), 'class')} {have} no {_SPLITS[split]} image: {listed(absent)}"
+            yield f"{counted(len(absent), 'class')} {have} no {SPLIT_WORDS[split]} image: {listed(absent)}"
     ranked = sorted(range(len(classes)), key=lambda label: (counts["train"][label], -label))
     few, many = ranked[0], ranked[-1]
     if counts["train"][many] >= _UNEQUAL * counts["train"][few]:
