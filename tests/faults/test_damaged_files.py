@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from damages import Damage, damages, deleted, empty, flip_at, flipped, folder, half
-from small_results import SHARDS, STEPS, Results, build
+from small_results import SHARDS, STEPS, Results
 
 from eqssl.config import jobs
 from eqssl.machine import verify
@@ -40,13 +40,6 @@ PUBLISHED = (
     "metrics/cell.json",
 )
 READ = [(step, name) for step, (_, names) in STEPS.items() for name in names]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EQSSL_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
-        return build(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture

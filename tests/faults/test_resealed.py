@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from sealed import resealed
-from small_results import STEPS, Results, build
+from small_results import STEPS, Results
 
 DEEP: Any = json.loads("[" * 300 + "]" * 300)
 NO_NUMBERS = (None, "5", True, [1], {"a": 1}, -3, 10**400, "\ud800", DEEP)
@@ -46,13 +46,6 @@ EDITS: list[tuple[str, str, tuple[str, ...], tuple[Any, ...]]] = [
     ("metrics.json", "flops", ("summary",), NO_NUMBERS),
     ("metrics.json", "details", ("publish", "summary", "report"), (None, 3, "x", [])),
 ]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EQSSL_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
-        return build(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture
