@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, create_model, model_serializer, model_validator
+from pydantic import Field, model_validator
 
+from eqssl.config.changes import Changes, changes_of
 from eqssl.config.settings import Settings
 from eqssl.config.values import NotNegative, Positive
 
@@ -41,26 +42,11 @@ class PretrainSettings(Settings):
         return self
 
 
-class _Changes(Settings):
-    """Some settings of a section; those that are not given stay as the section has them."""
-
-    @model_serializer(mode="plain")
-    def _given(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
-
-
-def _optional(field: Any) -> Any:
-    """The same field, which need not be given; None is none of its values, and no default of the schema."""
-    kept: Any = Field(default_factory=lambda: None, validate_default=False)
-    return Annotated[(field.annotation, *field.metadata, kept)]
-
-
 if TYPE_CHECKING:
-    PretrainChanges: TypeAlias = _Changes
+    PretrainChanges: TypeAlias = Changes
 else:
-    PretrainChanges = create_model(
+    PretrainChanges = changes_of(
+        PretrainSettings,
         "PretrainChanges",
-        __base__=_Changes,
-        __doc__="Settings of the section `pretrain` that an entry of `pretexts` changes.",
-        **{name: _optional(field) for name, field in PretrainSettings.model_fields.items()},
+        "Settings of the section `pretrain` that an entry of `pretexts` changes.",
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from eqssl.config.changes import Changes, changes_of
 from eqssl.config.settings import Settings
 from eqssl.config.values import Probability
 
@@ -25,6 +26,7 @@ class ViewSettings(Settings):
         jitter: probability that brightness, contrast, saturation and hue change at all.
         grayscale: probability that the colours are dropped.
         blur: probability of a Gaussian blur.
+        solarise: probability that values above one half are inverted (Grill et al. 2020, appendix B).
     """
 
     crop_scale: tuple[_Area, _Area]
@@ -37,6 +39,7 @@ class ViewSettings(Settings):
     jitter: Probability
     grayscale: Probability
     blur: Probability
+    solarise: Probability
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -45,3 +48,21 @@ class ViewSettings(Settings):
             if low > high:
                 raise ValueError(f"{name}: given {[low, high]}, allowed: the smaller number first")
         return self
+
+    def changed(self, changes: Changes | None) -> ViewSettings:
+        """The settings with some of them replaced.
+
+        Raises:
+            ValueError: if they do not fit each other then; names the key.
+        """
+        return self if changes is None else ViewSettings.read({**self.plain(), **changes.plain()}, "views")
+
+
+if TYPE_CHECKING:
+    ViewChanges: TypeAlias = Changes
+else:
+    ViewChanges = changes_of(
+        ViewSettings,
+        "ViewChanges",
+        "Settings of the section `views` that a view of a pretext changes.",
+    )

@@ -12,8 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eqssl.symmetry.groups import Group, group
+from eqssl.symmetry.interpolation import interpolation
 
-Kind = Literal["max", "softmax", "pool"]
+Kind = Literal["max", "softmax", "pool", "align"]
+ANGLES = 64
+"""Angles at which embeddings of SO2 and O2 are compared unless a setting says otherwise."""
 
 
 def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields order"]:
@@ -29,8 +32,11 @@ def plain_similarity(
 
 
 def correlation(
-    a: Float[Tensor, "n fields order"], b: Float[Tensor, "m fields order"], G: Group
-) -> Float[Tensor, "order n m"]:
+    a: Float[Tensor, "n fields order"],
+    b: Float[Tensor, "m fields order"],
+    G: Group,
+    angles: int = ANGLES,
+) -> Float[Tensor, "elements n m"]:
     """Correlation over the group: `<a, rho(g) b>` for every g, with `(rho(g) b)[g h] = b[h]`.
 
     Args:
@@ -41,12 +47,15 @@ def correlation(
     Raises:
         ValueError: if the shapes do not fit each other or the group.
     """
-    _check_shapes(a, b, G)
+    check_shapes(a, b, G)
     n, m = len(a), len(b)
     # <a, rho(g) b> = sum over f, h of a[f, g h] b[f, h]
     turned = a[:, :, _product_on(G.name, a.device)]
     stacked = turned.permute(2, 0, 1, 3).reshape(G.order * n, -1)
-    return (stacked @ b.flatten(1).t()).view(G.order, n, m)
+    listed = (stacked @ b.flatten(1).t()).view(G.order, n, m)
+    if not G.is_continuous:
+        return listed
+    return torch.tensordot(interpolation(G.name, angles).to(listed), listed, 1)
 
 
 def absorbed_similarity(
@@ -55,6 +64,7 @@ def absorbed_similarity(
     G: Group,
     kind: Kind = "max",
     temperature: float = 0.2,
+    angles: int = ANGLES,
 ) -> Float[Tensor, "n m"]:
     """Similarity that does not change when either input is turned.
 
@@ -62,6 +72,7 @@ def absorbed_similarity(
     that depends on the embeddings through these similarities does.
 
         max:      max over g of <a, rho(g) b>
+        align:    the same number: b is turned by the best element, found without gradient, then compared
         softmax:  tau log mean over g of exp(<a, rho(g) b> / tau)
         pool:     <mean over g of a, mean over g of b>
 
@@ -71,8 +82,9 @@ def absorbed_similarity(
         a: embeddings of n images; the last axis follows `G.elements`.
         b: embeddings of m images.
         G: the group.
-        kind: max, softmax or pool.
+        kind: max, align, softmax or pool.
         temperature: tau of softmax.
+        angles: of SO2 and O2, at how many angles the embeddings are compared.
 
     Returns:
         All n x m similarities, between -1 and 1.
@@ -89,15 +101,31 @@ def absorbed_similarity(
         >>> bool(torch.allclose(absorbed_similarity(z, turned, G), absorbed_similarity(z, z, G), atol=1e-6))
         True
     """
+    check_kind(kind)
+    check_shapes(a, b, G)
+    if G.order == 1:
+        return plain_similarity(a, b)
     if kind == "pool":
-        _check_shapes(a, b, G)
         return F.normalize(a.mean(-1), dim=1) @ F.normalize(b.mean(-1), dim=1).t()
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind: given {kind!r}, allowed: {', '.join(get_args(Kind))}")
-    products = correlation(unit(a), unit(b), G)
-    if kind == "max":
-        return products.amax(0)
-    return temperature * (torch.logsumexp(products / temperature, 0) - math.log(G.order))
+    products = correlation(unit(a), unit(b), G, angles)
+    if kind == "softmax":
+        return temperature * (torch.logsumexp(products / temperature, 0) - math.log(len(products)))
+    return products.amax(0)
+
+
+def similarity(
+    a: Float[Tensor, "n fields order"],
+    b: Float[Tensor, "m fields order"],
+    G: Group,
+    kind: Kind | None = "max",
+    temperature: float = 0.2,
+    angles: int = ANGLES,
+) -> Float[Tensor, "n m"]:
+    """`absorbed_similarity`, or `plain_similarity` for kind None."""
+    if kind is None:
+        check_shapes(a, b, G)
+        return plain_similarity(a, b)
+    return absorbed_similarity(a, b, G, kind, temperature, angles)
 
 
 @cache
@@ -106,7 +134,22 @@ def _product_on(group_name: str, device: torch.device) -> Int[Tensor, "order ord
     return group(group_name).product.to(device)
 
 
-def _check_shapes(a: Tensor, b: Tensor, G: Group) -> None:
+def check_kind(kind: str | None) -> None:
+    """Check the name of a similarity.
+
+    Raises:
+        ValueError: names those that there are.
+    """
+    if kind is not None and kind not in get_args(Kind):
+        raise ValueError(f"kind: given {kind!r}, allowed: {', '.join(get_args(Kind))}, or None")
+
+
+def check_shapes(a: Tensor, b: Tensor, G: Group) -> None:
+    """Check that a and b are embeddings of a group with equally many fields.
+
+    Raises:
+        ValueError: names the shape.
+    """
     for name, z in (("a", a), ("b", b)):
         if z.ndim != 3 or z.shape[1] != a.shape[1] or z.shape[2] != G.order:
             expected = f"(batch, {a.shape[1] if a.ndim == 3 else 'fields'}, {G.order})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from eqssl.config.pretexts import SimCLRSettings
+from eqssl.config.joint import SimCLRSettings
 from eqssl.losses import nt_xent
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding

@@ -1,0 +1,52 @@
+"""What the settings of every pretext have."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from eqssl.config.kinds import Kind
+from eqssl.config.pretraining import PretrainChanges
+from eqssl.config.values import Name
+
+
+class PretextSettings(Kind):
+    """What every entry of the table `pretexts` has.
+
+    Attributes:
+        task: the kind of task.
+        twin: for an entry that keeps the symmetry: the entry that is the same without it. The report compares
+            the two.
+        pretrain: what is different from the section `pretrain` for this entry.
+    """
+
+    discriminator: ClassVar[str] = "task"
+
+    task: str
+    twin: Name | None = None
+    pretrain: PretrainChanges | None = None
+
+    @property
+    def is_plain(self) -> bool | None:
+        """Whether the task breaks the encoder's symmetry; None where there is no plain form of the task."""
+        return None
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the task learns from the labels of the images."""
+        return False
+
+    def refusal(self, group: str) -> str | None:
+        """Why the task makes no sense for a group; None if it does."""
+        return None
+
+    def alone(self) -> Self:
+        """The task without what is about the entry: its twin, and what it changes in `pretrain`."""
+        return self.model_copy(update={"twin": None, "pretrain": None})
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        optional = ("twin", "pretrain", "second_view")
+        return {key: value for key, value in values.items() if key not in optional or value}
