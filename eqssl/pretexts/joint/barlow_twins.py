@@ -24,7 +24,7 @@ class BarlowTwins(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of two random views of each image."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         loss = barlow_twins(z1, z2, **self.comparison, **self.weights)
         return self.outcome(loss, z1, z2, views)

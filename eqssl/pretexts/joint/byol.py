@@ -27,7 +27,7 @@ class BYOL(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of both directions."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         p1, p2 = self.predictor(torch.cat([z1, z2])).chunk(2)
         t1, t2 = self.embed_each(views, self.embed_slowly)

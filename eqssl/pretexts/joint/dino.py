@@ -49,7 +49,7 @@ class DINO(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of all views of each image."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         students = self.embed_each(views)
         teachers = self.embed_each(views[:TAUGHT], self.embed_slowly)
         prototypes, taught = self.prototypes(step.progress), self.momentum.copies[2].weight

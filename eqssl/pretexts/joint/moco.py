@@ -29,8 +29,8 @@ class MoCo(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of a query for each image."""
-        views = self.draw_views(step.images, step.generator)
-        queries, keys = self.embed(views[0]), self.embed_slowly(views[1])
+        views = self.draw_turned_views(step.images, step.generator)
+        queries, keys = self.embed(views[0].images), self.embed_slowly(views[1].images)
         # they wait for the end of the step, because the backward pass needs the queue as it is
         self._keys = keys if self.training else None
         loss = moco(queries, keys, queue=self.queue.kept, **self.comparison)

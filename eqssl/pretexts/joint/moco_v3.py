@@ -28,7 +28,7 @@ class MoCoV3(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of both directions."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         q1, q2 = self.predictor(torch.cat([z1, z2])).chunk(2)
         k1, k2 = self.embed_each(views, self.embed_slowly)

@@ -29,7 +29,7 @@ class VICReg(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of two random views of each image."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         loss = vicreg(z1, z2, **self.comparison, **self.weights)
         return self.outcome(loss, z1, z2, views)
