@@ -6,7 +6,7 @@ in `forward`. With a branch that follows the trained one, subclass `MomentumEmbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +18,7 @@ from eqssl.config.joint import Crops, JointSettings
 from eqssl.config.views import ViewSettings
 from eqssl.nn.heads import VectorBatchNorm, equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Outcome, Pretext, Step
+from eqssl.pretexts.joint.diagnosing import collapse, diagnose
 from eqssl.pretexts.views import TurnedView, ViewSpec
 
 
@@ -146,13 +147,16 @@ class JointEmbedding(Pretext):
         return Outcome(loss, self.diagnostics(z1.detach(), z2.detach(), views))
 
     def diagnostics(self, z1: Tensor, z2: Tensor, views: Sequence[TurnedView]) -> dict[str, Tensor]:
-        """Numbers for the log: none yet."""
-        return {}
+        """Numbers for the log, see `eqssl.pretexts.joint.diagnosing`."""
+        turns, angles = (views[0].turns, views[1].turns), self.comparison["angles"]
+        return diagnose(z1, z2, turns, self.group, self.similarity, angles)
+
+    def warnings(self, numbers: Mapping[str, float]) -> dict[str, str]:
+        """Whether the embeddings have collapsed."""
+        return collapse(numbers)
 
 
-def declared_views(
-    given: ViewSettings, settings: JointSettings, crops: Crops | None
-) -> tuple[ViewSpec, ...]:
+def declared_views(given: ViewSettings, settings: JointSettings, crops: Crops | None) -> tuple[ViewSpec, ...]:
     """Two views of the image's size, the second perhaps from other settings, and then small ones."""
     views: tuple[ViewSpec, ...] = (ViewSpec(2, None, given),)
     if settings.second_view is not None:
