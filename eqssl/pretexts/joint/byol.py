@@ -11,7 +11,7 @@ from eqssl.pretexts.joint.momentum import MomentumEmbedding
 
 
 class BYOL(MomentumEmbedding):
-    """Predict, from one view, the momentum branch's embedding of the other (Grill et al. 2020, arXiv 2006.07733).
+    """Predict the momentum branch's embedding of the other view (Grill et al. 2020, arXiv 2006.07733).
 
         L = byol(q(z_1), z'_2) + byol(q(z_2), z'_1)
 

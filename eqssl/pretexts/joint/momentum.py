@@ -19,9 +19,9 @@ class MomentumBranch(nn.Module):
 
         mine <- m mine + (1 - m) theirs,   m = last - (last - first) (1 + cos(pi progress)) / 2
 
-    This is the rule of MoCo (He et al. 2020, arXiv 1911.05722), with the rising momentum of BYOL (Grill et al.
-    2020, arXiv 2006.07733, section 3.2). Batch norms keep running statistics of their own, of what the branch
-    sees.
+    This is the rule of MoCo (He et al. 2020, arXiv 1911.05722), with the rising momentum of BYOL (Grill et
+    al. 2020, arXiv 2006.07733, section 3.2). Batch norms keep running statistics of their own, of what the
+    branch sees.
 
     Args:
         followed: the modules, in the order in which they are applied.

@@ -16,8 +16,9 @@ class SimSiam(JointEmbedding):
 
         L = (simsiam(q(z_1), z_2) + simsiam(q(z_2), z_1)) / 2
 
-    where q is the predictor, which commutes with the group. Its learning rate stays the same, and the projector
-    ends with a batch norm, both as published. The plain twin's networks have the same widths and no symmetry.
+    where q is the predictor, which commutes with the group. Its learning rate stays the same, and the
+    projector ends with a batch norm, both as published. The plain twin's networks have the same widths and no
+    symmetry.
     """
 
     def build(self, settings: SimSiamSettings, classes: int, generator: torch.Generator | None) -> None:
