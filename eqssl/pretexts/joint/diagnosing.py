@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +21,23 @@ REMEDIES = (
     "a lower pretrain.learning_rate, a longer pretrain.warmup_epochs or a larger pretrain.batch_size may "
     "help, and a momentum nearer to 1 where there is one"
 )
+
+
+class EmbeddedPair(NamedTuple):
+    """Two views of each image as a pretext embeds them.
+
+    Attributes:
+        first, second: embeddings of the two views.
+        turns: how the images were turned for either; None if unknown.
+        kind: how embeddings are compared; None for entry by entry.
+        angles: of SO2 and O2, at how many angles they are compared.
+    """
+
+    first: Float[Tensor, "n fields order"]
+    second: Float[Tensor, "n fields order"]
+    turns: tuple[Turns | None, Turns | None]
+    kind: Kind | None
+    angles: int = ANGLES
 
 
 def diagnose(
