@@ -60,6 +60,10 @@ def test_order_is_groups_by_size_then_pretexts_with_references_last(tmp_path):
             r"details.equivariance.angles\[1\]: given .*, expected numbers degrees and error",
         ),
         (lambda v: v.update(pretext_accuracy=1.5), "pretext_accuracy: given 1.5, expected an accuracy"),
+        (
+            lambda v: v.update(pretext_one_turn_found=1.5),
+            "pretext_one_turn_found: given 1.5, expected an acc",
+        ),
         (lambda v: v["details"]["angles"][1].update(acc=7), r"details.angles\[1\].acc: given 7"),
     ],
 )
