@@ -6,13 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqssl.losses.gathering import gathered, processes, rank
 from eqssl.losses.log_sum_exp import log_sum_exp
 from eqssl.losses.paired import paired_similarity
 from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
-# How many rows of the similarity matrix are in memory at once: |G| * _BLOCK * 2n numbers.
-_BLOCK = 1024
 
 
 def nt_xent(
@@ -29,14 +28,16 @@ def nt_xent(
 
     The mean is over the 2n embeddings and j(i) is the other view of the same image. With a kind, s is
     `absorbed_similarity`, and independent turns of the inputs do not change the loss. With kind None, s is
-    the cosine, and the loss is that of SimCLR.
+    the cosine, and the loss is that of SimCLR. No table of all pairs is made (`log_sum_exp`). If several
+    processes train together, k runs over the embeddings of all of them, and the mean over those of this one.
 
     Args:
         z1: embeddings of the first views.
         z2: embeddings of the second views, in the same order.
         G: the group.
-        kind: max, softmax, pool, or None for the plain loss.
+        kind: max, softmax, pool, align, or None for the plain loss.
         temperature: t, and tau of softmax.
+        angles: of SO2 and O2, at how many angles embeddings are compared.
 
     Returns:
         The loss, a scalar.
@@ -65,7 +66,11 @@ def nt_xent(
     if not temperature > 0:
         raise ValueError(f"temperature: given {temperature}, allowed: a positive number")
     told = (G, kind, temperature, angles)
-    others = log_sum_exp(torch.cat([z1, z2]), None, *told)
+    z = torch.cat([z1, z2])
+    if processes() == 1:
+        others = log_sum_exp(z, None, *told)
+    else:
+        others = log_sum_exp(z, gathered(z), *told, own=rank() * len(z))
     # similarities are symmetric, so both views of an image have the same one
     right = paired_similarity(z1.to(others.dtype), z2.to(others.dtype), *told)
     return others.mean() - right.mean() / temperature
@@ -76,13 +81,16 @@ class NTXent(nn.Module):
 
     Args:
         G: the group.
-        kind: max, softmax, pool, or None for the plain loss.
+        kind: max, softmax, pool, align, or None for the plain loss.
         temperature: the temperature.
+        angles: of SO2 and O2, at how many angles embeddings are compared.
     """
 
-    def __init__(self, G: Group, kind: Kind | None = "max", temperature: float = 0.2) -> None:
+    def __init__(
+        self, G: Group, kind: Kind | None = "max", temperature: float = 0.2, angles: int = ANGLES
+    ) -> None:
         super().__init__()
-        self.group, self.kind, self.temperature = G, kind, temperature
+        self.group, self.kind, self.temperature, self.angles = G, kind, temperature, angles
 
     def extra_repr(self) -> str:
         """Settings, for printing."""
@@ -92,4 +100,4 @@ class NTXent(nn.Module):
         self, z1: Float[Tensor, "batch fields order"], z2: Float[Tensor, "batch fields order"]
     ) -> Float[Tensor, ""]:
         """See `nt_xent`."""
-        return nt_xent(z1, z2, self.group, self.kind, self.temperature)
+        return nt_xent(z1, z2, self.group, self.kind, self.temperature, self.angles)
