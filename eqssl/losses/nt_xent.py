@@ -13,7 +13,6 @@ from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
 
-
 def nt_xent(
     z1: Float[Tensor, "batch fields order"],
     z2: Float[Tensor, "batch fields order"],

@@ -140,9 +140,7 @@ class JointEmbedding(Pretext):
         return {}
 
 
-def declared_views(
-    given: ViewSettings, settings: JointSettings, crops: Crops | None
-) -> tuple[ViewSpec, ...]:
+def declared_views(given: ViewSettings, settings: JointSettings, crops: Crops | None) -> tuple[ViewSpec, ...]:
     """Two views of the image's size, the second perhaps from other settings, and then small ones."""
     views: tuple[ViewSpec, ...] = (ViewSpec(2, None, given),)
     if settings.second_view is not None:
