@@ -6,8 +6,9 @@ in `forward`. With a branch that follows the trained one, subclass `MomentumEmbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 
 from eqssl.config.joint import Crops, JointSettings
 from eqssl.config.views import ViewSettings
+from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.nn.heads import VectorBatchNorm, equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Outcome, Pretext, Step
+from eqssl.pretexts.joint.diagnosing import EmbeddedPair, collapse, diagnose
 from eqssl.pretexts.views import TurnedView, ViewSpec
 
 
@@ -32,11 +35,14 @@ class JointEmbedding(Pretext):
     Attributes:
         projector: from the encoder's fields to the embedding.
         similarity: how turns are absorbed; None for the published loss.
-        comparison: the arguments that tell every loss how to compare embeddings.
+        comparison: the arguments that tell every loss how to compare embeddings; empty for a pretext that
+            does not call `begin`.
         embedding_shape: fields of an embedding, and the group's order.
     """
 
     projector: nn.Module
+    similarity: Kind | None = None
+    comparison: Mapping[str, Any] = MappingProxyType({})
 
     def begin(
         self,
@@ -54,7 +60,7 @@ class JointEmbedding(Pretext):
             normalised: whether the projector ends with a batch norm without trained scale.
         """
         self.similarity = settings.similarity
-        self.comparison: dict[str, Any] = {
+        self.comparison = {
             "G": self.group,
             "kind": settings.similarity,
             "temperature": settings.temperature,
@@ -145,9 +151,29 @@ class JointEmbedding(Pretext):
         """
         return Outcome(loss, self.diagnostics(z1.detach(), z2.detach(), views))
 
+    def embedded_pair(self, images: Tensor, generator: torch.Generator) -> EmbeddedPair | None:
+        """Two views of each image, drawn and embedded by the trained branch, for measurements.
+
+        None for a pretext that does not call `begin`: it may embed views in a way of its own.
+
+        Args:
+            images: stored images.
+            generator: draws the views, on the images' device.
+        """
+        if not self.comparison:
+            return None
+        first, second = self.draw_turned_views(images, generator)[:2]
+        z1, z2 = self.embed_each([first, second])
+        return EmbeddedPair(z1, z2, (first.turns, second.turns), self.similarity, self.comparison["angles"])
+
     def diagnostics(self, z1: Tensor, z2: Tensor, views: Sequence[TurnedView]) -> dict[str, Tensor]:
-        """Numbers for the log: none yet."""
-        return {}
+        """Numbers for the log, see `eqssl.pretexts.joint.diagnosing`."""
+        turns, angles = (views[0].turns, views[1].turns), self.comparison.get("angles", ANGLES)
+        return diagnose(z1, z2, turns, self.group, self.similarity, angles)
+
+    def warnings(self, numbers: Mapping[str, float]) -> dict[str, str]:
+        """Whether the embeddings have collapsed."""
+        return collapse(numbers)
 
 
 def declared_views(given: ViewSettings, settings: JointSettings, crops: Crops | None) -> tuple[ViewSpec, ...]:
