@@ -39,6 +39,7 @@ SETTINGS = ViewSettings(
     jitter=0.8,
     grayscale=0.2,
     blur=0.0,
+    solarise=0.0,
 )
 
 

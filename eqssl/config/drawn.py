@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 
 from eqssl.config.groups import GroupName
+from eqssl.config.label_tasks import LabelSettings
 from eqssl.config.masks import Mask, group_refusal
 from eqssl.config.params import Params
-from eqssl.config.pretexts import AnyPretext, CombinedSettings, LabelSettings, PretextSettings
+from eqssl.config.pretext_base import PretextSettings
+from eqssl.config.pretexts import AnyPretext, CombinedSettings
 from eqssl.config.settings import Settings
 
 _ABOUT_THE_HEAD = ("head", "hidden")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eqssl.config.pretexts import PretextSettings
+from eqssl.config.pretext_base import PretextSettings
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from eqssl.config.views import ViewSettings
 from eqssl.data.views.normalise import normalise
 from eqssl.encoders.base import Encoder
 from eqssl.pretexts.parameters import ParameterGroup, decayed_and_not
-from eqssl.pretexts.views import ViewSpec, check_sizes, draw_views
+from eqssl.pretexts.views import TurnedView, ViewSpec, check_sizes, draw_turned_views
 from eqssl.symmetry import Group
 
 
@@ -117,11 +117,17 @@ class Pretext(nn.Module):
         """What the record of a run says about the task besides its settings; JSON values."""
         return {}
 
+    def draw_turned_views(
+        self, images: Shaped[Tensor, "batch channel side side"], generator: torch.Generator
+    ) -> list[TurnedView]:
+        """One view for each that `views` declares, in its order, in [0, 1], with its turns."""
+        return draw_turned_views(images, self.views, generator, self.encoder.mask)
+
     def draw_views(
         self, images: Shaped[Tensor, "batch channel side side"], generator: torch.Generator
     ) -> list[Float[Tensor, "batch channel size size"]]:
-        """One tensor for each view that `views` declares, in its order, in [0, 1]."""
-        return draw_views(images, self.views, generator, self.encoder.mask)
+        """The images of `draw_turned_views`."""
+        return [view.images for view in self.draw_turned_views(images, generator)]
 
     @property
     def group(self) -> Group:

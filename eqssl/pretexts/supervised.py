@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from eqssl.config.pretexts import PretextSettings
+from eqssl.config.pretext_base import PretextSettings
 from eqssl.pretexts.base import Outcome, Pretext, Step
 from eqssl.pretexts.views import ViewSpec
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from eqssl.config.masks import Mask
 from eqssl.config.views import ViewSettings
-from eqssl.data.views.random_view import random_view
+from eqssl.data.views.random_view import random_turned_view
 from eqssl.encoders.base import Encoder
 from eqssl.encoders.windows import check_windows
+from eqssl.symmetry.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,24 @@ class ViewSpec:
     settings: ViewSettings
 
 
-def draw_views(
+class TurnedView(NamedTuple):
+    """A view of each image of a batch, and what it did to the directions of the image.
+
+    Attributes:
+        images: the views, in [0, 1].
+        turns: how each image was turned; None if that is not known.
+    """
+
+    images: Float[Tensor, "batch channel size size"]
+    turns: Turns | None
+
+
+def draw_turned_views(
     images: Shaped[Tensor, "batch channel side side"],
     specs: Sequence[ViewSpec],
     generator: torch.Generator,
     mask: Mask = "disc",
-) -> list[Float[Tensor, "batch channel size size"]]:
+) -> list[TurnedView]:
     """Draw the views one after the other, in [0, 1], each of the whole batch.
 
     Args:
@@ -48,10 +62,20 @@ def draw_views(
     if images.is_floating_point():
         images = images / 255
     return [
-        random_view(images, spec.settings, generator, spec.size, mask)
+        TurnedView(*random_turned_view(images, spec.settings, generator, spec.size, mask))
         for spec in specs
         for _ in range(spec.count)
     ]
+
+
+def draw_views(
+    images: Shaped[Tensor, "batch channel side side"],
+    specs: Sequence[ViewSpec],
+    generator: torch.Generator,
+    mask: Mask = "disc",
+) -> list[Float[Tensor, "batch channel size size"]]:
+    """The images of `draw_turned_views`."""
+    return [view.images for view in draw_turned_views(images, specs, generator, mask)]
 
 
 def check_sizes(encoder: Encoder, specs: Sequence[ViewSpec]) -> None:

@@ -5,7 +5,8 @@ import pytest
 from eqssl.config.encoders import EncoderSettings
 from eqssl.config.groups import GROUPS, exact_groups
 from eqssl.config.kinds import Kind
-from eqssl.config.pretexts import RING_PLACES, PretextSettings
+from eqssl.config.label_tasks import RING_PLACES
+from eqssl.config.pretexts import PretextSettings
 from eqssl.config.sources import SourceSettings
 from eqssl.encoders.base import Encoder
 from eqssl.pretexts.base import Pretext

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from eqssl.pretexts.base import Pretext, Step
+from eqssl.pretexts.views import TurnedView
 
 
 def step(images: Tensor, labels: Tensor | None = None, seed: int = 0, progress: float = 0.0) -> Step:
@@ -12,9 +13,10 @@ def step(images: Tensor, labels: Tensor | None = None, seed: int = 0, progress: 
 
 def loss_of_views(pretext: Pretext, *views: Tensor) -> Tensor:
     """The loss of given views, in the place of those that the pretext would draw."""
-    drawing = pretext.draw_views
-    pretext.draw_views = lambda images, generator: list(views)  # type: ignore[method-assign]
+    drawing = pretext.draw_turned_views
+    given = [TurnedView(view, None) for view in views]
+    pretext.draw_turned_views = lambda images, generator: given  # type: ignore[method-assign]
     try:
         return pretext(step((views[0] * 255).byte())).loss
     finally:
-        pretext.draw_views = drawing  # type: ignore[method-assign]
+        pretext.draw_turned_views = drawing  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Changes of brightness and colour, by different amounts for each image, and Gaussian blur.
+"""Changes of brightness and colour, by different amounts for each image, Gaussian blur and solarisation.
 
 Brightness, contrast, saturation, hue and grayscale are all linear in the channels, so one 3 x 3 matrix and
 one offset per image do all of them. Saturation and hue act in YIQ (NTSC, 1953), where they scale and rotate
@@ -82,6 +82,17 @@ def blur(
 def blur_radius(side: int) -> int:
     """Radius of SimCLR's blur: the kernel is about a tenth of the image wide, and at least 3 pixels."""
     return max(1, side // 20)
+
+
+def solarise(images: Float[Tensor, "b c h w"], on: Bool[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """Invert the values above 1/2 of some images: x becomes 1 - x (Grill et al. 2020, appendix B).
+
+    Args:
+        images: in [0, 1], with any number of channels.
+        on: which images to change; the others are returned as they are.
+    """
+    # the smaller one of x and 1 - x is x up to 1/2 and 1 - x above
+    return torch.where(on[:, None, None, None], torch.minimum(images, 1 - images), images)
 
 
 def _convolve_symmetric(

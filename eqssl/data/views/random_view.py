@@ -23,12 +23,15 @@ r"""Random views of a batch of images, drawn on the images' own device, independ
    `grayscale`. Values are clipped to [0, 1].
 4. *Blur*, with probability `blur`: a Gaussian with a standard deviation uniform in [0.1, 2] pixels and a
    kernel a tenth of the view wide (Chen et al. 2020, appendix A).
-5. Everything outside the inscribed disc is set to 0, unless the images have no mask. Those have no turn by
+5. *Solarisation*, with probability `solarise`: a value x above 1/2 becomes 1 - x (Grill et al. 2020, arXiv
+   2006.07733, appendix B).
+6. Everything outside the inscribed disc is set to 0, unless the images have no mask. Those have no turn by
    `angle`, which would fill corners with zeros.
 
 Because the turn comes first, an image and the same image turned by an element of D4 have views of the same
 distribution under `grid` and `angle`. Every image uses equally many random numbers whatever the settings,
-so switching off the blur, for example, does not change the crops.
+so switching off the blur, for example, does not change the crops. The number of random numbers is part of
+what a seed means: one more kind of change gives every image other views under the same seed.
 """
 
 from __future__ import annotations
@@ -43,9 +46,10 @@ from torch import Tensor
 
 from eqssl.config.masks import Mask, turn_refusal
 from eqssl.config.views import ViewSettings
-from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours
+from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours, solarise
 from eqssl.data.views.normalise import cut_disc
 from eqssl.symmetry.turning import resample, sampling_matrices
+from eqssl.symmetry.turns import Turns
 
 BLUR_SIGMA = (0.1, 2.0)
 """Least and largest standard deviation of the blur in pixels."""
@@ -68,9 +72,9 @@ class _Draws(NamedTuple):
     grayscale: Tensor
     blur: Tensor
     sigma: Tensor
+    solarise: Tensor
 
 
-@torch.no_grad()
 def random_view(
     images: UInt8[Tensor, "b c s s"],
     settings: ViewSettings,
@@ -94,6 +98,18 @@ def random_view(
         ValueError: if the images are not a batch of squares, the size is not positive, or images without a
             mask are to be turned by any angle.
     """
+    return random_turned_view(images, settings, generator, size, mask)[0]
+
+
+@torch.no_grad()
+def random_turned_view(
+    images: UInt8[Tensor, "b c s s"],
+    settings: ViewSettings,
+    generator: torch.Generator,
+    size: int | None = None,
+    mask: Mask = "disc",
+) -> tuple[Float[Tensor, "b c size size"], Turns]:
+    """`random_view`, and how each image was turned for it."""
     reason = turn_refusal(mask, settings.turn)
     if reason:
         raise ValueError(f"views.turn: given {settings.turn!r} with images of mask 'none': {reason}")
@@ -106,19 +122,14 @@ def random_view(
     with torch.autocast(images.device.type, enabled=False):
         numbers = torch.rand((len(images), len(_Draws._fields)), generator=generator, device=images.device)
         draws = _Draws(*numbers.unbind(1))
-        degrees, mirrored = _draw_turns(settings, draws)
-        matrices = sampling_matrices(_draw_boxes(settings, draws), degrees, mirrored)
+        turns = _draw_turns(settings, draws)
+        matrices = sampling_matrices(_draw_boxes(settings, draws), turns.degrees, turns.mirrored)
         finer = samples_per_pixel(images.shape[-1], side, settings)
         views = resample(_to_unit(images), matrices, finer * side)
         if finer > 1:
             views = F.avg_pool2d(views, finer)
-        if settings.jitter > 0 or (settings.grayscale > 0 and images.shape[1] == 3):
-            views = change_colours(views, _draw_colours(settings, draws))
-        if settings.blur > 0:
-            low, high = BLUR_SIGMA
-            sigma = low + (high - low) * draws.sigma
-            views = blur(views, sigma, blur_radius(side), draws.blur < settings.blur)
-        return cut_disc(views) if mask == "disc" else views
+        views = _change_values(views, settings, draws)
+        return cut_disc(views) if mask == "disc" else views, turns
 
 
 def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
@@ -138,12 +149,26 @@ def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
     return 1 if shrunk <= 2 else math.ceil(shrunk)
 
 
-def _draw_turns(settings: ViewSettings, draws: _Draws) -> tuple[Tensor, Tensor]:
-    """The turns in degrees, and which images are mirrored first."""
+def _draw_turns(settings: ViewSettings, draws: _Draws) -> Turns:
     if settings.turn == "none":
-        return torch.zeros_like(draws.turn), torch.zeros_like(draws.mirror, dtype=torch.bool)
+        return Turns(torch.zeros_like(draws.turn), torch.zeros_like(draws.mirror, dtype=torch.bool))
     degrees = 90 * torch.floor(4 * draws.turn) if settings.turn == "grid" else 360 * draws.turn
-    return degrees, draws.mirror < 0.5
+    return Turns(degrees, draws.mirror < 0.5)
+
+
+def _change_values(
+    views: Float[Tensor, "b c h w"], settings: ViewSettings, draws: _Draws
+) -> Float[Tensor, "b c h w"]:
+    """Everything after the turn and the crop: colours, blur, solarisation."""
+    if settings.jitter > 0 or (settings.grayscale > 0 and views.shape[1] == 3):
+        views = change_colours(views, _draw_colours(settings, draws))
+    if settings.blur > 0:
+        low, high = BLUR_SIGMA
+        sigma = low + (high - low) * draws.sigma
+        views = blur(views, sigma, blur_radius(views.shape[-1]), draws.blur < settings.blur)
+    if settings.solarise > 0:
+        views = solarise(views, draws.solarise < settings.solarise)
+    return views
 
 
 def _draw_boxes(settings: ViewSettings, draws: _Draws) -> Float[Tensor, "b 4"]:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from eqssl.config.pretexts import LabelSettings
+from eqssl.config.label_tasks import LabelSettings
 from eqssl.nn.heads import equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Outcome, Pretext, Step
 from eqssl.symmetry import GSet

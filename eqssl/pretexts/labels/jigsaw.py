@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from eqssl.config.pretexts import JigsawSettings
+from eqssl.config.label_tasks import JigsawSettings
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.labels.base import Draw, cross_entropy

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from eqssl.config.pretexts import PatchSettings
+from eqssl.config.label_tasks import PatchSettings
 from eqssl.pretexts.labels.patches import cut, draw_shifts, middle_of, standardised
 from eqssl.symmetry import Group, GSet, grid_slots
 

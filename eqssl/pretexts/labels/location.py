@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.config.pretexts import RelativeLocationSettings
+from eqssl.config.label_tasks import RelativeLocationSettings
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.labels.base import Draw, cross_entropy
 from eqssl.pretexts.labels.layouts import Grid, Ring

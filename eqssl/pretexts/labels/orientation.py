@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from eqssl.config.pretexts import OrientationSettings
+from eqssl.config.label_tasks import OrientationSettings
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.pretexts.labels.base import Draw, LabelTask
 from eqssl.symmetry import GSet, coset_representatives, group, subgroup_positions

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.config.pretexts import PatchSettings
+from eqssl.config.label_tasks import PatchSettings
 from eqssl.pretexts.labels.base import Draw, LabelTask
 from eqssl.pretexts.labels.layouts import Layout
 from eqssl.pretexts.labels.patches import draw_gray, without_colours

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from eqssl.config.views import ViewSettings
-from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours
+from eqssl.data.views.colour import ColourChange, blur, blur_radius, change_colours, solarise
 from eqssl.data.views.normalise import cut_disc, normalise
-from eqssl.data.views.random_view import random_view
+from eqssl.data.views.random_view import random_turned_view, random_view
 from eqssl.symmetry.turning import resample, sampling_matrices, turn
 
 PLAIN = {
@@ -23,6 +23,7 @@ PLAIN = {
     "jitter": 0.0,
     "grayscale": 0.0,
     "blur": 0.0,
+    "solarise": 0.0,
 }
 
 
@@ -285,6 +286,56 @@ def test_blur_touches_its_share_of_the_images():
     blurred = (views - cut_disc(image / 255)).abs().amax((1, 2, 3)) > 1e-4
     assert 0.22 < blurred.float().mean() < 0.34  # the least sigmas change next to nothing
     assert [blur_radius(side) for side in (28, 32, 96, 224)] == [1, 1, 4, 11]
+
+
+# --- solarisation
+
+
+def test_solarisation_inverts_values_above_one_half_of_some_images():
+    images = noise(3, 2, 5, 5)
+    given = solarise(images, torch.tensor([True, False, True]))
+    for image, found, changed in zip(images, given, (True, False, True), strict=True):
+        for value, new in zip(image.flatten().tolist(), found.flatten().tolist(), strict=True):
+            assert new == (pytest.approx(1 - value) if changed and value > 0.5 else value)
+
+
+def test_solarisation_touches_its_share_of_the_images_after_the_blur_and_before_the_disc():
+    image = stored(1, 1, 28, 28)
+    images = image.expand(1000, 1, 28, 28)
+    blurred = random_view(images, settings(blur=1.0), generator())
+    views = random_view(images, settings(blur=1.0, solarise=0.2), generator())
+    inverted = (views != blurred).flatten(1).any(1)
+    assert 0.16 < inverted.float().mean() < 0.24
+    assert torch.equal(views[inverted], cut_disc(torch.minimum(blurred, 1 - blurred))[inverted])
+    white = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
+    whole = random_view(white, settings(solarise=1.0), generator(), mask="none")
+    close(whole, torch.zeros(1, 1, 28, 28))
+
+
+def test_solarisation_changes_no_crop():
+    images = stored(8, 1, 16, 16) // 3  # all values below one half
+    plain, solarised = (
+        random_view(images, settings(**{**FULL, "jitter": 0.0, "solarise": share}), generator())
+        for share in (0.0, 1.0)
+    )
+    close(plain, solarised)
+
+
+# --- turns
+
+
+@pytest.mark.parametrize("turn_by", ["none", "grid", "angle"])
+def test_a_view_tells_the_turn_that_it_was_given(turn_by):
+    images = stored(64, 2, 13, 13)
+    views, turns = random_turned_view(images, settings(turn=turn_by), generator())
+    assert torch.equal(views, random_view(images, settings(turn=turn_by), generator()))
+    mirrored = torch.where(turns.mirrored[:, None, None, None], (images / 255).flip(-1), images / 255)
+    close(views, cut_disc(turn(mirrored, turns.degrees)))
+    assert turns.mirrored.any().item() is (turn_by != "none")
+    if turn_by == "grid":
+        assert set(turns.degrees.tolist()) == {0.0, 90.0, 180.0, 270.0}
+    if turn_by != "none":  # the opposite turn is another one
+        assert not torch.allclose(views, cut_disc(turn(mirrored, -turns.degrees)), atol=0.1)
 
 
 # --- the batch, the generator, the device
