@@ -21,8 +21,8 @@ class StlSettings(PretextSettings):
         hidden: channels of the hidden layer of both projectors, or of several.
         embedding: channels of their outputs.
         code: numbers of a transformation code, and of the layers that make and project it.
-        rank: of the map that takes a code to a matrix on features; null for the published map, which has code *
-            features^2 weights.
+        rank: of the map that takes a code to a matrix on features; null for the published map, which has
+            code * features^2 weights.
         invariance, equivariance, transformation: weights of the three losses.
     """
 
@@ -52,8 +52,8 @@ class GroupAlignmentSettings(PretextSettings):
         hidden: channels of the projector's hidden layer, or of several.
         embedding: channels of the embedding.
         orientation: channels of the hidden layer of the head that predicts the orientation, or of several.
-        aligned_by: which orientation an embedding is turned back by: the `predicted` one, or the `known` turn of
-            the view.
+        aligned_by: which orientation an embedding is turned back by: the `predicted` one, or the `known` turn
+            of the view.
         orientation_weight: of the loss of the orientations.
     """
 

@@ -1,7 +1,7 @@
 """Settings of pretexts: one class for each kind of task, which names the class that implements it.
 
-Label tasks are in `label_tasks.py`, joint-embedding pretexts in `joint.py`, published methods that they are compared
-with in `joint_others.py`, all others here.
+Label tasks are in `label_tasks.py`, joint-embedding pretexts in `joint.py`, published methods that they are
+compared with in `joint_others.py`, all others here.
 """
 
 from __future__ import annotations

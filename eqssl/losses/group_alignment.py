@@ -14,8 +14,8 @@ def turned_back(
 ) -> Float[Tensor, "batch fields order"]:
     """`rho(g_i)^-1 z_i` for each embedding: group alignment (Lee et al., CVPR 2023, arXiv 2303.15472).
 
-    If turning an input by h turns its embedding and its orientation, so that z_i and g_i become rho(h) z_i and
-    h g_i, the result does not change. Nothing of the embedding is lost, as it would be in a mean over the group.
+    If turning an input by h turns its embedding and its orientation, so that z_i and g_i become rho(h) z_i
+    and h g_i, the result does not change. Unlike a mean over the group, it keeps all of the embedding.
 
     Args:
         z: embeddings.
@@ -52,10 +52,10 @@ def orientation_loss(
         mean over i of  -1/|G| sum over k of p_i(k) log q_i(k)
         p_i = softmax(rho(g_i) o_i),   q_i = softmax(o'_i),   g_i = (turn of view 2) (turn of view 1)^-1
 
-    o and o' are the scores of the orientations of the first and second view. Turning both views of each image,
-    each by its own element, turns the scores and changes g_i, and the loss stays the same. It is orientation
-    alignment as the authors of RELF publish it (Lee et al., CVPR 2023, arXiv 2303.15472), with gradients
-    through both histograms.
+    o and o' are the scores of the orientations of the first and second view. If each view is turned by an
+    element of its own, the scores turn and g_i changes with them, and the loss stays the same. This is the
+    orientation alignment of RELF (Lee et al., CVPR 2023, arXiv 2303.15472); gradients flow through both
+    histograms.
 
     Args:
         first: the scores o.
