@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from eqssl.config.joint_others import FibreShiftSettings
-from eqssl.losses import nt_xent
+from eqssl.losses.nt_xent import nt_xent
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
 from eqssl.pretexts.views import ViewSpec

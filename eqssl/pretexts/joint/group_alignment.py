@@ -7,8 +7,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from eqssl.config.joint_others import GroupAlignmentSettings
-from eqssl.losses import nt_xent
 from eqssl.losses.group_alignment import orientation_loss, turned_back
+from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import equivariant_mlp
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding

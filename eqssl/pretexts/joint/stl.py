@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eqssl.config.joint_others import StlSettings
-from eqssl.losses import nt_xent
+from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import plain_mlp
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
