@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from eqssl.losses.similarity import Kind, absorbed_similarity, plain_similarity
+from eqssl.losses.log_sum_exp import log_sum_exp
+from eqssl.losses.paired import paired_similarity
+from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
 # How many rows of the similarity matrix are in memory at once: |G| * _BLOCK * 2n numbers.
@@ -21,6 +21,7 @@ def nt_xent(
     G: Group,
     kind: Kind | None = "max",
     temperature: float = 0.2,
+    angles: int = ANGLES,
 ) -> Float[Tensor, ""]:
     """NT-Xent of two views (Chen et al. 2020, arXiv 2002.05709, section 2.1).
 
@@ -63,30 +64,11 @@ def nt_xent(
         )
     if not temperature > 0:
         raise ValueError(f"temperature: given {temperature}, allowed: a positive number")
-    z = torch.cat([z1, z2])
-    rows = range(0, len(z), _BLOCK)
-    if len(rows) == 1:
-        return _cross_entropy(z, z, 0, G, kind, temperature) / len(z)
-    # |G| similarity matrices of a large batch do not fit in memory: the backward pass recomputes them
-    blocks = [
-        checkpoint(_cross_entropy, z[i : i + _BLOCK], z, i, G, kind, temperature, use_reentrant=False)
-        for i in rows
-    ]
-    return torch.stack(blocks).sum() / len(z)
-
-
-def _cross_entropy(
-    rows: Tensor, z: Tensor, start: int, G: Group, kind: Kind | None, temperature: float
-) -> Tensor:
-    """Summed cross-entropy of the embeddings `rows = z[start : start + len(rows)]` against all others."""
-    if kind is None:
-        similarity = plain_similarity(rows, z)
-    else:
-        similarity = absorbed_similarity(rows, z, G, kind, temperature)
-    own = torch.arange(start, start + len(rows), device=z.device)
-    itself = own[:, None] == torch.arange(len(z), device=z.device)
-    logits = (similarity.float() / temperature).masked_fill(itself, float("-inf"))
-    return F.cross_entropy(logits, (own + len(z) // 2) % len(z), reduction="sum")
+    told = (G, kind, temperature, angles)
+    others = log_sum_exp(torch.cat([z1, z2]), None, *told)
+    # similarities are symmetric, so both views of an image have the same one
+    right = paired_similarity(z1.to(others.dtype), z2.to(others.dtype), *told)
+    return others.mean() - right.mean() / temperature
 
 
 class NTXent(nn.Module):

@@ -6,11 +6,10 @@ import math
 from functools import cache
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.losses.similarity import ANGLES, Kind, check_kind, check_shapes, unit
+from eqssl.losses.similarity import ANGLES, Kind, check_kind, check_shapes, pooled, unit
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.interpolation import interpolation, turning_matrices
 
@@ -53,10 +52,10 @@ def paired_similarity(
     """
     check_kind(kind)
     check_pairs(a, b, G)
-    if kind is None or G.order == 1:
-        return (unit(a) * unit(b)).flatten(1).sum(1)
     if kind == "pool":
-        return (F.normalize(a.mean(-1), dim=1) * F.normalize(b.mean(-1), dim=1)).sum(1)
+        a, b = pooled(a), pooled(b)
+    if kind in (None, "pool") or G.order == 1:
+        return (unit(a) * unit(b)).flatten(1).sum(1)
     products = paired_correlation(unit(a), unit(b), G, angles)
     if kind == "softmax":
         return temperature * (torch.logsumexp(products / temperature, 1) - math.log(products.shape[1]))
@@ -101,7 +100,7 @@ def comparable(
     if kind is None or G.order == 1:
         return a.flatten(1)[..., None], b.flatten(1)[..., None]
     if kind == "pool":
-        return a.mean(-1, keepdim=True), b.mean(-1, keepdim=True)
+        return pooled(a), pooled(b)
     matrices = _turning(G.name, angles, b.device)
     if kind == "softmax":
         weights = torch.softmax(paired_correlation(unit(a), unit(b), G, angles) / temperature, 1)

@@ -24,6 +24,11 @@ def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields 
     return F.normalize(z.flatten(1), dim=1).view_as(z)
 
 
+def pooled(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields one"]:
+    """The mean of each field over the group."""
+    return z.mean(-1, keepdim=True)
+
+
 def plain_similarity(
     a: Float[Tensor, "n fields order"], b: Float[Tensor, "m fields order"]
 ) -> Float[Tensor, "n m"]:
@@ -106,7 +111,7 @@ def absorbed_similarity(
     if G.order == 1:
         return plain_similarity(a, b)
     if kind == "pool":
-        return F.normalize(a.mean(-1), dim=1) @ F.normalize(b.mean(-1), dim=1).t()
+        return plain_similarity(pooled(a), pooled(b))
     products = correlation(unit(a), unit(b), G, angles)
     if kind == "softmax":
         return temperature * (torch.logsumexp(products / temperature, 0) - math.log(len(products)))

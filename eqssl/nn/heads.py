@@ -17,11 +17,15 @@ class VectorBatchNorm(nn.Module):
     """Batch norm of features over G-sets (batch, fields, points), one statistic per field.
 
     The statistics are taken over batch and points, so that a permutation of the points does not change them.
+
+    Args:
+        fields: number of fields.
+        affine: whether each field has a trained scale and shift.
     """
 
-    def __init__(self, fields: int) -> None:
+    def __init__(self, fields: int, affine: bool = True) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(fields)
+        self.norm = nn.BatchNorm1d(fields, affine=affine)
 
     def forward(self, x: Float[Tensor, "batch fields points"]) -> Float[Tensor, "batch fields points"]:
         """Normalise."""

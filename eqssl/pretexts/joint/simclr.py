@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 
 from eqssl.config.joint import SimCLRSettings
-from eqssl.losses import nt_xent
+from eqssl.losses.nt_xent import nt_xent
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
-from eqssl.pretexts.views import ViewSpec
 
 
 class SimCLR(JointEmbedding):
@@ -20,12 +19,10 @@ class SimCLR(JointEmbedding):
 
     def build(self, settings: SimCLRSettings, classes: int, generator: torch.Generator | None) -> None:
         """Declare two views and create the projector."""
-        self.similarity, self.temperature = settings.similarity, settings.temperature
-        self.views = (ViewSpec(2, None, self.view_settings),)
-        widths = [settings.hidden, settings.embedding]
-        self.projector = self.make_projector(widths, settings.similarity is not None, generator)
+        self.begin(settings, generator)
 
     def forward(self, step: Step) -> Outcome:
         """NT-Xent of two random views of each image."""
-        first, second = self.embed_views(step)
-        return Outcome(nt_xent(first, second, self.group, self.similarity, self.temperature), {})
+        views = self.draw_turned_views(step.images, step.generator)
+        z1, z2 = self.embed_each(views)
+        return self.outcome(nt_xent(z1, z2, **self.comparison), z1, z2, views)
