@@ -14,7 +14,14 @@ from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.writing import write_shards
 from eqssl.report import write_report
 
-CONTRAST = {"task": "simclr", "similarity": "max", "angles": 64, "temperature": 0.2, "hidden": 8, "embedding": 8}
+CONTRAST = {
+    "task": "simclr",
+    "similarity": "max",
+    "angles": 64,
+    "temperature": 0.2,
+    "hidden": 8,
+    "embedding": 8,
+}
 # name -> channels, type of the stored values, whether there are labels
 SETS = {
     "textures": (1, "uint8", True),

@@ -21,7 +21,14 @@ from eqssl.evaluation.summary import summarise
 from eqssl.report import print_table, write_report
 
 QUARTERS = {"task": "orientation", "head": "equivariant", "labels": "rotations", "hidden": 8}
-CONTRAST = {"task": "simclr", "similarity": "max", "angles": 64, "temperature": 0.2, "hidden": 8, "embedding": 8}
+CONTRAST = {
+    "task": "simclr",
+    "similarity": "max",
+    "angles": 64,
+    "temperature": 0.2,
+    "hidden": 8,
+    "embedding": 8,
+}
 
 
 def photographs(count=60, channels=3):

@@ -79,3 +79,20 @@ def orientation_loss(
         losses = -(p * torch.log_softmax(o2, 1)).sum(1) / G.order
         weights = exists.to(losses)
         return (losses * weights).sum() / weights.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def found_share(
+    first: Float[Tensor, "batch order"],
+    second: Float[Tensor, "batch order"],
+    G: Group,
+    relative: Int[Tensor, " batch"],
+    exists: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Share of the pairs that count whose best orientations differ by the relative element; without gradient.
+
+    The arguments are those of `orientation_loss`.
+    """
+    moved = act_on_regular_each(G, first[:, None], relative).squeeze(1)
+    right = (moved.argmax(1) == second.argmax(1)) & exists
+    return right.float().sum() / exists.float().sum().clamp(min=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eqssl.losses.group_alignment import orientation_loss, turned_back
+from eqssl.losses.group_alignment import found_share, orientation_loss, turned_back
 from eqssl.symmetry import act_on_regular, group, group_names
 
 GROUPS = group_names()
@@ -79,6 +79,20 @@ def test_turning_both_views_with_their_relative_element_changes_nothing(name: st
     assert float(orientation_loss(*moved, G, between, exists)) == pytest.approx(expected, rel=1e-12)
     if name != "trivial":
         assert abs(float(orientation_loss(*moved, G, relative, exists)) - expected) > 1e-4
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_turns_are_found_where_the_best_orientations_differ_by_the_relative_element(name: str):
+    G, relative, own = group(name), elements(5, name, 1), elements(5, name, 2)
+    o1 = torch.eye(G.order)[own]
+    o2 = turned(o1, relative, name)
+    for wrong in range(3):
+        o2[:wrong] = torch.eye(G.order)[(o2[:wrong].argmax(1) + 1) % G.order]
+        exists = torch.tensor([True, True, True, True, False])
+        right = 4 - (wrong if name != "trivial" else 0)
+        assert float(found_share(o1, o2, G, relative, exists)) == pytest.approx(right / 4)
+        o2 = turned(o1, relative, name)
+    assert float(found_share(o1, o2, G, relative, torch.zeros(5, dtype=torch.bool))) == 0
 
 
 def test_without_a_pair_that_counts_the_loss_is_zero_and_has_gradients():

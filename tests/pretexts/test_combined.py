@@ -6,7 +6,14 @@ from steps import step
 from eqssl import pretexts
 from eqssl.config.pretexts import PretextSettings
 
-CONTRAST = {"task": "simclr", "similarity": "max", "angles": 64, "temperature": 0.2, "hidden": 16, "embedding": 16}
+CONTRAST = {
+    "task": "simclr",
+    "similarity": "max",
+    "angles": 64,
+    "temperature": 0.2,
+    "hidden": 16,
+    "embedding": 16,
+}
 PARTS = {
     "where": {"weight": 0.5, "pretext": TASKS["grid"]},
     "contrast": {"weight": 2.0, "pretext": CONTRAST},

@@ -21,7 +21,14 @@ SUM = {
     },
 }
 QUARTERS = {"task": "orientation", "head": "equivariant", "labels": "rotations", "hidden": 8}
-CONTRAST = {"task": "simclr", "similarity": "max", "angles": 64, "temperature": 0.2, "hidden": 8, "embedding": 8}
+CONTRAST = {
+    "task": "simclr",
+    "similarity": "max",
+    "angles": 64,
+    "temperature": 0.2,
+    "hidden": 8,
+    "embedding": 8,
+}
 
 
 @pytest.fixture

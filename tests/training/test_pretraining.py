@@ -18,7 +18,14 @@ from eqssl.machine.records import read_record
 from eqssl.training import pretrain, pretraining
 
 FILES = ["encoder.json", "encoder.safetensors", "log.jsonl", "loss.csv", "pretrain.json"]
-SIMCLR = {"task": "simclr", "similarity": "max", "angles": 64, "temperature": 0.2, "hidden": 8, "embedding": 8}
+SIMCLR = {
+    "task": "simclr",
+    "similarity": "max",
+    "angles": 64,
+    "temperature": 0.2,
+    "hidden": 8,
+    "embedding": 8,
+}
 
 
 def outcome(folder):

@@ -9,6 +9,7 @@ from eqssl.config.joint_others import FibreShiftSettings
 from eqssl.losses.nt_xent import nt_xent
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
+from eqssl.pretexts.joint.diagnosing import diagnose
 from eqssl.pretexts.views import ViewSpec
 from eqssl.symmetry import act_on_regular_each
 
@@ -39,4 +40,5 @@ class FibreShift(JointEmbedding):
         )
         turned = act_on_regular_each(self.group, torch.cat([features, features]), drawn)
         first, second = self.projector(turned).chunk(2)
-        return Outcome(nt_xent(first, second, self.group, None, self.temperature), {})
+        numbers = diagnose(first, second, (None, None), self.group, None)
+        return Outcome(nt_xent(first, second, self.group, None, self.temperature), numbers)

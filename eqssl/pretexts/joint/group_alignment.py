@@ -7,11 +7,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from eqssl.config.joint_others import GroupAlignmentSettings
-from eqssl.losses.group_alignment import orientation_loss, turned_back
+from eqssl.losses.group_alignment import found_share, orientation_loss, turned_back
 from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import equivariant_mlp
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
+from eqssl.pretexts.joint.diagnosing import diagnose
 from eqssl.pretexts.views import TurnedView, ViewSpec
 from eqssl.symmetry.groups import SAMPLES, Group
 from eqssl.symmetry.turning import flip_and_degrees
@@ -59,6 +60,8 @@ class GroupAlignment(JointEmbedding):
         contrast = nt_xent(z1, z2, self.group, None, self.temperature)
         aligning = orientation_loss(one, other, self.group, relative, exists)
         numbers = {"contrast": contrast.detach(), "orientation": aligning.detach()}
+        numbers["turn_found"] = found_share(one, other, self.group, relative, exists)
+        numbers |= diagnose(z1, z2, (None, None), self.group, None)
         return Outcome(contrast + self.weight * aligning, numbers)
 
 

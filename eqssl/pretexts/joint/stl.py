@@ -11,6 +11,7 @@ from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import plain_mlp
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
+from eqssl.pretexts.joint.diagnosing import diagnose
 from eqssl.pretexts.views import ViewSpec
 from eqssl.symmetry import group
 
@@ -80,7 +81,9 @@ class Stl(JointEmbedding):
         )
         total = torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
         names = ("invariance", "equivariance", "transformation")
-        return Outcome(total, {name: loss.detach() for name, loss in zip(names, losses, strict=True)})
+        numbers = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
+        embeddings = p1[..., None], p2[..., None]
+        return Outcome(total, numbers | diagnose(*embeddings, (None, None), group("trivial"), None))
 
     def _contrast(self, a: Tensor, b: Tensor) -> Tensor:
         return nt_xent(a[..., None], b[..., None], group("trivial"), None, self.temperature)
