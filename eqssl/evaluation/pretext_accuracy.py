@@ -1,4 +1,4 @@
-"""How well a label task was learnt, on validation images, and from what: content or shortcuts."""
+"""How well a pretext was learnt, on validation images: its labels, and from what, or its embeddings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from eqssl.data.loading.batches import Batches, Split
+from eqssl.evaluation.embeddings import measure_embeddings
 from eqssl.pretexts.base import Pretext
+from eqssl.pretexts.joint.branches import JointEmbedding
 from eqssl.pretexts.labels.base import LabelTask
 from eqssl.training.measured import Measured
 from eqssl.training.precision import autocast
@@ -18,21 +20,22 @@ from eqssl.training.precision import autocast
 def measure_pretext(
     pretext: Pretext, split: Split, batch_size: int, seed: int, device: torch.device, precision: torch.dtype
 ) -> Measured:
-    """Measure every label task of a pretext in eval mode.
+    """Measure every label task and every joint embedding of a pretext in eval mode.
 
     Args:
-        pretext: a label task, or a pretext with label tasks among its `parts()`. For others nothing is
-            measured.
+        pretext: a label task or a joint embedding, or a pretext with such among its `parts()`. For others
+            nothing is measured.
         split: validation images.
         batch_size: images at a time.
-        seed: seed of the labels and of what corruptions draw.
+        seed: seed of the labels, of what corruptions draw and of the views.
         device: the device of the pretext.
         precision: type of numbers in the forward pass.
 
     Returns:
         Numbers `pretext_<key>`, or `pretext_<part>_<key>` for a part of a sum, with the keys below except
-        `images` and `orbits`; null ones are left out. Details for each task, by the name of its part or
-        "labels":
+        `images` and `orbits`; null ones are left out. Details for each task, by the name of its part, or
+        "labels" or "embeddings". For joint embeddings they are those of `measure_embeddings`, and for label
+        tasks:
 
         - `images`: how many inputs there were;
 
@@ -53,30 +56,40 @@ def measure_pretext(
     was_training = pretext.training
     pretext.eval()
     try:
-        details = {
-            name or "labels": _measured(task, split, batch_size, seed, device, precision)
-            for name, task in _label_tasks(pretext).items()
-        }
+        found, embedded = {}, {}
+        for name, task in _tasks(pretext).items():
+            if isinstance(task, LabelTask):
+                found[name] = _measured(task, split, batch_size, seed, device, precision)
+            elif isinstance(task, JointEmbedding):
+                embedded[name] = measure_embeddings(task, split, batch_size, seed, device, precision)
     finally:
         pretext.train(was_training)
-    return Measured(_numbers(details), details)
+    embedded = {name: values for name, values in embedded.items() if values}
+    numbers = _numbers(found) | _numbers(embedded)
+    return Measured(numbers, _named(found, "labels") | _named(embedded, "embeddings"))
 
 
-def _label_tasks(pretext: Pretext, name: str = "") -> dict[str, LabelTask]:
-    """The label tasks by their names. A part inside a part is named `outer_inner`."""
-    if isinstance(pretext, LabelTask):
+def _tasks(pretext: Pretext, name: str = "") -> dict[str, Pretext]:
+    """The pretexts that are no sums, by their names. A part inside a part is named `outer_inner`."""
+    parts = pretext.parts()
+    if not parts:
         return {name: pretext}
-    found: dict[str, LabelTask] = {}
-    for part, inner in pretext.parts().items():
-        found |= _label_tasks(inner, f"{name}_{part}" if name else part)
+    found: dict[str, Pretext] = {}
+    for part, inner in parts.items():
+        found |= _tasks(inner, f"{name}_{part}" if name else part)
     return found
+
+
+def _named(details: dict[str, dict[str, Any]], alone: str) -> dict[str, dict[str, Any]]:
+    """The details with a name for a task that is no part of a sum."""
+    return {name or alone: values for name, values in details.items()}
 
 
 def _numbers(details: dict[str, dict[str, Any]]) -> dict[str, float]:
     """The numbers of all tasks in one table."""
     found: dict[str, float] = {}
     for task, values in details.items():
-        prefix = "pretext" if task == "labels" else f"pretext_{task}"
+        prefix = f"pretext_{task}" if task else "pretext"
         metrics = {key: value for key, value in values.items() if key not in ("images", "orbits")}
         found |= {f"{prefix}_{key}": value for key, value in metrics.items() if value is not None}
     return found

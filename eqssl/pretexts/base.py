@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -111,6 +112,19 @@ class Pretext(nn.Module):
 
     def parts(self) -> dict[str, Pretext]:
         """The pretexts that this one is a sum of, by their names. Most pretexts have none."""
+        return {}
+
+    def warnings(self, numbers: Mapping[str, float]) -> dict[str, str]:
+        """What is wrong with the training, in sentences; by default nothing ever is.
+
+        Training asks at the end of each epoch, and says each sentence once.
+
+        Args:
+            numbers: means over the steps of the epoch: `loss`, and what `forward` named.
+
+        Returns:
+            Sentences by the names of what is wrong, which are the same in every epoch.
+        """
         return {}
 
     def described(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -54,6 +55,15 @@ class Combined(Pretext):
         """Call `after_step` of each part."""
         for part in self.parts().values():
             part.after_step(progress)
+
+    def warnings(self, numbers: Mapping[str, float]) -> dict[str, str]:
+        """What is wrong with each part, under its name."""
+        found: dict[str, str] = {}
+        for name, part in self.parts().items():
+            start = f"{name}/"
+            own = {key.removeprefix(start): value for key, value in numbers.items() if key.startswith(start)}
+            found |= {f"{name}/{key}": f"part {name}: {text}" for key, text in part.warnings(own).items()}
+        return found
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The groups of all parts. A parameter that several parts train is in the group of the first one."""

@@ -67,11 +67,44 @@ def relative_element(
         >>> int(position[0]), exists.tolist()
         (1, [True, False])
     """
+    distance, exists = _distances(G, first, second, angles)
+    return distance.argmin(1), exists
+
+
+def is_relative_element(
+    G: Group, positions: Int[Tensor, " batch"], first: Turns, second: Turns, angles: int
+) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, " batch"]]:
+    """Whether compared elements are those that pairs of turns differ by, up to the spacing of `G.elements`.
+
+    An element is right if it mirrors as t u^-1 does and turns by an angle at most half of the angle between
+    two listed elements away. For finite groups this is the element that `relative_element` gives. For SO2
+    and O2, whose fields are known at 8 angles, it may be up to 22.5 degrees off, however many angles are
+    compared.
+
+    Args:
+        G: the group.
+        positions: of an element for each pair, in `eqssl.symmetry.interpolation.compared_elements`.
+        first: the turns t.
+        second: the turns u, of the same images.
+        angles: as for `relative_element`.
+
+    Returns:
+        Whether it is right, and for which pairs there is a right one.
+    """
+    distance, exists = _distances(G, first, second, angles)
+    rotations = sum(not flip_and_degrees(G.matrix(g))[0] for g in G.elements)
+    return distance.gather(1, positions[:, None])[:, 0] <= 180 / rotations, exists
+
+
+def _distances(
+    G: Group, first: Turns, second: Turns, angles: int
+) -> tuple[Float[Tensor, "batch elements"], Bool[Tensor, " batch"]]:
+    """Degrees between t u^-1 and each compared element, infinite where one mirrors, and which are finite."""
     relative = first.after(second.inverse())
     degrees, mirrored = _places(G.name, angles, relative.degrees.device)
     distance = torch.remainder(relative.degrees[:, None] - degrees.to(relative.degrees) + 180, 360) - 180
     unlike = relative.mirrored[:, None] != mirrored
-    return distance.abs().masked_fill(unlike, float("inf")).argmin(1), ~unlike.all(1)
+    return distance.abs().masked_fill(unlike, float("inf")), ~unlike.all(1)
 
 
 @cache

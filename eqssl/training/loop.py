@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from eqssl.training.optimisers import STATE, build_optimiser, set_learning_rate
 from eqssl.training.precision import autocast
 from eqssl.training.schedules import learning_rate
 from eqssl.training.state import StateValues, check_random, check_tensors, checked_values
+from eqssl.training.warned import warned
 
 READ_SECONDS = 1.0
 """Time between two readings of the loss, the only times when the host waits for the device."""
@@ -80,6 +82,7 @@ class Trainer:
         self.rows: list[list[float]] = []
         self.step, self.seconds = 0, 0.0
         self._last_step, self._last_seconds = 0, 0.0  # at the reading before
+        self._said: set[str] = set()  # names of warnings
 
     def train(self, state: Path, log_file: Path, checkpoint_seconds: float) -> None:
         """Train until the last step.
@@ -98,6 +101,7 @@ class Trainer:
         saved = started = time.monotonic()
         earlier = self._last_seconds = self.seconds
         self._last_step = self.step
+        self._said = set(warned(self.pretext, self.meter.names, self.rows))
         with noting_signals() as interruption, progress(self.title, self.steps, "steps") as show:
             for images, labels in self._remaining():
                 self._update(images, labels)
@@ -219,13 +223,31 @@ class Trainer:
             "images_per_second": round(rate, 1),
             "seconds": round(self.seconds, 3),
         }
-        log.write({"step": self.step, "epoch": epoch, **means, **more})
-        numbers = f"epoch {epoch}/{self.settings.epochs}, loss {means['loss']:.4f}, {rate:,.0f} images/s"
-        show(self.step, numbers, (self.steps - self.step) * self.seconds / self.step)
-        self._last_step, self._last_seconds = self.step, self.seconds
         if ended:
             self.rows.append([total / len(self.batches) for total in sums])
             self.meter.end_epoch()
+        warnings = self._new_warnings() if ended else []
+        log.write(
+            {
+                "step": self.step,
+                "epoch": epoch,
+                **means,
+                **more,
+                **({"warnings": warnings} if warnings else {}),
+            }
+        )
+        numbers = f"epoch {epoch}/{self.settings.epochs}, loss {means['loss']:.4f}, {rate:,.0f} images/s"
+        show(self.step, numbers, (self.steps - self.step) * self.seconds / self.step)
+        self._last_step, self._last_seconds = self.step, self.seconds
+
+    def _new_warnings(self) -> list[str]:
+        """Say what the pretext warns of after an epoch for the first time."""
+        found = self.pretext.warnings(dict(zip(self.meter.names, self.rows[-1], strict=True)))
+        new = {name: text for name, text in found.items() if name not in self._said}
+        self._said |= new.keys()
+        for text in new.values():
+            print(f"eqssl: {self.title}: {text}", file=sys.stderr, flush=True)
+        return list(new.values())
 
     def _rate(self, step: int) -> float:
         return learning_rate(step, self.steps, self.warmup, self.settings.learning_rate)

@@ -34,6 +34,7 @@ from eqssl.training.device import choose_device, reproducible
 from eqssl.training.loop import Trainer
 from eqssl.training.measured import Measured
 from eqssl.training.precision import choose_precision
+from eqssl.training.warned import warned
 
 Measure = Callable[[Pretext, Split, int, int, torch.device, torch.dtype], Measured]
 """From pretext, validation images, batch size, seed, device and precision to what was measured."""
@@ -173,7 +174,8 @@ def _write(
     versions = record()
     rows = trainer.rows if trainer else []
     seconds, steps = (trainer.seconds, trainer.step) if trainer else (0.0, 0)
-    write_text(out / "loss.csv", _loss_table(trainer.meter.names if trainer else ["loss"], rows))
+    names = trainer.meter.names if trainer else ["loss"]
+    write_text(out / "loss.csv", _loss_table(names, rows))
     log = folder / LOG_FILE
     with atomic(out / "log.jsonl") as temporary:
         if trainer and log.exists():
@@ -185,6 +187,7 @@ def _write(
         "steps": steps,
         "final_loss": rows[-1][0] if rows else None,
         "pretext": pretext.described(),
+        "warnings": [entry._asdict() for entry in warned(pretext, names, rows).values()],
         **facts,
         "versions": versions,
     }

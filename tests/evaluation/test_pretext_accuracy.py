@@ -165,12 +165,13 @@ def test_a_sum_has_the_numbers_of_its_label_tasks_and_other_pretexts_have_none(p
     parts = {"where": {"weight": 1.0, "pretext": GRID}, "contrast": {"weight": 1.0, "pretext": contrast}}
     entry = {"task": "combined", "parts": parts}
     numbers, details = measured(task(params, entry=entry), shards)
-    assert list(details) == ["where"]
+    assert list(details) == ["where", "contrast"]
     assert details["where"]["chance"] == numbers["pretext_where_chance"] == 1 / 8
     outer = {"task": "combined", "parts": {"sum": {"weight": 1.0, "pretext": entry}, **parts}}
     numbers, details = measured(task(params, entry=outer), shards)
-    assert list(details) == ["sum_where", "where"]
+    assert list(details) == ["sum_where", "where", "sum_contrast", "contrast"]
     assert {"pretext_sum_where_accuracy", "pretext_where_accuracy"} <= set(numbers)
+    assert {"pretext_sum_contrast_alignment", "pretext_contrast_effective_rank"} <= set(numbers)
 
 
 def test_metrics_are_the_numbers_of_the_details_by_their_agreed_names(params, shards):

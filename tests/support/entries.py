@@ -11,6 +11,7 @@ from torch import Tensor
 
 from eqssl import pretexts
 from eqssl.config.params import Params
+from eqssl.config.pretexts import PretextSettings
 from eqssl.pretexts.base import Pretext
 from eqssl.pretexts.joint.branches import JointEmbedding
 from eqssl.pretexts.labels.base import LabelTask
@@ -63,6 +64,16 @@ def small_params(group_name: str, width: tuple[int, ...] = (4, 8)) -> Params:
 def build(name: str, group_name: str, shape: tuple[int, int, int] = (1, 28, 28), seed: int = 0) -> Pretext:
     """An entry around a small encoder."""
     return pretexts.build(name, small_params(group_name), image_shape=shape, classes=4, seed=seed)
+
+
+def changed(
+    name: str, group_name: str, shape: tuple[int, int, int] = (1, 28, 28), seed: int = 0, **changes: object
+) -> Pretext:
+    """An entry with some settings replaced, around a small encoder."""
+    params = small_params(group_name)
+    entry = PretextSettings.read({**params.pretexts[name].plain(), **changes}, f"pretexts.{name}")
+    params = params.model_copy(update={"pretexts": {**params.pretexts, name: entry}})
+    return pretexts.build(name, params, image_shape=shape, classes=4, seed=seed)
 
 
 def stored(count: int = 8, side: int = 28, channels: int = 1, seed: int = 0) -> Tensor:

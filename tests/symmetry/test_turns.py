@@ -11,7 +11,7 @@ from eqssl.losses.paired import best_element
 from eqssl.symmetry import group, group_names
 from eqssl.symmetry.interpolation import compared_elements
 from eqssl.symmetry.turning import flip_and_degrees
-from eqssl.symmetry.turns import Turns, relative_element
+from eqssl.symmetry.turns import Turns, is_relative_element, relative_element
 
 ANGLES = 64
 COUNT = 200
@@ -79,3 +79,22 @@ def test_the_relative_element_is_the_best_element_of_turned_images(name):
     assert torch.equal(found, expected)
     if G.order > 2:
         assert torch.equal(found, relative_element(G, second, first, ANGLES)[0]) is (name == "D2")
+
+
+@pytest.mark.parametrize("name", group_names())
+def test_an_element_is_right_if_it_is_the_nearest_or_within_half_of_the_spacing(name):
+    G = group(name)
+    first, second = some_turns(4), some_turns(5)
+    nearest, exists = relative_element(G, first, second, ANGLES)
+    elements = compared_elements(G, ANGLES)
+    for position in range(len(elements)):
+        right, possible = is_relative_element(G, torch.full((COUNT,), position), first, second, ANGLES)
+        assert torch.equal(possible, exists)
+        if not G.is_continuous:
+            assert torch.equal(right & exists, (nearest == position) & exists)
+            continue
+        flip, degrees = flip_and_degrees(elements[position])
+        for i, (t, u) in enumerate(zip(matrices(first), matrices(second), strict=True)):
+            mirrors, turned = flip_and_degrees(t @ u.T)
+            apart = abs((turned - degrees + 180) % 360 - 180)
+            assert bool(right[i]) == (mirrors == flip and apart <= 22.5)

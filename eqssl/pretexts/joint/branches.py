@@ -6,8 +6,9 @@ in `forward`. With a branch that follows the trained one, subclass `MomentumEmbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 
 from eqssl.config.joint import Crops, JointSettings
 from eqssl.config.views import ViewSettings
+from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.nn.heads import VectorBatchNorm, equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Outcome, Pretext, Step
-from eqssl.pretexts.views import ViewSpec
+from eqssl.pretexts.joint.diagnosing import EmbeddedPair, collapse, diagnose
+from eqssl.pretexts.views import TurnedView, ViewSpec
 
 
 class JointEmbedding(Pretext):
@@ -32,11 +35,14 @@ class JointEmbedding(Pretext):
     Attributes:
         projector: from the encoder's fields to the embedding.
         similarity: how turns are absorbed; None for the published loss.
-        comparison: the arguments that tell every loss how to compare embeddings.
+        comparison: the arguments that tell every loss how to compare embeddings; empty for a pretext that
+            does not call `begin`.
         embedding_shape: fields of an embedding, and the group's order.
     """
 
     projector: nn.Module
+    similarity: Kind | None = None
+    comparison: Mapping[str, Any] = MappingProxyType({})
 
     def begin(
         self,
@@ -54,7 +60,7 @@ class JointEmbedding(Pretext):
             normalised: whether the projector ends with a batch norm without trained scale.
         """
         self.similarity = settings.similarity
-        self.comparison: dict[str, Any] = {
+        self.comparison = {
             "G": self.group,
             "kind": settings.similarity,
             "temperature": settings.temperature,
@@ -62,38 +68,48 @@ class JointEmbedding(Pretext):
         }
         self.views = declared_views(self.view_settings, settings, crops)
         hidden = settings.hidden if isinstance(settings.hidden, tuple) else (settings.hidden,)
-        widths = [self.encoder.fields, *map(self.fields_of, [*hidden, settings.embedding])]
-        self.embedding_shape = (widths[-1], self.group.order)
-        self.projector = self.make_network(widths, generator, normalised)
+        self.embedding_shape = (self.fields_of(settings.embedding), self.group.order)
+        widths = [*hidden, settings.embedding]
+        self.projector = self.make_projector(widths, self.similarity is not None, generator, normalised)
 
-    def make_network(
-        self, widths: Sequence[int], generator: torch.Generator | None, normalised: bool = False
+    def make_projector(
+        self,
+        widths: Sequence[int],
+        equivariant: bool,
+        generator: torch.Generator | None,
+        normalised: bool = False,
     ) -> nn.Module:
-        """A network from fields over the group to fields over the group.
-
-        It commutes with the group. That of a plain twin has the same shapes and no symmetry.
+        """A projector, from the encoder's fields over the group to an embedding over the group.
 
         Args:
-            widths: fields of its input, of its hidden layers and of its output.
+            widths: channels (fields x |G|) of its hidden layers and of the embedding.
+            equivariant: whether it commutes with the group. The projector of a plain twin has the same shapes
+                and no symmetry.
             generator: draws the first weights.
             normalised: whether it ends with a batch norm without trained scale.
         """
-        make = plain_mlp if self.similarity is None else equivariant_mlp
-        network: nn.Module = make(self.group, widths, generator=generator)
-        return nn.Sequential(network, self._last_norm(widths[-1])) if normalised else network
-
-    def _last_norm(self, fields: int) -> nn.Module:
-        if self.similarity is not None:
-            return VectorBatchNorm(fields, affine=False)
-        norm = nn.BatchNorm1d(fields * self.group.order, affine=False)
-        return nn.Sequential(nn.Flatten(), norm, nn.Unflatten(1, (fields, -1)))
+        fields = [self.encoder.fields, *map(self.fields_of, widths)]
+        return self._network(fields, equivariant, generator, normalised)
 
     def make_predictor(
         self, hidden: int, generator: torch.Generator | None, normalised: bool = False
     ) -> nn.Module:
         """A network from embeddings to embeddings, with one hidden layer of so many channels."""
         fields = self.embedding_shape[0]
-        return self.make_network([fields, self.fields_of(hidden), fields], generator, normalised)
+        widths = [fields, self.fields_of(hidden), fields]
+        return self._network(widths, self.similarity is not None, generator, normalised)
+
+    def _network(
+        self, fields: Sequence[int], equivariant: bool, generator: torch.Generator | None, normalised: bool
+    ) -> nn.Module:
+        make = equivariant_mlp if equivariant else plain_mlp
+        network: nn.Module = make(self.group, fields, generator=generator)
+        if not normalised:
+            return network
+        if equivariant:
+            return nn.Sequential(network, VectorBatchNorm(fields[-1], affine=False))
+        norm = nn.BatchNorm1d(fields[-1] * self.group.order, affine=False)
+        return nn.Sequential(network, nn.Flatten(), norm, nn.Unflatten(1, (fields[-1], -1)))
 
     def embed(
         self, views: Float[Tensor, "batch channel side side"]
@@ -103,7 +119,7 @@ class JointEmbedding(Pretext):
         return embedding
 
     def embed_each(
-        self, views: Sequence[Tensor], embed: Callable[[Tensor], Tensor] | None = None
+        self, views: Sequence[TurnedView], embed: Callable[[Tensor], Tensor] | None = None
     ) -> list[Float[Tensor, "batch embedding order"]]:
         """Embeddings of several views, in their order.
 
@@ -111,33 +127,53 @@ class JointEmbedding(Pretext):
         them.
 
         Args:
-            views: in [0, 1].
+            views: as they were drawn.
             embed: the branch; the trained one by default.
         """
         embeddings: list[Tensor] = []
-        for _, same in groupby(views, lambda view: view.shape[-1]):
+        for _, same in groupby((view.images for view in views), lambda images: images.shape[-1]):
             together = list(same)
             embeddings += (embed or self.embed)(torch.cat(together)).chunk(len(together))
         return embeddings
 
     def embed_views(self, step: Step) -> list[Float[Tensor, "batch embedding order"]]:
         """Draw the views of a step and embed them, in the order of `views`."""
-        return self.embed_each(self.draw_views(step.images, step.generator))
+        return self.embed_each(self.draw_turned_views(step.images, step.generator))
 
-    def outcome(self, loss: Tensor, z1: Tensor, z2: Tensor, views: Sequence[Tensor]) -> Outcome:
+    def outcome(self, loss: Tensor, z1: Tensor, z2: Tensor, views: Sequence[TurnedView]) -> Outcome:
         """The loss of a step, with the numbers for the log.
 
         Args:
             loss: the loss.
             z1: embeddings of the first views.
             z2: embeddings of the second views, of either branch.
-            views: what `draw_views` gave.
+            views: the views of the step.
         """
         return Outcome(loss, self.diagnostics(z1.detach(), z2.detach(), views))
 
-    def diagnostics(self, z1: Tensor, z2: Tensor, views: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Numbers for the log: none yet."""
-        return {}
+    def embedded_pair(self, images: Tensor, generator: torch.Generator) -> EmbeddedPair | None:
+        """Two views of each image, drawn and embedded by the trained branch, for measurements.
+
+        None for a pretext that does not call `begin`: it may embed views in a way of its own.
+
+        Args:
+            images: stored images.
+            generator: draws the views, on the images' device.
+        """
+        if not self.comparison:
+            return None
+        first, second = self.draw_turned_views(images, generator)[:2]
+        z1, z2 = self.embed_each([first, second])
+        return EmbeddedPair(z1, z2, (first.turns, second.turns), self.similarity, self.comparison["angles"])
+
+    def diagnostics(self, z1: Tensor, z2: Tensor, views: Sequence[TurnedView]) -> dict[str, Tensor]:
+        """Numbers for the log, see `eqssl.pretexts.joint.diagnosing`."""
+        turns, angles = (views[0].turns, views[1].turns), self.comparison.get("angles", ANGLES)
+        return diagnose(z1, z2, turns, self.group, self.similarity, angles)
+
+    def warnings(self, numbers: Mapping[str, float]) -> dict[str, str]:
+        """Whether the embeddings have collapsed."""
+        return collapse(numbers)
 
 
 def declared_views(given: ViewSettings, settings: JointSettings, crops: Crops | None) -> tuple[ViewSpec, ...]:

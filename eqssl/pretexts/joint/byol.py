@@ -11,7 +11,7 @@ from eqssl.pretexts.joint.momentum import MomentumEmbedding
 
 
 class BYOL(MomentumEmbedding):
-    """Predict, from one view, the momentum branch's embedding of the other (Grill et al. 2020, arXiv 2006.07733).
+    """Predict the momentum branch's embedding of the other view (Grill et al. 2020, arXiv 2006.07733).
 
         L = byol(q(z_1), z'_2) + byol(q(z_2), z'_1)
 
@@ -27,7 +27,7 @@ class BYOL(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of both directions."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         p1, p2 = self.predictor(torch.cat([z1, z2])).chunk(2)
         t1, t2 = self.embed_each(views, self.embed_slowly)

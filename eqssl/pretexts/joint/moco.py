@@ -15,9 +15,9 @@ from eqssl.pretexts.joint.queue import EmbeddingQueue
 class MoCo(MomentumEmbedding):
     """A query, its key, and a queue of the keys of earlier images (Chen et al. 2020, arXiv 2003.04297).
 
-    The query is the trained branch's embedding of the first view, the key the momentum branch's of the second.
-    Similarities to the key and to the queue absorb the turn of each. The plain twin compares flattened
-    embeddings.
+    The query is the trained branch's embedding of the first view, the key is the momentum branch's of the
+    second. Similarities to the key and to the queue absorb the turn of each. The plain twin compares
+    flattened embeddings.
     """
 
     def build(self, settings: MoCoSettings, classes: int, generator: torch.Generator | None) -> None:
@@ -29,8 +29,8 @@ class MoCo(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of a query for each image."""
-        views = self.draw_views(step.images, step.generator)
-        queries, keys = self.embed(views[0]), self.embed_slowly(views[1])
+        views = self.draw_turned_views(step.images, step.generator)
+        queries, keys = self.embed(views[0].images), self.embed_slowly(views[1].images)
         # they wait for the end of the step, because the backward pass needs the queue as it is
         self._keys = keys if self.training else None
         loss = moco(queries, keys, queue=self.queue.kept, **self.comparison)

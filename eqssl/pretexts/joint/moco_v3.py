@@ -11,13 +11,13 @@ from eqssl.pretexts.joint.momentum import MomentumEmbedding
 
 
 class MoCoV3(MomentumEmbedding):
-    """Which of the momentum branch's embeddings is of the same image? (Chen et al. 2021, arXiv 2104.02057)
+    """Tell the key of the same image from those of the batch (Chen et al. 2021, arXiv 2104.02057).
 
         L = moco_v3(q(z_1), z'_2) + moco_v3(q(z_2), z'_1)
 
     where z is the embedding of the trained branch, z' that of the momentum branch and q the predictor, which
-    commutes with the group. Projector and predictor end with a batch norm without trained scale, as published.
-    The plain twin's networks have the same widths and no symmetry.
+    commutes with the group. Projector and predictor end with a batch norm without trained scale, as
+    published. The plain twin's networks have the same widths and no symmetry.
     """
 
     def build(self, settings: MoCoV3Settings, classes: int, generator: torch.Generator | None) -> None:
@@ -28,7 +28,7 @@ class MoCoV3(MomentumEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of both directions."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         q1, q2 = self.predictor(torch.cat([z1, z2])).chunk(2)
         k1, k2 = self.embed_each(views, self.embed_slowly)

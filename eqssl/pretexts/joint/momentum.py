@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -19,9 +19,9 @@ class MomentumBranch(nn.Module):
 
         mine <- m mine + (1 - m) theirs,   m = last - (last - first) (1 + cos(pi progress)) / 2
 
-    This is the rule of MoCo (He et al. 2020, arXiv 1911.05722), with the rising momentum of BYOL (Grill et al.
-    2020, arXiv 2006.07733, section 3.2). Batch norms keep running statistics of their own, of what the branch
-    sees.
+    This is the rule of MoCo (He et al. 2020, arXiv 1911.05722), with the rising momentum of BYOL (Grill et
+    al. 2020, arXiv 2006.07733, section 3.2). Batch norms keep running statistics of their own, of what the
+    branch sees.
 
     Args:
         followed: the modules, in the order in which they are applied.
@@ -46,13 +46,12 @@ class MomentumBranch(nn.Module):
             followed: the originals, in the order in which they were given.
             progress: share of the training that is done.
         """
-        mine, theirs = list(self.parameters()), list(_parameters(followed))
+        mine, theirs = _parameters([self]), _parameters(followed)
         torch._foreach_lerp_(mine, theirs, 1 - self.momentum(progress))
 
 
-def _parameters(modules: Sequence[nn.Module]) -> Iterator[nn.Parameter]:
-    for module in modules:
-        yield from module.parameters()
+def _parameters(modules: Sequence[nn.Module]) -> list[Tensor]:
+    return [parameter for module in modules for parameter in module.parameters()]
 
 
 class MomentumEmbedding(JointEmbedding):

@@ -16,8 +16,8 @@ from eqssl.pretexts.parameters import ParameterGroup, decayed_and_not
 class Prototypes(nn.Module):
     """Trained embeddings of length 1 to which embeddings of images are compared.
 
-    Scores are similarities, in which the length of a prototype has no part. It is set to 1 after each step, as
-    SwAV does (Caron et al. 2020, arXiv 2006.09882), or the length would decide how far a step turns it.
+    Scores are similarities, in which the length of a prototype has no part. It is set to 1 after each step,
+    as SwAV does (Caron et al. 2020, arXiv 2006.09882), or the length would decide how far a step turns it.
 
     Args:
         count: how many.

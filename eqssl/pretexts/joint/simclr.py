@@ -23,6 +23,6 @@ class SimCLR(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """NT-Xent of two random views of each image."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         return self.outcome(nt_xent(z1, z2, **self.comparison), z1, z2, views)

@@ -16,8 +16,9 @@ class SimSiam(JointEmbedding):
 
         L = (simsiam(q(z_1), z_2) + simsiam(q(z_2), z_1)) / 2
 
-    where q is the predictor, which commutes with the group. Its learning rate stays the same, and the projector
-    ends with a batch norm, both as published. The plain twin's networks have the same widths and no symmetry.
+    where q is the predictor, which commutes with the group. Its learning rate stays the same, and the
+    projector ends with a batch norm, both as published. The plain twin's networks have the same widths and no
+    symmetry.
     """
 
     def build(self, settings: SimSiamSettings, classes: int, generator: torch.Generator | None) -> None:
@@ -27,7 +28,7 @@ class SimSiam(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of both directions."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         p1, p2 = self.predictor(torch.cat([z1, z2])).chunk(2)
         loss = (simsiam(p1, z2, **self.comparison) + simsiam(p2, z1, **self.comparison)) / 2

@@ -38,7 +38,7 @@ class SwAV(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of all views of each image."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         embeddings = self.embed_each(views)
         queue = None
         if self.queue is not None and step.progress >= self.queue_from:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from eqssl.config.joint import VICRegSettings
@@ -21,7 +23,7 @@ class VICReg(JointEmbedding):
     def build(self, settings: VICRegSettings, classes: int, generator: torch.Generator | None) -> None:
         """Declare two views and create the projector."""
         self.begin(settings, generator)
-        self.weights = {
+        self.weights: dict[str, Any] = {
             "invariance": settings.invariance,
             "variance": settings.variance,
             "covariance": settings.covariance,
@@ -29,7 +31,7 @@ class VICReg(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """The loss of two random views of each image."""
-        views = self.draw_views(step.images, step.generator)
+        views = self.draw_turned_views(step.images, step.generator)
         z1, z2 = self.embed_each(views)
         loss = vicreg(z1, z2, **self.comparison, **self.weights)
         return self.outcome(loss, z1, z2, views)

@@ -1,0 +1,63 @@
+"""BYOL: predict the other view's embedding, with turns absorbed or plain."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from eqssl.losses.arguments import check_pair, check_positive
+from eqssl.losses.module import LossModule
+from eqssl.losses.paired import paired_similarity
+from eqssl.losses.precision import in_full_precision
+from eqssl.losses.similarity import ANGLES, Kind
+from eqssl.symmetry.groups import Group
+
+
+@in_full_precision
+def byol(
+    z1: Float[Tensor, "batch fields order"],
+    z2: Float[Tensor, "batch fields order"],
+    G: Group,
+    kind: Kind | None = "max",
+    temperature: float = 0.2,
+    angles: int = ANGLES,
+) -> Float[Tensor, ""]:
+    """Distance of prediction and target (Grill et al. 2020, arXiv 2006.07733, equation 2).
+
+        mean over i of  2 - 2 s(p_i, z_i)
+
+    With kind None, s is the cosine, and this is the squared distance of the normalised vectors, as published.
+    With a kind, s absorbs the turns of both of its inputs. The method adds the same with the views exchanged.
+
+    Args:
+        z1: embeddings of the trained branch after its predictor (p).
+        z2: embeddings of the momentum branch (z), in the same order; without gradient.
+        G: the group.
+        kind: max, align, softmax, pool, or None for the plain loss.
+        temperature: tau of softmax; the other kinds have no use for it.
+        angles: of SO2 and O2, at how many angles the embeddings are compared.
+
+    Returns:
+        The loss, a scalar.
+
+    Raises:
+        ValueError: if shapes do not fit each other or the group, the temperature is not positive, or there
+            is no such kind.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import act_on_regular, group
+        >>> G = group("C4")
+        >>> z = torch.randn(8, 16, 4)
+        >>> abs(round(byol(act_on_regular(G, z, G.elements[1]), z, G).item(), 4))
+        0.0
+    """
+    check_pair(z1, z2, G)
+    check_positive(temperature=temperature)
+    return (2 - 2 * paired_similarity(z1, z2.detach(), G, kind, temperature, angles)).mean()
+
+
+class BYOLLoss(LossModule):
+    """Module form of `byol`."""
+
+    loss = staticmethod(byol)
