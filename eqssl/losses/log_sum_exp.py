@@ -16,10 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.block_comparison import BlockComparison
+from eqssl.losses.precision import in_full_precision
 from eqssl.losses.similarity import ANGLES, Kind, check_kind, check_shapes, pooled
 from eqssl.symmetry.groups import Group, group
 
 
+@in_full_precision
 def log_sum_exp(
     a: Float[Tensor, "n fields order"],
     b: Float[Tensor, "m fields order"] | None,
@@ -63,11 +65,8 @@ def log_sum_exp(
     if kind in (None, "pool") or G.order == 1:
         a, b = _as_points(a), None if b is None else _as_points(b)
         G, kind = group("trivial"), None
-    precision = torch.float64 if a.dtype == torch.float64 else torch.float32
-    with torch.autocast(a.device.type, enabled=False):
-        told = (G.name, kind, temperature, angles, own)
-        found: Tensor = _LogSumExp.apply(a.to(precision), None if b is None else b.to(precision), *told)
-        return found
+    found: Tensor = _LogSumExp.apply(a, b, G.name, kind, temperature, angles, own)
+    return found
 
 
 def _as_points(z: Tensor) -> Tensor:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from eqssl.losses.arguments import check_pair, check_positive
 from eqssl.losses.gathering import gathered, processes, rank
 from eqssl.losses.log_sum_exp import log_sum_exp
+from eqssl.losses.module import LossModule
 from eqssl.losses.paired import paired_similarity
+from eqssl.losses.precision import in_full_precision
 from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
 
+@in_full_precision
 def nt_xent(
     z1: Float[Tensor, "batch fields order"],
     z2: Float[Tensor, "batch fields order"],
@@ -54,16 +58,8 @@ def nt_xent(
         >>> bool(torch.isclose(nt_xent(turned, z2, G), nt_xent(z1, z2, G)))
         True
     """
-    if z1.shape != z2.shape:
-        raise ValueError(
-            f"z1, z2: given shapes {tuple(z1.shape)} and {tuple(z2.shape)}, allowed: equal shapes"
-        )
-    if len(z1) < 2:
-        raise ValueError(
-            f"z1: given {len(z1)} embeddings, allowed: at least two, or there is nothing to tell apart"
-        )
-    if not temperature > 0:
-        raise ValueError(f"temperature: given {temperature}, allowed: a positive number")
+    check_pair(z1, z2, G, least=2)
+    check_positive(temperature=temperature)
     told = (G, kind, temperature, angles)
     z = torch.cat([z1, z2])
     if processes() == 1:
@@ -71,32 +67,11 @@ def nt_xent(
     else:
         others = log_sum_exp(z, gathered(z), *told, own=rank() * len(z))
     # similarities are symmetric, so both views of an image have the same one
-    right = paired_similarity(z1.to(others.dtype), z2.to(others.dtype), *told)
+    right = paired_similarity(z1, z2, *told)
     return others.mean() - right.mean() / temperature
 
 
-class NTXent(nn.Module):
-    """Module form of `nt_xent`.
+class NTXent(LossModule):
+    """Module form of `nt_xent`."""
 
-    Args:
-        G: the group.
-        kind: max, softmax, pool, align, or None for the plain loss.
-        temperature: the temperature.
-        angles: of SO2 and O2, at how many angles embeddings are compared.
-    """
-
-    def __init__(
-        self, G: Group, kind: Kind | None = "max", temperature: float = 0.2, angles: int = ANGLES
-    ) -> None:
-        super().__init__()
-        self.group, self.kind, self.temperature, self.angles = G, kind, temperature, angles
-
-    def extra_repr(self) -> str:
-        """Settings, for printing."""
-        return f"{self.group.name}, kind={self.kind}, temperature={self.temperature}"
-
-    def forward(
-        self, z1: Float[Tensor, "batch fields order"], z2: Float[Tensor, "batch fields order"]
-    ) -> Float[Tensor, ""]:
-        """See `nt_xent`."""
-        return nt_xent(z1, z2, self.group, self.kind, self.temperature, self.angles)
+    loss = staticmethod(nt_xent)

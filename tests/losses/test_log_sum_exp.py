@@ -1,6 +1,6 @@
 import pytest
 import torch
-from slow_similarity import embeddings
+from slow_pairs import embeddings
 
 from eqssl.losses import block_comparison, group_products
 from eqssl.losses.log_sum_exp import log_sum_exp
