@@ -18,6 +18,18 @@ EXAMPLES = [
     ("eqssl.symmetry.checks", "assert_equivariant"),
     ("eqssl.losses.similarity", "absorbed_similarity"),
     ("eqssl.losses.nt_xent", "nt_xent"),
+    ("eqssl.losses.moco", "moco"),
+    ("eqssl.losses.moco_v3", "moco_v3"),
+    ("eqssl.losses.byol", "byol"),
+    ("eqssl.losses.simsiam", "simsiam"),
+    ("eqssl.losses.barlow_twins", "barlow_twins"),
+    ("eqssl.losses.vicreg", "vicreg"),
+    ("eqssl.losses.sinkhorn", "sinkhorn"),
+    ("eqssl.losses.swav", "swav"),
+    ("eqssl.losses.swav", "swav_crops"),
+    ("eqssl.losses.dino", "dino"),
+    ("eqssl.losses.dino", "dino_crops"),
+    ("eqssl.losses.dino", "dino_centre"),
     ("eqssl.pretexts", "build"),
 ]
 

@@ -1,6 +1,7 @@
 """Settings of pretexts: one class for each kind of task, which names the class that implements it.
 
-Label tasks are in `label_tasks.py`, joint-embedding pretexts in `joint.py`, all others here.
+Label tasks are in `label_tasks.py`, joint-embedding pretexts in `joint.py`, published methods that they are
+compared with in `joint_others.py`, all others here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 # importing them registers their kinds
-from eqssl.config import joint, label_tasks  # noqa: F401
+from eqssl.config import joint, joint_others, label_tasks  # noqa: F401
 from eqssl.config.pretext_base import PretextSettings
 from eqssl.config.settings import Settings
 from eqssl.config.values import Name, Positive

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.harmonics import Block, harmonics
-from eqssl.symmetry.interpolation import interpolation
 
 FEW_FIELDS = 4
 """Up to so many fields one large product for all elements is faster than a small one for each irrep."""

@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqssl.losses.correlation import Correlation
+from eqssl.losses.block_comparison import BlockComparison
+from eqssl.losses.precision import in_full_precision
 from eqssl.losses.similarity import ANGLES, Kind, check_kind, check_shapes, pooled
 from eqssl.symmetry.groups import Group, group
 
 
+@in_full_precision
 def log_sum_exp(
     a: Float[Tensor, "n fields order"],
     b: Float[Tensor, "m fields order"] | None,
@@ -63,11 +65,8 @@ def log_sum_exp(
     if kind in (None, "pool") or G.order == 1:
         a, b = _as_points(a), None if b is None else _as_points(b)
         G, kind = group("trivial"), None
-    precision = torch.float64 if a.dtype == torch.float64 else torch.float32
-    with torch.autocast(a.device.type, enabled=False):
-        told = (G.name, kind, temperature, angles, own)
-        found: Tensor = _LogSumExp.apply(a.to(precision), None if b is None else b.to(precision), *told)
-        return found
+    found: Tensor = _LogSumExp.apply(a, b, G.name, kind, temperature, angles, own)
+    return found
 
 
 def _as_points(z: Tensor) -> Tensor:
@@ -98,15 +97,15 @@ class _LogSumExp(torch.autograd.Function):
         own: int | None,
     ) -> Tensor:
         """Walk through all blocks once."""
-        correlation = Correlation(group(name), a.shape[1], angles, kind, temperature, a)
-        rows, lengths = correlation.to_rows(a)
-        columns, column_lengths = (rows, lengths) if b is None else correlation.to_rows(b)
+        comparison = BlockComparison(group(name), a.shape[1], angles, kind, temperature, a)
+        rows, lengths = comparison.to_rows(a)
+        columns, column_lengths = (rows, lengths) if b is None else comparison.to_rows(b)
         top = a.new_full((len(a),), float("-inf"))
         total = a.new_zeros(len(a))
-        for i, blocks in _walk(len(rows), len(columns), b is None, correlation.side):
-            factors = correlation.products.prepare(rows[i])
+        for i, blocks in _walk(len(rows), len(columns), b is None, comparison.side):
+            factors = comparison.products.prepare(rows[i])
             for block in blocks:
-                s = correlation.compare(factors, _length(block.rows), columns[block.columns]).similarity
+                s = comparison.compare(factors, _length(block.rows), columns[block.columns]).similarity
                 s.div_(temperature)
                 _leave_out_own(s, block, b is None, own)
                 _add(top[block.rows], total[block.rows], s, 1)
@@ -114,38 +113,36 @@ class _LogSumExp(torch.autograd.Function):
                     _add(top[block.columns], total[block.columns], s, 0)
         result = top + total.log()
         ctx.save_for_backward(rows, columns, lengths, column_lengths, result)
-        ctx.correlation, ctx.own, ctx.alone = correlation, own, b is None
+        ctx.comparison, ctx.own, ctx.alone = comparison, own, b is None
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Walk through all blocks again, with the share that each pair has in the sums."""
         rows, columns, lengths, column_lengths, result = ctx.saved_tensors
-        correlation, alone = ctx.correlation, ctx.alone
+        comparison, alone = ctx.comparison, ctx.alone
         for_a, for_b = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
         to_rows = torch.zeros_like(rows)
         to_columns = to_rows if alone else (torch.zeros_like(columns) if for_b else None)
-        scaled = gradient / correlation.temperature
-        for i, blocks in _walk(len(rows), len(columns), alone, correlation.side):
-            factors = correlation.products.prepare(rows[i])
+        scaled = gradient / comparison.temperature
+        for i, blocks in _walk(len(rows), len(columns), alone, comparison.side):
+            factors = comparison.products.prepare(rows[i])
             of_factors: list[Tensor] | None = None
             for block in blocks:
-                found = correlation.compare(factors, _length(block.rows), columns[block.columns])
-                logits = found.similarity / correlation.temperature
+                found = comparison.compare(factors, _length(block.rows), columns[block.columns])
+                logits = found.similarity / comparison.temperature
                 share = _share(logits, result, scaled, block, alone, ctx.own)
-                table = correlation.to_products(found, share)
+                table = comparison.to_products(found, share)
                 if for_a or alone:
-                    new = correlation.products.to_factors(table, columns[block.columns])
+                    new = comparison.products.to_factors(table, columns[block.columns])
                     of_factors = new if of_factors is None else _sum(of_factors, new)
                 if to_columns is not None:
-                    correlation.products.to_columns(table, factors, to_columns[block.columns])
+                    comparison.products.to_columns(table, factors, to_columns[block.columns])
             if of_factors is not None:
-                correlation.products.to_rows(of_factors, to_rows[i])
-        to_a = correlation.from_rows(to_rows, rows, lengths) if for_a else None
+                comparison.products.to_rows(of_factors, to_rows[i])
+        to_a = comparison.from_rows(to_rows, rows, lengths) if for_a else None
         to_b = (
-            None
-            if alone or to_columns is None
-            else correlation.from_rows(to_columns, columns, column_lengths)
+            None if alone or to_columns is None else comparison.from_rows(to_columns, columns, column_lengths)
         )
         return to_a, to_b, None, None, None, None, None
 

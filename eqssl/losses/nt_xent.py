@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from eqssl.losses.arguments import check_pair, check_positive
+from eqssl.losses.gathering import gathered, processes, rank
 from eqssl.losses.log_sum_exp import log_sum_exp
+from eqssl.losses.module import LossModule
 from eqssl.losses.paired import paired_similarity
+from eqssl.losses.precision import in_full_precision
 from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
-# How many rows of the similarity matrix are in memory at once: |G| * _BLOCK * 2n numbers.
-_BLOCK = 1024
 
-
+@in_full_precision
 def nt_xent(
     z1: Float[Tensor, "batch fields order"],
     z2: Float[Tensor, "batch fields order"],
@@ -29,14 +31,16 @@ def nt_xent(
 
     The mean is over the 2n embeddings and j(i) is the other view of the same image. With a kind, s is
     `absorbed_similarity`, and independent turns of the inputs do not change the loss. With kind None, s is
-    the cosine, and the loss is that of SimCLR.
+    the cosine, and the loss is that of SimCLR. No table of all pairs is made (`log_sum_exp`). If several
+    processes train together, k runs over the embeddings of all of them, and the mean over those of this one.
 
     Args:
         z1: embeddings of the first views.
         z2: embeddings of the second views, in the same order.
         G: the group.
-        kind: max, softmax, pool, or None for the plain loss.
+        kind: max, softmax, pool, align, or None for the plain loss.
         temperature: t, and tau of softmax.
+        angles: of SO2 and O2, at how many angles embeddings are compared.
 
     Returns:
         The loss, a scalar.
@@ -54,42 +58,20 @@ def nt_xent(
         >>> bool(torch.isclose(nt_xent(turned, z2, G), nt_xent(z1, z2, G)))
         True
     """
-    if z1.shape != z2.shape:
-        raise ValueError(
-            f"z1, z2: given shapes {tuple(z1.shape)} and {tuple(z2.shape)}, allowed: equal shapes"
-        )
-    if len(z1) < 2:
-        raise ValueError(
-            f"z1: given {len(z1)} embeddings, allowed: at least two, or there is nothing to tell apart"
-        )
-    if not temperature > 0:
-        raise ValueError(f"temperature: given {temperature}, allowed: a positive number")
+    check_pair(z1, z2, G, least=2)
+    check_positive(temperature=temperature)
     told = (G, kind, temperature, angles)
-    others = log_sum_exp(torch.cat([z1, z2]), None, *told)
+    z = torch.cat([z1, z2])
+    if processes() == 1:
+        others = log_sum_exp(z, None, *told)
+    else:
+        others = log_sum_exp(z, gathered(z), *told, own=rank() * len(z))
     # similarities are symmetric, so both views of an image have the same one
-    right = paired_similarity(z1.to(others.dtype), z2.to(others.dtype), *told)
+    right = paired_similarity(z1, z2, *told)
     return others.mean() - right.mean() / temperature
 
 
-class NTXent(nn.Module):
-    """Module form of `nt_xent`.
+class NTXent(LossModule):
+    """Module form of `nt_xent`."""
 
-    Args:
-        G: the group.
-        kind: max, softmax, pool, or None for the plain loss.
-        temperature: the temperature.
-    """
-
-    def __init__(self, G: Group, kind: Kind | None = "max", temperature: float = 0.2) -> None:
-        super().__init__()
-        self.group, self.kind, self.temperature = G, kind, temperature
-
-    def extra_repr(self) -> str:
-        """Settings, for printing."""
-        return f"{self.group.name}, kind={self.kind}, temperature={self.temperature}"
-
-    def forward(
-        self, z1: Float[Tensor, "batch fields order"], z2: Float[Tensor, "batch fields order"]
-    ) -> Float[Tensor, ""]:
-        """See `nt_xent`."""
-        return nt_xent(z1, z2, self.group, self.kind, self.temperature)
+    loss = staticmethod(nt_xent)

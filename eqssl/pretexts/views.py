@@ -26,11 +26,14 @@ class ViewSpec:
         count: number of views of each image.
         size: their side in pixels; None keeps the image's.
         settings: the distribution that they are drawn from.
+        shared: how many consecutive images of the batch share crop, angle and colours
+            (`eqssl.data.views.random_view`).
     """
 
     count: int
     size: int | None
     settings: ViewSettings
+    shared: int = 1
 
 
 class TurnedView(NamedTuple):
@@ -62,7 +65,7 @@ def draw_turned_views(
     if images.is_floating_point():
         images = images / 255
     return [
-        TurnedView(*random_turned_view(images, spec.settings, generator, spec.size, mask))
+        TurnedView(*random_turned_view(images, spec.settings, generator, spec.size, mask, spec.shared))
         for spec in specs
         for _ in range(spec.count)
     ]

@@ -191,6 +191,31 @@ def act_on_regular(
     return moved
 
 
+def act_on_regular_each(
+    G: Group,
+    values: Shaped[Tensor, "batch fields order"],
+    indices: Int[Tensor, " batch"],
+    inverse: bool = False,
+) -> Shaped[Tensor, "batch fields order"]:
+    """Apply the regular representation of its own element to each row of a batch.
+
+    Args:
+        G: the group.
+        values: fields over the group.
+        indices: for each row, the position of its element in `G.elements`.
+        inverse: whether the inverse of the element acts.
+    """
+    source = _sources(G.name, inverse, values.device)[indices]
+    return values.gather(2, source[:, None].expand_as(values))
+
+
+@cache
+def _sources(name: str, inverse: bool, device: torch.device) -> Int[Tensor, "order order"]:
+    """For each element g, where rho(g) v finds its value at k: at g^-1 k. Made once per device."""
+    G = group(name)
+    return (G.product if inverse else G.product[G.inverse]).to(device)
+
+
 def group_names(exact: bool = False) -> list[str]:
     """The names that `group` takes.
 

@@ -40,7 +40,9 @@ def flip_and_degrees(matrix: Matrix) -> tuple[bool, float]:
     """Write a matrix as a reflection in the vertical axis (or none) and a turn by degrees in [0, 360)."""
     flip = bool(np.linalg.det(matrix) < 0)
     rotation = matrix @ np.diag([-1.0, 1.0]) if flip else matrix
-    return flip, math.degrees(math.atan2(rotation[1, 0], rotation[0, 0])) % 360
+    degrees = math.degrees(math.atan2(rotation[1, 0], rotation[0, 0])) % 360
+    # a rounding error below zero would come out as 360
+    return flip, degrees if degrees < 360 else 0.0
 
 
 def turned_and_mirrored(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from eqssl.symmetry import Group, act_on_regular, group, group_names
+from eqssl.symmetry import Group, act_on_regular, act_on_regular_each, group, group_names
 
 EXACT = group_names(exact=True)
 OTHERS = [name for name in group_names() if name not in EXACT]
@@ -52,6 +52,16 @@ def test_a_rotation_is_counter_clockwise_and_a_reflection_swaps_left_and_right()
     C4, D1 = group("C4"), group("D1")
     np.testing.assert_array_equal(C4.act(image, C4.elements[1])[0, 0], np.rot90(image[0, 0]))
     np.testing.assert_array_equal(D1.act(image, D1.elements[1])[0, 0], np.fliplr(image[0, 0]))
+
+
+@pytest.mark.parametrize("name", group_names())
+def test_fields_are_turned_one_by_one_as_together_and_back_by_the_inverse(name: str):
+    G = group(name)
+    values, indices = torch.randn(G.order, 3, G.order), torch.randperm(G.order)
+    found = act_on_regular_each(G, values, indices)
+    for one, i, turned in zip(values, indices.tolist(), found, strict=True):
+        assert torch.equal(turned, act_on_regular(G, one, G.elements[i]))
+    assert torch.equal(act_on_regular_each(G, found, indices, inverse=True), values)
 
 
 @pytest.mark.parametrize("name", EXACT)

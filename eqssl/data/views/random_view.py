@@ -32,6 +32,9 @@ Because the turn comes first, an image and the same image turned by an element o
 distribution under `grid` and `angle`. Every image uses equally many random numbers whatever the settings,
 so switching off the blur, for example, does not change the crops. The number of random numbers is part of
 what a seed means: one more kind of change gives every image other views under the same seed.
+
+Consecutive images may share the crop, the angle of the turn, and the change of colours, as pairs do in STL
+(Yu et al. 2024, arXiv 2501.08712). Mirroring, blur and solarisation are still drawn for each image.
 """
 
 from __future__ import annotations
@@ -75,6 +78,9 @@ class _Draws(NamedTuple):
     solarise: Tensor
 
 
+_NOT_SHARED = ("mirror", "blur", "sigma", "solarise")
+
+
 def random_view(
     images: UInt8[Tensor, "b c s s"],
     settings: ViewSettings,
@@ -108,8 +114,13 @@ def random_turned_view(
     generator: torch.Generator,
     size: int | None = None,
     mask: Mask = "disc",
+    shared: int = 1,
 ) -> tuple[Float[Tensor, "b c size size"], Turns]:
-    """`random_view`, and how each image was turned for it."""
+    """`random_view`, and how each image was turned for it.
+
+    With `shared` above 1, so many consecutive images share crop, angle and colours. A smaller rest of the
+    batch joins the images before it.
+    """
     reason = turn_refusal(mask, settings.turn)
     if reason:
         raise ValueError(f"views.turn: given {settings.turn!r} with images of mask 'none': {reason}")
@@ -121,7 +132,7 @@ def random_turned_view(
     # Autocast would round the small matrices to bfloat16, and pixels would land in the wrong places.
     with torch.autocast(images.device.type, enabled=False):
         numbers = torch.rand((len(images), len(_Draws._fields)), generator=generator, device=images.device)
-        draws = _Draws(*numbers.unbind(1))
+        draws = _share(_Draws(*numbers.unbind(1)), shared)
         turns = _draw_turns(settings, draws)
         matrices = sampling_matrices(_draw_boxes(settings, draws), turns.degrees, turns.mirrored)
         finer = samples_per_pixel(images.shape[-1], side, settings)
@@ -147,6 +158,17 @@ def samples_per_pixel(side: int, size: int, settings: ViewSettings) -> int:
     longest = min(1.0, math.sqrt(area * max(wide, 1 / narrow)))  # in shares of the image's side
     shrunk = longest * side / size
     return 1 if shrunk <= 2 else math.ceil(shrunk)
+
+
+def _share(draws: _Draws, count: int) -> _Draws:
+    """Draws of which `count` consecutive images have those of the first, but for some kinds."""
+    if count == 1:
+        return draws
+    images = len(draws.area)
+    runs = torch.arange(images, device=draws.area.device) // count
+    first = count * runs.clamp(max=max(images // count - 1, 0))
+    kept = {name: getattr(draws, name) for name in _NOT_SHARED}
+    return _Draws(*(draw[first] for draw in draws))._replace(**kept)
 
 
 def _draw_turns(settings: ViewSettings, draws: _Draws) -> Turns:

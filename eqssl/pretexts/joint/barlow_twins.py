@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from eqssl.config.joint import BarlowTwinsSettings
@@ -20,7 +22,7 @@ class BarlowTwins(JointEmbedding):
     def build(self, settings: BarlowTwinsSettings, classes: int, generator: torch.Generator | None) -> None:
         """Declare two views and create the projector."""
         self.begin(settings, generator)
-        self.weights = {"off_diagonal": settings.off_diagonal, "scale": settings.scale}
+        self.weights: dict[str, Any] = {"off_diagonal": settings.off_diagonal, "scale": settings.scale}
 
     def forward(self, step: Step) -> Outcome:
         """The loss of two random views of each image."""

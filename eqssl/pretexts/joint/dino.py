@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -52,7 +54,8 @@ class DINO(MomentumEmbedding):
         views = self.draw_turned_views(step.images, step.generator)
         students = self.embed_each(views)
         teachers = self.embed_each(views[:TAUGHT], self.embed_slowly)
-        prototypes, taught = self.prototypes(step.progress), self.momentum.copies[2].weight
+        prototypes = self.prototypes(step.progress)
+        taught = cast(Prototypes, self.momentum.copies[2]).weight
         options = {
             "student_temperature": self.settings.student_temperature,
             "teacher_temperature": self.teacher_temperature(step.progress),

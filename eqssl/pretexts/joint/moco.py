@@ -16,8 +16,8 @@ class MoCo(MomentumEmbedding):
     """A query, its key, and a queue of the keys of earlier images (Chen et al. 2020, arXiv 2003.04297).
 
     The query is the trained branch's embedding of the first view, the key is the momentum branch's of the
-    second. Similarities to the key and to the queue absorb the turn of each. The plain twin compares flattened
-    embeddings.
+    second. Similarities to the key and to the queue absorb the turn of each. The plain twin compares
+    flattened embeddings.
     """
 
     def build(self, settings: MoCoSettings, classes: int, generator: torch.Generator | None) -> None:

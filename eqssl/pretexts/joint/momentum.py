@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -46,13 +46,12 @@ class MomentumBranch(nn.Module):
             followed: the originals, in the order in which they were given.
             progress: share of the training that is done.
         """
-        mine, theirs = list(self.parameters()), list(_parameters(followed))
+        mine, theirs = _parameters([self]), _parameters(followed)
         torch._foreach_lerp_(mine, theirs, 1 - self.momentum(progress))
 
 
-def _parameters(modules: Sequence[nn.Module]) -> Iterator[nn.Parameter]:
-    for module in modules:
-        yield from module.parameters()
+def _parameters(modules: Sequence[nn.Module]) -> list[Tensor]:
+    return [parameter for module in modules for parameter in module.parameters()]
 
 
 class MomentumEmbedding(JointEmbedding):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from eqssl.config.joint import VICRegSettings
@@ -21,7 +23,7 @@ class VICReg(JointEmbedding):
     def build(self, settings: VICRegSettings, classes: int, generator: torch.Generator | None) -> None:
         """Declare two views and create the projector."""
         self.begin(settings, generator)
-        self.weights = {
+        self.weights: dict[str, Any] = {
             "invariance": settings.invariance,
             "variance": settings.variance,
             "covariance": settings.covariance,

@@ -448,3 +448,50 @@ def test_wrong_shapes_and_types_are_refused():
         cut_disc(stored(2, 3, 4, 5))
     with pytest.raises(ValueError, match="2 means"):
         normalise(stored(2, 3, 4, 4), (0.5, 0.5), (0.5, 0.5))
+
+
+# --- draws that consecutive images share
+
+
+def shared_views(count, shared, **changes):
+    """Views of one image `count` times, and their turns."""
+    images = stored(1, 3, 12, 12).expand(count, -1, -1, -1)
+    drawn = settings(crop_scale=(0.2, 1.0), jitter=0.8, grayscale=0.2, **changes)
+    return random_turned_view(images, drawn, generator(), shared=shared)
+
+
+@pytest.mark.parametrize("turning", ["none", "grid", "angle"])
+def test_images_that_share_their_draws_have_the_same_crop_angle_and_colours(turning):
+    views, turns = shared_views(64, 2, turn=turning)
+    alike = [torch.equal(a, b) for a, b in zip(views[0::2], views[1::2], strict=True)]
+    mirrored = turns.mirrored
+    assert torch.equal(turns.degrees[0::2], turns.degrees[1::2])
+    assert alike == (mirrored[0::2] == mirrored[1::2]).tolist()
+    assert all(alike) == (turning == "none")
+    others = [torch.equal(a, b) for a, b in zip(views[1:-1:2], views[2::2], strict=True)]
+    assert not any(others)
+
+
+def test_blur_and_solarisation_are_drawn_for_each_image_also_of_a_pair():
+    for change in ({"blur": 0.5}, {"solarise": 0.5}):
+        views, _ = shared_views(64, 2, **change)
+        alike = [torch.equal(a, b) for a, b in zip(views[0::2], views[1::2], strict=True)]
+        assert any(alike)
+        assert not all(alike)
+
+
+def test_a_smaller_rest_shares_the_draws_of_the_images_before_it():
+    views, _ = shared_views(8, 3)
+    assert all(torch.equal(views[0], views[i]) for i in (1, 2))
+    assert all(torch.equal(views[3], views[i]) for i in (4, 5, 6, 7))
+    assert not torch.equal(views[0], views[3])
+    few, _ = shared_views(2, 3)
+    assert torch.equal(few[0], few[1])
+
+
+def test_images_that_share_nothing_have_the_views_of_before():
+    images = stored(6, 1, 12, 12)
+    drawn = settings(turn="angle", jitter=0.8)
+    expected = random_view(images, drawn, generator())
+    assert torch.equal(random_turned_view(images, drawn, generator(), shared=1)[0], expected)
+    assert torch.equal(random_turned_view(images, drawn, generator(), shared=2)[0][0], expected[0])

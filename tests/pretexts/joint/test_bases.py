@@ -83,3 +83,18 @@ def test_without_symmetry_every_kind_is_the_published_loss_to_the_bit(name, kind
     own, twin = changed(name, "trivial", similarity=kind), build(TWINS[name], "trivial")
     losses = [pretext(step(stored(), seed=2, progress=LATE)).loss for pretext in (own, twin)]
     assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("name", [*BASES, *(TWINS[name] for name in BASES)])
+def test_in_half_precision_the_loss_and_what_is_kept_between_steps_stay_in_full(name):
+    pretext = build(name, "C4").train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = pretext(step(stored(), progress=LATE)).loss
+    loss.backward()
+    pretext.after_step(LATE)
+    full = build(name, "C4").train()(step(stored(), progress=LATE)).loss
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(full.item(), rel=0.1, abs=0.1)
+    assert all(
+        value.dtype in (torch.float32, torch.int64, torch.int32) for value in pretext.state_dict().values()
+    )

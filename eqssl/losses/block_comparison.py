@@ -30,7 +30,7 @@ class Compared(NamedTuple):
     values: Float[Tensor, "elements rows columns"]
 
 
-class Correlation:
+class BlockComparison:
     """From blocks of embeddings to similarities, and back with gradients.
 
     Args:

@@ -1,0 +1,142 @@
+"""What every loss must satisfy, for every group and kind. A new loss is one entry of `LOSSES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from slow_pairs import embeddings, turn_each
+from torch import Tensor
+
+from eqssl import losses
+from eqssl.symmetry import group, group_names
+
+
+class Loss(NamedTuple):
+    """A loss, the shapes (leading axes) of the embeddings that it takes, and how it takes them."""
+
+    run: Callable[..., Tensor]
+    inputs: tuple[int, ...] = (6, 6)
+
+
+LOSSES = {
+    "nt_xent": Loss(losses.nt_xent),
+    "moco": Loss(lambda a, b, q, *told: losses.moco(a, b, *told, queue=q), (6, 6, 9)),
+    "moco_of_the_batch": Loss(losses.moco),
+    "moco_v3": Loss(losses.moco_v3),
+    "byol": Loss(losses.byol),
+    "simsiam": Loss(losses.simsiam),
+    "barlow_twins": Loss(losses.barlow_twins),
+    "vicreg": Loss(losses.vicreg),
+    "swav": Loss(losses.swav, (6, 6, 5)),
+    "swav_crops": Loss(
+        lambda a, b, d, q, r, c, *told: losses.swav_crops([a, b, d], c, *told, queue=torch.stack([q, r])),
+        (6, 6, 6, 9, 9, 5),
+    ),
+    "dino": Loss(
+        lambda a, b, c, f, *told: losses.dino(
+            a, b, c, *told, centre=torch.linspace(-0.1, 0.1, 5), teacher_prototypes=f
+        ),
+        (6, 6, 5, 5),
+    ),
+    "dino_crops": Loss(
+        lambda a, b, d, t, c, *told: losses.dino_crops([a, b, d], [t], c, *told), (6, 6, 6, 6, 5)
+    ),
+}
+KINDS = ["max", "align", "softmax", "pool"]
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+TEMPERATURE = 0.2
+
+
+def inputs(loss: str, name: str, dtype: torch.dtype) -> list[Tensor]:
+    counts = LOSSES[loss].inputs
+    return [embeddings(n, name, seed, fields=4, dtype=dtype) for seed, n in enumerate(counts)]
+
+
+def turned(tensors: list[Tensor], name: str, seed: int) -> list[Tensor]:
+    """Every embedding, key of a queue and prototype turned by an element of its own."""
+    return [turn_each(z, name, 100 * seed + i) for i, z in enumerate(tensors)]
+
+
+def difference_after_turns(loss: str, name: str, kind: str | None, dtype: torch.dtype) -> float:
+    """Largest difference of several draws, relative to the loss or absolute where that is below 1."""
+    given, told = inputs(loss, name, dtype), (group(name), kind, TEMPERATURE)
+    expected = LOSSES[loss].run(*given, *told)
+    assert expected.dtype == dtype
+    differences = [
+        float((LOSSES[loss].run(*turned(given, name, seed), *told) - expected).abs()) for seed in range(3)
+    ]
+    return max(differences) / max(1.0, abs(float(expected)))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_condition_c_independent_turns_of_the_inputs_change_nothing(loss: str, kind: str, dtype: torch.dtype):
+    for name in group_names():
+        assert difference_after_turns(loss, name, kind, dtype) < TOLERANCE[dtype], name
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_plain_loss_fails_condition_c(loss: str, dtype: torch.dtype):
+    for name in group_names():
+        if name != "trivial":
+            assert difference_after_turns(loss, name, None, dtype) > 1e-3, name
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_for_the_trivial_group_the_absorbing_loss_is_the_plain_one_to_the_bit(
+    loss: str, kind: str, dtype: torch.dtype
+):
+    found, gradients = [], []
+    for similarity in (kind, None):
+        given = [z.requires_grad_() for z in inputs(loss, "trivial", dtype)]
+        value = LOSSES[loss].run(*given, group("trivial"), similarity, TEMPERATURE)
+        value.backward()
+        found.append(value)
+        gradients.append([z.grad for z in given])
+    assert torch.equal(*found)
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None and other is None) or torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, None])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_autocast_changes_nothing(loss: str, kind: str | None):
+    for name in ("trivial", "D4", "SO2"):
+        found, gradients = [], []
+        for enabled in (False, True):
+            given = [z.requires_grad_() for z in inputs(loss, name, torch.float32)]
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                value = LOSSES[loss].run(*given, group(name), kind, TEMPERATURE)
+            value.backward()
+            found.append(value)
+            gradients.append(given[0].grad)
+        assert torch.equal(*found), name
+        assert torch.equal(*gradients), name
+
+
+@pytest.mark.parametrize("kind", [*KINDS, None])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_bfloat16_embeddings_have_a_loss_in_float32_near_that_of_the_same_in_float32(
+    loss: str, kind: str | None
+):
+    for name in ("trivial", "D4", "SO2"):
+        told = (group(name), kind, TEMPERATURE)
+        low = [z.to(torch.bfloat16).requires_grad_() for z in inputs(loss, name, torch.float32)]
+        with torch.autocast("cpu", torch.bfloat16):
+            found = LOSSES[loss].run(*low, *told)
+        assert found.dtype == torch.float32
+        found.backward()
+        assert low[0].grad is not None
+        assert torch.isfinite(low[0].grad).all()
+        # rounding the inputs is the only loss of precision
+        rounded = LOSSES[loss].run(*(z.detach().float() for z in low), *told)
+        torch.testing.assert_close(found.detach(), rounded, rtol=1e-6, atol=1e-6)
+        exact = LOSSES[loss].run(*inputs(loss, name, torch.float32), *told)
+        torch.testing.assert_close(found.detach(), exact, rtol=2e-2, atol=2e-2)
