@@ -221,14 +221,15 @@ def test_twins_are_those_that_entries_name():
         "eq_jigsaw": "jigsaw",
         "eq_orientation": "orientation",
         "inv_contrastive": "contrastive",
-        "inv_barlow": "barlow",
-        "inv_byol": "byol",
-        "inv_dino": "dino",
         "inv_moco": "moco",
         "inv_moco_v3": "moco_v3",
+        "inv_byol": "byol",
         "inv_simsiam": "simsiam",
-        "inv_swav": "swav",
+        "inv_barlow": "barlow",
         "inv_vicreg": "vicreg",
+        "inv_swav": "swav",
+        "inv_dino": "dino",
+        "inv_e_ssl": "e_ssl",
     }
 
 
