@@ -138,7 +138,7 @@ class _LogSumExp(torch.autograd.Function):
                 if for_a or alone:
                     new = comparison.products.to_factors(table, columns[block.columns])
                     of_factors = new if of_factors is None else _sum(of_factors, new)
-                if to_columns is not None:
+                if to_columns is not None and not (alone and not block.mirrored):
                     comparison.products.to_columns(table, factors, to_columns[block.columns])
             if of_factors is not None:
                 comparison.products.to_rows(of_factors, to_rows[i])
@@ -180,7 +180,10 @@ def _share(
     """The gradient of the similarities: softmax over a row times its gradient, and so for columns."""
     _leave_out_own(logits, block, alone, own)
     share = (logits - result[block.rows, None]).exp_().mul_(scaled[block.rows, None])
-    if block.mirrored:
+    if alone and not block.mirrored:
+        # rows and columns are the same embeddings: what they get as columns is added to what they get as rows
+        share = share + share.t()
+    elif block.mirrored:
         share += logits.sub_(result[block.columns]).exp_().mul_(scaled[block.columns])
     return share
 
