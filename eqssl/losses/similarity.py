@@ -48,6 +48,7 @@ def correlation(
         a: embeddings of n images; the last axis follows `G.elements`.
         b: embeddings of m images.
         G: the group.
+        angles: of SO2 and O2, at how many equally spaced angles; other groups have no use for it.
 
     Raises:
         ValueError: if the shapes do not fit each other or the group.
