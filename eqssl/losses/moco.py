@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.arguments import check_fields, check_pair, check_positive
+from eqssl.losses.gathering import gathered
 from eqssl.losses.log_sum_exp import log_sum_exp
 from eqssl.losses.module import LossModule
 from eqssl.losses.paired import paired_similarity
@@ -39,7 +40,8 @@ def moco(
         G: the group.
         kind: max, align, softmax, pool, or None for the plain loss.
         temperature: t, and tau of softmax.
-        queue: keys of earlier batches, without gradient; None for the other keys of the batch.
+        queue: keys of earlier batches, without gradient; None for the other keys of the batch, of
+            all processes that train together.
         angles: of SO2 and O2, at how many angles the embeddings are compared.
 
     Returns:
@@ -63,7 +65,7 @@ def moco(
     keys = z2.detach()
     positive = paired_similarity(z1, keys, G, kind, temperature, angles) / temperature
     if queue is None:
-        total = log_sum_exp(z1, keys, G, kind, temperature, angles)
+        total = log_sum_exp(z1, gathered(keys), G, kind, temperature, angles)
     else:
         check_fields("queue", queue, z1, G)
         negatives = log_sum_exp(z1, queue.detach(), G, kind, temperature, angles)

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.arguments import check_pair, check_positive
+from eqssl.losses.gathering import gathered
 from eqssl.losses.log_sum_exp import log_sum_exp
 from eqssl.losses.module import LossModule
 from eqssl.losses.paired import paired_similarity
@@ -58,7 +59,7 @@ def moco_v3(
     check_positive(temperature=temperature)
     keys = z2.detach()
     positive = paired_similarity(z1, keys, G, kind, temperature, angles) / temperature
-    total = log_sum_exp(z1, keys, G, kind, temperature, angles)
+    total = log_sum_exp(z1, gathered(keys), G, kind, temperature, angles)
     return 2 * temperature * (total - positive).mean()
 
 

@@ -46,7 +46,13 @@ def train(rank: int, folder: str, loss: str, name: str, kind: str | None) -> Non
 
 @pytest.mark.parametrize(
     ("loss", "name", "kind"),
-    [("nt_xent", "C4", "max"), ("nt_xent", "D4", "softmax"), ("nt_xent", "C4", None)],
+    [
+        ("nt_xent", "C4", "max"),
+        ("nt_xent", "D4", "softmax"),
+        ("nt_xent", "C4", None),
+        ("moco", "D4", "max"),
+        ("moco_v3", "C4", "max"),
+    ],
 )
 def test_two_processes_equal_one(tmp_path: Path, loss: str, name: str, kind: str | None):
     from eqssl.symmetry import group

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from eqssl.config.joint import MoCoSettings
+from eqssl.losses.gathering import gathered
 from eqssl.losses.moco import moco
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.momentum import MomentumEmbedding
@@ -40,5 +41,5 @@ class MoCo(MomentumEmbedding):
         """Let the branch follow, and put the keys of the step into the queue."""
         super().after_step(progress)
         if self._keys is not None:
-            self.queue.add(self._keys)
+            self.queue.add(gathered(self._keys))
             self._keys = None
