@@ -11,7 +11,7 @@ from torch import Tensor
 
 from eqssl.data.loading.batches import Batches, Split
 from eqssl.losses.diagnostics import alignment, spread, turn_found
-from eqssl.losses.similarity import Kind
+from eqssl.losses.kinds import Kind
 from eqssl.pretexts.joint.branches import JointEmbedding
 from eqssl.pretexts.joint.diagnosing import EmbeddedPair, comparable_kind, finds_turns
 from eqssl.symmetry import Group

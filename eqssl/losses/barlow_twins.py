@@ -7,10 +7,10 @@ from torch import Tensor
 
 from eqssl.losses.arguments import check_pair, check_positive
 from eqssl.losses.field_statistics import off_diagonal_squares, rows_of_fields
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.losses.module import LossModule
 from eqssl.losses.paired import comparable
 from eqssl.losses.precision import in_full_precision
-from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
 # Added to variances, so that a field that is zero everywhere stays zero: that of torch's batch norm.

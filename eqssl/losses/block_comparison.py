@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.group_products import GroupProducts, way
-from eqssl.losses.similarity import Kind
+from eqssl.losses.kinds import Kind
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.harmonics import harmonics
 from eqssl.symmetry.interpolation import interpolation
@@ -46,6 +46,7 @@ class BlockComparison:
         kind: max, align or softmax; None for a plain product.
         temperature: tau of softmax.
         like: has the device and the type of the embeddings.
+        most: how many embeddings are compared at most with as many others.
 
     Attributes:
         products: how products of pairs are computed.
@@ -53,7 +54,14 @@ class BlockComparison:
     """
 
     def __init__(
-        self, G: Group, fields: int, angles: int, kind: Kind | None, temperature: float, like: Tensor
+        self,
+        G: Group,
+        fields: int,
+        angles: int,
+        kind: Kind | None,
+        temperature: float,
+        like: Tensor,
+        most: int,
     ) -> None:
         self.group, self.kind, self.temperature = G, kind, temperature
         self.products: GroupProducts = way(G, fields, like.device)
@@ -61,7 +69,7 @@ class BlockComparison:
             G.name, angles, type(self.products).__name__, like.device, like.dtype
         )
         elements = self.products.count if self.synthesis is None else len(self.synthesis)
-        self.side = _side(self.products.count + elements, like)
+        self.side = min(_side(self.products.count + elements, like), most)
         self._table = like.new_empty(self.products.count * self.side**2)
         self._values = self._table if self.synthesis is None else like.new_empty(elements * self.side**2)
 

@@ -6,10 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.arguments import check_pair, check_positive
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.losses.module import LossModule
 from eqssl.losses.paired import paired_similarity
 from eqssl.losses.precision import in_full_precision
-from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
 

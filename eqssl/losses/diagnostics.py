@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from eqssl.losses.correlation import correlation
+from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, unit
 from eqssl.losses.paired import best_element, check_pairs, paired_similarity
-from eqssl.losses.similarity import ANGLES, Kind, check_kind, check_shapes, correlation, unit
 from eqssl.symmetry.groups import Group
 from eqssl.symmetry.turns import Turns, is_relative_element
 

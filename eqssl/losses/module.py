@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from eqssl.losses.similarity import Kind, check_kind
+from eqssl.losses.kinds import Kind, check_kind
 from eqssl.symmetry.groups import Group
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.losses.similarity import ANGLES, Kind, check_kind, check_shapes, pooled, unit
+from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled, unit
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.interpolation import interpolation, turning_matrices
 

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.arguments import check_fields, check_positive
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.losses.precision import in_full_precision
-from eqssl.losses.similarity import ANGLES, Kind, similarity
+from eqssl.losses.similarity import similarity
 from eqssl.symmetry.groups import Group
 
 

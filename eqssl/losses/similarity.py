@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from functools import cache
-from typing import Literal, get_args
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from eqssl.losses.block_comparison import BlockComparison
+from eqssl.losses.blocks import Block, gradients, walk
+from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled, unit
+from eqssl.losses.precision import in_full_precision
 from eqssl.symmetry.groups import Group, group
-from eqssl.symmetry.interpolation import interpolation
-
-Kind = Literal["max", "softmax", "pool", "align"]
-ANGLES = 64
-"""Angles at which embeddings of SO2 and O2 are compared unless a setting says otherwise."""
-
-
-def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields order"]:
-    """Divide each embedding by its Euclidean norm over all `fields * order` numbers."""
-    return F.normalize(z.flatten(1), dim=1).view_as(z)
-
-
-def pooled(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields one"]:
-    """The mean of each field over the group."""
-    return z.mean(-1, keepdim=True)
 
 
 def plain_similarity(
@@ -36,34 +22,7 @@ def plain_similarity(
     return unit(a).flatten(1) @ unit(b).flatten(1).t()
 
 
-def correlation(
-    a: Float[Tensor, "n fields order"],
-    b: Float[Tensor, "m fields order"],
-    G: Group,
-    angles: int = ANGLES,
-) -> Float[Tensor, "elements n m"]:
-    """Correlation over the group: `<a, rho(g) b>` for every g, with `(rho(g) b)[g h] = b[h]`.
-
-    Args:
-        a: embeddings of n images; the last axis follows `G.elements`.
-        b: embeddings of m images.
-        G: the group.
-        angles: of SO2 and O2, at how many equally spaced angles; other groups have no use for it.
-
-    Raises:
-        ValueError: if the shapes do not fit each other or the group.
-    """
-    check_shapes(a, b, G)
-    n, m = len(a), len(b)
-    # <a, rho(g) b> = sum over f, h of a[f, g h] b[f, h]
-    turned = a[:, :, _product_on(G.name, a.device)]
-    stacked = turned.permute(2, 0, 1, 3).reshape(G.order * n, -1)
-    listed = (stacked @ b.flatten(1).t()).view(G.order, n, m)
-    if not G.is_continuous:
-        return listed
-    return torch.tensordot(_interpolation_on(G.name, angles, a.device).to(listed.dtype), listed, 1)
-
-
+@in_full_precision
 def absorbed_similarity(
     a: Float[Tensor, "n fields order"],
     b: Float[Tensor, "m fields order"],
@@ -82,7 +41,8 @@ def absorbed_similarity(
         softmax:  tau log mean over g of exp(<a, rho(g) b> / tau)
         pool:     <mean over g of a, mean over g of b>
 
-    For max and softmax, a and b are first normalised to length 1; for pool, their means are.
+    For max, align and softmax, a and b are first normalised to length 1; for pool, their means are. The
+    correlation over the group is computed in blocks and never kept, see `eqssl.losses.block_comparison`.
 
     Args:
         a: embeddings of n images; the last axis follows `G.elements`.
@@ -113,12 +73,11 @@ def absorbed_similarity(
         return plain_similarity(a, b)
     if kind == "pool":
         return plain_similarity(pooled(a), pooled(b))
-    products = correlation(unit(a), unit(b), G, angles)
-    if kind == "softmax":
-        return temperature * (torch.logsumexp(products / temperature, 0) - math.log(len(products)))
-    return products.amax(0)
+    found: Tensor = _Absorbed.apply(a, b, G.name, kind, temperature, angles)
+    return found
 
 
+@in_full_precision
 def similarity(
     a: Float[Tensor, "n fields order"],
     b: Float[Tensor, "m fields order"],
@@ -134,35 +93,40 @@ def similarity(
     return absorbed_similarity(a, b, G, kind, temperature, angles)
 
 
-@cache
-def _product_on(group_name: str, device: torch.device) -> Int[Tensor, "order order"]:
-    """The multiplication table on a device. Cached: a copy in every step would wait for the device."""
-    return group(group_name).product.to(device)
+class _Absorbed(torch.autograd.Function):
+    """`absorbed_similarity` through the correlation of one block after the other."""
 
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, name: str, kind: Kind, temperature: float, angles: int
+    ) -> Tensor:
+        """Walk through all blocks once."""
+        comparison = BlockComparison(
+            group(name), a.shape[1], angles, kind, temperature, a, max(len(a), len(b))
+        )
+        rows, row_lengths = comparison.to_rows(a)
+        columns, column_lengths = comparison.to_rows(b)
+        found = a.new_empty(len(a), len(b))
+        for part, blocks in walk(len(a), len(b), False, comparison.side):
+            factors = comparison.products.prepare(rows[part])
+            for block in blocks:
+                found[block.rows, block.columns] = comparison.compare(
+                    factors, block.height, columns[block.columns]
+                ).similarity
+        ctx.save_for_backward(rows, columns, row_lengths, column_lengths)
+        ctx.comparison = comparison
+        return found
 
-@cache
-def _interpolation_on(group_name: str, angles: int, device: torch.device) -> Float[Tensor, "elements order"]:
-    """From values at the listed elements to those at the compared ones, on a device, for the same reason."""
-    return interpolation(group_name, angles).to(device)
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Walk through all blocks again."""
+        rows, columns, row_lengths, column_lengths = ctx.saved_tensors
 
+        def of_block(similarity: Tensor, block: Block) -> Tensor:
+            return gradient[block.rows, block.columns]
 
-def check_kind(kind: str | None) -> None:
-    """Check the name of a similarity.
-
-    Raises:
-        ValueError: names those that there are.
-    """
-    if kind is not None and kind not in get_args(Kind):
-        raise ValueError(f"kind: given {kind!r}, allowed: {', '.join(get_args(Kind))}, or None")
-
-
-def check_shapes(a: Tensor, b: Tensor, G: Group) -> None:
-    """Check that a and b are embeddings of a group with equally many fields.
-
-    Raises:
-        ValueError: names the shape.
-    """
-    for name, z in (("a", a), ("b", b)):
-        if z.ndim != 3 or z.shape[1] != a.shape[1] or z.shape[2] != G.order:
-            expected = f"(batch, {a.shape[1] if a.ndim == 3 else 'fields'}, {G.order})"
-            raise ValueError(f"{name}: given shape {tuple(z.shape)}, allowed: {expected}")
+        wanted = ctx.needs_input_grad[:2]
+        to_rows, to_columns = gradients(ctx.comparison, rows, columns, wanted, of_block)
+        to_a = None if to_rows is None else ctx.comparison.from_rows(to_rows, rows, row_lengths)
+        to_b = None if to_columns is None else ctx.comparison.from_rows(to_columns, columns, column_lengths)
+        return to_a, to_b, None, None, None, None

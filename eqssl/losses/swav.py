@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.arguments import check_fields, check_pair, check_positive
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.losses.module import LossModule
 from eqssl.losses.precision import in_full_precision
 from eqssl.losses.prototype_scores import cross_entropy, prototype_scores
-from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.losses.sinkhorn import sinkhorn
 from eqssl.symmetry.groups import Group
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from eqssl.losses.arguments import check_not_negative, check_pair, check_positive
 from eqssl.losses.field_statistics import off_diagonal_squares, rows_of_fields
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.losses.module import LossModule
 from eqssl.losses.paired import comparable
 from eqssl.losses.precision import in_full_precision
-from eqssl.losses.similarity import ANGLES, Kind
 from eqssl.symmetry.groups import Group
 
 # Of the paper: added to variances, because the slope of the root is infinite at zero.

@@ -1,10 +1,14 @@
+import math
+
 import pytest
 import torch
 from slow_pairs import embeddings
 
 from eqssl.losses import block_comparison, group_products
+from eqssl.losses.correlation import correlation
+from eqssl.losses.kinds import pooled, unit
 from eqssl.losses.log_sum_exp import log_sum_exp
-from eqssl.losses.similarity import similarity
+from eqssl.losses.similarity import plain_similarity, similarity
 from eqssl.symmetry import group, group_names
 
 KINDS = ["max", "softmax", "pool", "align", None]
@@ -28,9 +32,21 @@ def with_gradients(function, *inputs):
     return [found.detach(), *torch.autograd.grad((found * weights).sum(), inputs)]
 
 
+def direct(a, b, G, kind):
+    """All similarities, with the whole correlation in memory."""
+    if kind == "pool":
+        a, b = pooled(a), pooled(b)
+    if kind in ("pool", None):
+        return plain_similarity(a, b)
+    products = correlation(unit(a), unit(b), G)
+    if kind == "softmax":
+        return TAU * (torch.logsumexp(products / TAU, 0) - math.log(len(products)))
+    return products.amax(0)
+
+
 def stored(a, b, name, kind, own=None):
     """The same sum from the table of all pairs."""
-    logits = similarity(a, b, group(name), kind, TAU) / TAU
+    logits = direct(a, b, group(name), kind) / TAU
     if own is not None:
         rows = torch.arange(len(a))
         logits = logits.index_put((rows, rows + own), torch.tensor(float("-inf"), dtype=logits.dtype))
@@ -133,3 +149,16 @@ def test_no_table_of_all_pairs_is_stored():
 def test_sums_over_nothing_are_refused():
     with pytest.raises(ValueError, match="given 1 embeddings and 0 others, allowed: at least one other"):
         log_sum_exp(torch.randn(1, 3, 4), None, group("C4"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", group_names())
+def test_similarities_from_blocks_equal_those_from_the_whole_correlation(name, kind, dtype, way):
+    a, b = (embeddings(n, name, n, fields=8, dtype=dtype) for n in (N, M))
+    weights = torch.linspace(-1, 2, M, dtype=dtype)
+    found = with_gradients(lambda a, b: similarity(a, b, group(name), kind, TAU) @ weights, a, b)
+    expected = with_gradients(lambda a, b: direct(a, b, group(name), kind) @ weights, a, b)
+    close = {"rtol": 0, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-5, "atol": 1e-4}
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, **close)

@@ -2,8 +2,9 @@ import pytest
 import torch
 from slow_pairs import embeddings, slow_similarity, turn_each
 
+from eqssl.losses.correlation import correlation
 from eqssl.losses.paired import best_element, comparable, paired_correlation, paired_similarity
-from eqssl.losses.similarity import absorbed_similarity, correlation, plain_similarity, similarity
+from eqssl.losses.similarity import absorbed_similarity, plain_similarity, similarity
 from eqssl.symmetry import act_on_regular, group, group_names
 
 GROUPS = group_names()

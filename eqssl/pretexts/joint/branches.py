@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from eqssl.config.joint import Crops, JointSettings
 from eqssl.config.views import ViewSettings
-from eqssl.losses.similarity import ANGLES, Kind
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.nn.heads import VectorBatchNorm, equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Outcome, Pretext, Step
 from eqssl.pretexts.joint.diagnosing import EmbeddedPair, collapse, diagnose

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.diagnostics import alignment, spread, turn_found
-from eqssl.losses.similarity import ANGLES, Kind
+from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.symmetry import Group
 from eqssl.symmetry.turns import Turns
 

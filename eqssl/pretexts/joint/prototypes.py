@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqssl.losses.similarity import unit
+from eqssl.losses.kinds import unit
 from eqssl.pretexts.parameters import ParameterGroup, decayed_and_not
 
 
