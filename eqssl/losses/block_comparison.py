@@ -23,7 +23,13 @@ EPS = 1e-12
 
 
 class Compared(NamedTuple):
-    """A block of pairs: similarities, products, and values at the compared elements (softmax: their shares)."""
+    """A block of pairs.
+
+    Attributes:
+        similarity: absorbed similarities.
+        table: products of each pair.
+        values: correlation at the compared elements; for softmax its softmax over them.
+    """
 
     similarity: Float[Tensor, "rows columns"]
     table: Float[Tensor, "products rows columns"]
@@ -152,7 +158,7 @@ def _chunks(count: int, width: int) -> list[slice]:
 def _matrices(
     name: str, angles: int, products: str, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The basis of the rows, and the matrix from products to values at the compared elements; None for identities."""
+    """The basis of the rows, and the matrix from products to compared values; None for an identity."""
     G = group(name)
     if G.order == 1:
         return None, None

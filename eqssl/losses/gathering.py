@@ -23,9 +23,9 @@ def rank() -> int:
 def gathered(z: Float[Tensor, "batch ..."]) -> Float[Tensor, "processes*batch ..."]:
     """The embeddings of all processes, one process after the other; z itself if there is one process.
 
-    The gradient of z is the sum of the gradients that all processes have for it. Where each process has the mean
-    loss of its own batch and gradients are averaged over processes, as `DistributedDataParallel` does, the result
-    is the gradient of the mean over the whole batch.
+    The gradient of z is the sum of the gradients that all processes have for it. Where each process has the
+    mean loss of its own batch and gradients are averaged over processes, as `DistributedDataParallel` does,
+    the result is the gradient of the mean over the whole batch.
 
     Args:
         z: embeddings of this process; every process must give equally many.

@@ -1,8 +1,9 @@
 """Products of blocks of embeddings from which their correlation over the group is made, and the way back.
 
-An embedding is a row of numbers here: for each coefficient of the group (or each listed element, in the direct way)
-its fields. `rows` and `columns` are blocks of embeddings, and the products of all pairs fill a tensor of shape
-(products, rows, columns), which `eqssl.losses.log_sum_exp` makes for one small block after the other.
+An embedding is a row of numbers here: for each coefficient of the group (or each listed element, in the
+direct way) its fields. `rows` and `columns` are blocks of embeddings, and the products of all pairs fill a
+tensor of shape (products, rows, columns), which `eqssl.losses.log_sum_exp` makes for one small block after
+the other.
 """
 
 from __future__ import annotations
@@ -108,22 +109,22 @@ class FourierProducts(GroupProducts):
         return found
 
     def multiply(self, factors: list[Tensor], columns: Columns, out: Table) -> None:
-        """One product for each irrep and l."""
+        """One product for each irrep and each l."""
         for block, factor, part, table in self._with_tables(factors, columns, out):
             if block.kind == "lines":
                 torch.bmm(factor, part.permute(1, 2, 0), out=table)
             elif block.kind == "real":
-                for l in range(block.size):
+                for k in range(block.size):
                     torch.mm(
                         factor,
-                        part[:, l].t(),
-                        out=table[l * block.size : (l + 1) * block.size].view(len(factor), -1),
+                        part[:, k].t(),
+                        out=table[k * block.size : (k + 1) * block.size].view(len(factor), -1),
                     )
             else:
                 torch.mm(factor, part.view(len(part), -1).t(), out=table.view(len(factor), -1))
 
     def to_factors(self, gradient: Table, columns: Columns) -> list[Tensor]:
-        """One product for each irrep and l."""
+        """One product for each irrep and each l."""
         found = []
         for block, part in zip(self.blocks, self._parts(columns), strict=True):
             table = gradient[block.start : block.stop]
@@ -132,8 +133,8 @@ class FourierProducts(GroupProducts):
             elif block.kind == "real":
                 below = table.unflatten(0, (block.size, block.size)).flatten(1, 2)
                 total = below[0] @ part[:, 0]
-                for l in range(1, block.size):
-                    total.addmm_(below[l], part[:, l])
+                for k in range(1, block.size):
+                    total.addmm_(below[k], part[:, k])
                 found.append(total)
             else:
                 found.append(table.flatten(0, 1) @ part.view(len(part), -1))
@@ -153,14 +154,14 @@ class FourierProducts(GroupProducts):
                 part[:, 1] += rotated[:, 0]
 
     def to_columns(self, gradient: Table, factors: list[Tensor], out: Columns) -> None:
-        """One product for each irrep and l."""
+        """One product for each irrep and each l."""
         for block, factor, part, table in self._with_tables(factors, out, gradient):
             if block.kind == "lines":
                 part += torch.bmm(table.transpose(1, 2), factor).transpose(0, 1)
             elif block.kind == "real":
                 below = table.unflatten(0, (block.size, block.size)).flatten(1, 2)
-                for l in range(block.size):
-                    part[:, l].addmm_(below[l].t(), factor)
+                for k in range(block.size):
+                    part[:, k].addmm_(below[k].t(), factor)
             else:
                 part.view(len(part), -1).addmm_(table.flatten(0, 1).t(), factor)
 

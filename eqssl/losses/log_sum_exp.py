@@ -1,9 +1,10 @@
 """Streamed log-sum-exp of similarities, forward and backward: a table of all pairs is never in memory.
 
 The pairs are walked through in small blocks. For each block the correlation over the group is computed
-(`eqssl.losses.group_products`), absorbed to one similarity for each pair, and added to the sum of its row with a running
-maximum. The backward pass computes the blocks again. If a set of embeddings is compared with itself, similarities
-are symmetric, so each block serves its rows and its columns, and half of the blocks are left out.
+(`eqssl.losses.group_products`), absorbed to one similarity for each pair, and added to the sum of its row
+with a running maximum. The backward pass computes the blocks again. If a set of embeddings is compared with
+itself, similarities are symmetric, so each block serves its rows and its columns, and half of the blocks are
+left out.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def log_sum_exp(
         In float32, or float64 for embeddings of that type, whatever autocast says.
 
     Raises:
-        ValueError: if there is no such kind, the shapes do not fit each other or the group, or there is nothing
+        ValueError: if there is no such kind, the shapes do not fit each other or the group, or there is
+        nothing
             to sum.
 
     Example:
@@ -136,7 +138,7 @@ class _LogSumExp(torch.autograd.Function):
                 if for_a or alone:
                     new = comparison.products.to_factors(table, columns[block.columns])
                     of_factors = new if of_factors is None else _sum(of_factors, new)
-                if to_columns is not None:
+                if to_columns is not None and not (alone and not block.mirrored):
                     comparison.products.to_columns(table, factors, to_columns[block.columns])
             if of_factors is not None:
                 comparison.products.to_rows(of_factors, to_rows[i])
@@ -175,10 +177,13 @@ def _add(top: Tensor, total: Tensor, s: Tensor, axis: int) -> None:
 def _share(
     logits: Tensor, result: Tensor, scaled: Tensor, block: _Block, alone: bool, own: int | None
 ) -> Tensor:
-    """The gradient of the similarities: softmax over each row times the row's gradient, and so for columns."""
+    """The gradient of the similarities: softmax over a row times its gradient, and so for columns."""
     _leave_out_own(logits, block, alone, own)
     share = (logits - result[block.rows, None]).exp_().mul_(scaled[block.rows, None])
-    if block.mirrored:
+    if alone and not block.mirrored:
+        # rows and columns are the same embeddings: what they get as columns is added to what they get as rows
+        share = share + share.t()
+    elif block.mirrored:
         share += logits.sub_(result[block.columns]).exp_().mul_(scaled[block.columns])
     return share
 

@@ -48,6 +48,7 @@ def correlation(
         a: embeddings of n images; the last axis follows `G.elements`.
         b: embeddings of m images.
         G: the group.
+        angles: of SO2 and O2, at how many equally spaced angles; other groups have no use for it.
 
     Raises:
         ValueError: if the shapes do not fit each other or the group.
@@ -60,7 +61,7 @@ def correlation(
     listed = (stacked @ b.flatten(1).t()).view(G.order, n, m)
     if not G.is_continuous:
         return listed
-    return torch.tensordot(interpolation(G.name, angles).to(listed), listed, 1)
+    return torch.tensordot(_interpolation_on(G.name, angles, a.device).to(listed.dtype), listed, 1)
 
 
 def absorbed_similarity(
@@ -137,6 +138,12 @@ def similarity(
 def _product_on(group_name: str, device: torch.device) -> Int[Tensor, "order order"]:
     """The multiplication table on a device. Cached: a copy in every step would wait for the device."""
     return group(group_name).product.to(device)
+
+
+@cache
+def _interpolation_on(group_name: str, angles: int, device: torch.device) -> Float[Tensor, "elements order"]:
+    """From values at the listed elements to those at the compared ones, on a device, for the same reason."""
+    return interpolation(group_name, angles).to(device)
 
 
 def check_kind(kind: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from eqssl.report.estimates import Estimate
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 GROUPS = tuple(PLANE_GROUPS)
+DIAGNOSTICS = ("rank", "alignment", "uniformity", "similarity_of_others", "turn_found")
+"""Columns of loss.csv that joint-embedding pretexts have (`eqssl.pretexts.joint.diagnosing`)."""
+Curve = tuple[tuple[int, float], ...]
+"""A number in each epoch: pairs (epoch, mean over its steps)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Cell:
         path: path of metrics.json.
         classes, test_images: how many, from predictions.csv beside metrics.json; None if it has no rows.
         seal: of metrics.json.
+        diagnostics: the same as `losses` for what joint-embedding pretexts tell of their embeddings.
     """
 
     dataset: str
@@ -46,6 +51,7 @@ class Cell:
     classes: int | None = None
     test_images: int | None = None
     seal: str = ""
+    diagnostics: Mapping[str, Curve] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -150,11 +156,13 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
     trained = read_record(losses.with_name("pretrain.json"))
     record.check_made_of(pretrain=trained)
     classes, test_images = _counts(record.file("predictions.csv"))
+    curves = read_curves(trained.file(losses.name))
     cell = Cell(
         **{key: record.values[key] for key in IDENTITY},
         numbers=top_numbers(record),
         details=record.values.get("details", {}),
-        losses=read_losses(trained.file(losses.name)),
+        losses=curves.pop("loss", ()),
+        diagnostics=curves,
         path=metrics,
         classes=classes,
         test_images=test_images,
@@ -165,21 +173,30 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
     return cell
 
 
-def read_losses(path: Path) -> tuple[tuple[int, float], ...]:
+def read_losses(path: Path) -> Curve:
     """The columns epoch and loss of a loss.csv, which has no rows for an untrained encoder."""
+    return read_curves(path).get("loss", ())
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """The losses of a loss.csv, and its columns of `DIAGNOSTICS`, also those of parts (`NAME/rank`).
+
+    Other columns are left alone, and an older file has the losses alone.
+    """
     with csv_rows(path) as reader:
-        if reader.fieldnames and not {"epoch", "loss"} <= set(reader.fieldnames):
-            raise ValueError(
-                f"{path}: header {','.join(reader.fieldnames)!r} lacks the columns epoch and loss"
-            )
-        rows = []
+        names = reader.fieldnames or ()
+        if names and not {"epoch", "loss"} <= set(names):
+            raise ValueError(f"{path}: header {','.join(names)!r} lacks the columns epoch and loss")
+        kept = ["loss", *(name for name in names if name.rpartition("/")[2] in DIAGNOSTICS)]
+        found: dict[str, list[tuple[int, float]]] = {name: [] for name in kept if name in names}
         for row in reader:
             try:
-                rows.append((int(row["epoch"]), float(row["loss"])))
+                for name, curve in found.items():
+                    curve.append((int(row["epoch"]), float(row[name])))
             except (TypeError, ValueError):
-                given = f"epoch {row['epoch']!r}, loss {row['loss']!r}"
+                given = ", ".join(f"{name} {row[name]!r}" for name in ("epoch", *found))
                 raise ValueError(f"{path}: line {reader.line_num}: not numbers: {given}") from None
-    return tuple(rows)
+    return {name: tuple(curve) for name, curve in found.items()}
 
 
 def _counts(predictions: Path) -> tuple[int | None, int | None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from eqssl.report.cells import MISSING, Cell, section
 from eqssl.report.label_notes import left_out
+from eqssl.report.training_notes import training_warnings
 
 MEASUREMENTS = (
     ("ridge, stored (%)", ("ridge", "invariant", "test", "stored"), 100.0, ".1f"),
@@ -14,6 +15,10 @@ MEASUREMENTS = (
     ("predictions changed by D4 (%)", ("prediction_change", "invariant"), 100.0, ".2f"),
     ("retrieval MRR", ("equivariance", "retrieval", "mrr"), 1.0, ".3f"),
     ("retrieval hit rate 1 (%)", ("equivariance", "retrieval", "hit_rate_1"), 100.0, ".1f"),
+    ("embedding: effective rank", ("pretrain", "measured", "pretext_effective_rank"), 1.0, ".1f"),
+    ("alignment", ("pretrain", "measured", "pretext_alignment"), 1.0, ".3f"),
+    ("uniformity", ("pretrain", "measured", "pretext_uniformity"), 1.0, ".2f"),
+    ("turns found (%)", ("pretrain", "measured", "pretext_turn_found"), 100.0, ".1f"),
 )
 """Heading, path in `details`, factor and format of each measurement outside the main table."""
 
@@ -54,8 +59,11 @@ def strengths(cell: Cell) -> dict[str, str]:
 
 
 def warnings(cells: Sequence[Cell]) -> list[str]:
-    """A sentence per cell and problem: a choice at an edge, a fit that did not converge, too few labels."""
-    sentences = []
+    """A sentence per cell and problem.
+
+    What training warned of comes first, then choices at an edge, fits that did not converge, too few labels.
+    """
+    sentences = training_warnings(cells)
     for cell in cells:
         edge, unfinished = _counts(cell, _at_edge), _counts(cell, _unfinished)
         if edge:

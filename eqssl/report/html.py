@@ -15,6 +15,7 @@ from eqssl.report import choices, record
 from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
 from eqssl.report.cells import MINUS, MISSING, Cell, read_cells
 from eqssl.report.charts import Chart
+from eqssl.report.embedding_charts import embedding_curves
 from eqssl.report.equivariance_charts import change_by_angle, equivariance_by_group
 from eqssl.report.estimates import Estimate
 from eqssl.report.label_charts import label_accuracy
@@ -94,6 +95,7 @@ def render(
         accuracy_against_labels(rows, styles),
         accuracy_against_rotation(rows, styles),
         loss_curves(rows, styles),
+        *(chart for chart in [embedding_curves(rows, styles)] if chart.panels),
         label_accuracy(rows),
         equivariance_by_group(rows, styles),
         change_by_angle(rows, styles),

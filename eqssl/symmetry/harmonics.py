@@ -1,12 +1,14 @@
 """The Fourier transform of finite groups, in real numbers: functions on G in the basis of its irreps.
 
-A real function z on G has the coefficients (Peter-Weyl; Serre 1977, Linear Representations of Finite Groups, 2.4)
+A real function z on G has the coefficients (Peter-Weyl; Serre 1977, Linear Representations of Finite Groups,
+2.4)
 
     z^[j, m] = sqrt(d / |G|) sum over h of z[h] psi(h)[j, m],
 
-for each irreducible representation psi of dimension d, which is escnn's and orthogonal. For an irrep of real type
-m runs over all d columns. The pairs of complex-conjugate irreps of C_N are rotation matrices of dimension 2, whose
-second column holds nothing new: m is 0. The basis is orthonormal, and the regular representation moves j:
+for each irreducible representation psi of dimension d, which is escnn's and orthogonal. For an irrep of real
+type m runs over all d columns. The pairs of complex-conjugate irreps of C_N are rotation matrices of
+dimension 2, whose second column holds nothing new: m is 0. The basis is orthonormal, and the regular
+representation moves j:
 
     (rho(g) z)^[j, m] = sum over l of psi(g)[j, l] z^[l, m].
 
@@ -37,7 +39,8 @@ class Block:
     """Coefficients that are multiplied together.
 
     Attributes:
-        kind: `lines` for all irreps of dimension 1, `real` for one irrep of real type, `rotation` for one that is
+        kind: `lines` for all irreps of dimension 1, `real` for one irrep of real type, `rotation` for one
+        that is
             a rotation matrix.
         start: position of its first coefficient.
         size: dimension of the irrep; for `lines` how many there are.
@@ -62,7 +65,8 @@ class Harmonics:
     Attributes:
         basis: orthogonal matrix from values at `G.elements` (rows) to coefficients (columns), float64.
         blocks: how the coefficients are multiplied; in a block j comes before m.
-        synthesis: from the products of all blocks (columns) to the correlation at `G.elements` (rows), float64. The
+        synthesis: from the products of all blocks (columns) to the correlation at `G.elements` (rows),
+        float64. The
             products of a `real` block are M[j, l] with l before j, those of a `rotation` block are the two
             numbers above.
     """
@@ -95,7 +99,7 @@ def harmonics(name: str) -> Harmonics:
         blocks.append(Block("rotation" if rotation else "real", len(columns), size, copies))
         norm = math.sqrt(size / G.order)
         columns += [norm * v[:, j, m] for j in range(size) for m in range(copies)]
-        synthesis += [v[:, j, l] for l in range(copies) for j in range(size)]
+        synthesis += [v[:, j, k] for k in range(copies) for j in range(size)]
     return Harmonics(_stacked(columns), tuple(blocks), _stacked(synthesis))
 
 

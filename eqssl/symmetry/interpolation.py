@@ -18,8 +18,8 @@ from eqssl.symmetry.turning import flip_and_degrees
 def compared_elements(G: Group, angles: int) -> list[np.ndarray[Any, Any]]:
     """The 2 x 2 matrices of the elements at which two embeddings are compared.
 
-    Those of `G.elements`; for SO2 and O2 those of `angles` equally spaced turns (of O2 each with and without a
-    reflection first), of which the listed elements are some.
+    Those of `G.elements`; for SO2 and O2 those of `angles` equally spaced turns (of O2 each with and without
+    a reflection first), of which the listed elements are some.
 
     Raises:
         ValueError: if the angles of a continuous group do not include the listed ones.
@@ -66,10 +66,10 @@ def _matrix(flip: bool, radians: float) -> np.ndarray[Any, Any]:
 
 
 def _weights(G: Group, matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """How the value at an element is made of the values at the listed ones, which are N equally spaced angles.
+    """How the value at an element is made of the values at the listed ones, N equally spaced angles.
 
-    The weight of an angle at distance d is (1 + 2 sum over k < N/2 of cos k d + cos (N/2) d) / N: one at its own
-    place and zero at all others.
+    The weight of an angle at distance d is (1 + 2 sum over k < N/2 of cos k d + cos (N/2) d) / N: one at its
+    own place and zero at all others.
     """
     flip, degrees = flip_and_degrees(matrix)
     places = [flip_and_degrees(G.matrix(h)) for h in G.elements]

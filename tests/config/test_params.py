@@ -63,8 +63,12 @@ def test_settings_are_frozen():
         ("grid.group", [], r"grid\.group: given \[\], allowed: "),
         ("dataset", "cifar", r"dataset: given 'cifar', allowed: fashion_mnist, "),
         ("grid.dataset", ["cifar"], r"grid\.dataset: given 'cifar', allowed: fashion_mnist, "),
-        ("pretext", "eq_label", r"pretext: given 'eq_label', allowed: contrastive, eq_jigsaw"),
-        ("grid.pretext", ["eq_label"], r"grid\.pretext: given 'eq_label', allowed: contrastive, eq_jigsaw"),
+        ("pretext", "eq_label", r"pretext: given 'eq_label', allowed: .*contrastive, .*eq_jigsaw"),
+        (
+            "grid.pretext",
+            ["eq_label"],
+            r"grid\.pretext: given 'eq_label', allowed: .*contrastive, .*eq_jigsaw",
+        ),
         ("pretext", "eq_label", r"pretext: given 'eq_label', .*; did you mean 'eq_labels'\?"),
         ("encoder.name", "vgg", r"encoder\.name: given 'vgg', allowed: cnn"),
         ("encoder.name", "resnet", r"encoder\.name: given 'resnet', .*; did you mean 'resnet50'\?"),
@@ -119,7 +123,7 @@ def test_settings_are_frozen():
             25,
             r"jigsaw\.permutations: given 25, allowed: 2 to 24, the orders of 4",
         ),
-        ("pretexts.mine", {}, r"pretexts\.mine\.task: is missing \(allowed: combined, "),
+        ("pretexts.mine", {}, r"pretexts\.mine\.task: is missing \(allowed: .*combined, "),
         (
             "pretexts.labels.pretrain",
             {"epochs": None},
@@ -135,7 +139,7 @@ def test_settings_are_frozen():
             0.1,
             r"^pretexts\.eq_labels_inv_contrastive\.parts\.contrast\.pretext\.temprature: no such setting;",
         ),
-        ("pretexts.labels.task", "rotnet", r"pretexts\.labels\.task: given 'rotnet', allowed: combined"),
+        ("pretexts.labels.task", "rotnet", r"pretexts\.labels\.task: given 'rotnet', allowed: .*combined"),
         ("pretexts.labels.pretrain", {"epohcs": 2}, r"pretexts\.labels\.pretrain\.epohcs: no such setting"),
         ("pretexts.labels.pretrain", 2, r"pretexts\.labels\.pretrain: given 2, allowed: a table"),
         ("pretexts.labels", "x", r"pretexts\.labels: given 'x', allowed: a table of settings"),
@@ -191,8 +195,8 @@ def test_a_missing_or_broken_settings_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "twin", "message"),
     [
-        ("eq_labels", "label", r"twin: given 'label', allowed: contrastive, .*; did you mean 'labels'\?"),
-        ("eq_labels", "eq_labels", r"twin: given 'eq_labels', allowed: contrastive, (?!.*eq_labels,)"),
+        ("eq_labels", "label", r"twin: given 'label', allowed: .*contrastive, .*; did you mean 'labels'\?"),
+        ("eq_labels", "eq_labels", r"twin: given 'eq_labels', allowed: .*contrastive, (?!.*eq_labels,)"),
         (
             "labels",
             "eq_labels",
@@ -217,6 +221,15 @@ def test_twins_are_those_that_entries_name():
         "eq_jigsaw": "jigsaw",
         "eq_orientation": "orientation",
         "inv_contrastive": "contrastive",
+        "inv_moco": "moco",
+        "inv_moco_v3": "moco_v3",
+        "inv_byol": "byol",
+        "inv_simsiam": "simsiam",
+        "inv_barlow": "barlow",
+        "inv_vicreg": "vicreg",
+        "inv_swav": "swav",
+        "inv_dino": "dino",
+        "inv_e_ssl": "e_ssl",
     }
 
 

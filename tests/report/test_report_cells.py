@@ -5,7 +5,7 @@ from sealed import seal_in
 from written_grid import metrics, write_cell
 
 from eqssl.machine.records import write_record
-from eqssl.report.cells import read_cell, read_cells, read_losses
+from eqssl.report.cells import read_cell, read_cells, read_curves, read_losses
 
 
 def changed(tmp_path, change):
@@ -60,6 +60,10 @@ def test_order_is_groups_by_size_then_pretexts_with_references_last(tmp_path):
             r"details.equivariance.angles\[1\]: given .*, expected numbers degrees and error",
         ),
         (lambda v: v.update(pretext_accuracy=1.5), "pretext_accuracy: given 1.5, expected an accuracy"),
+        (
+            lambda v: v.update(pretext_one_turn_found=1.5),
+            "pretext_one_turn_found: given 1.5, expected an acc",
+        ),
         (lambda v: v["details"]["angles"][1].update(acc=7), r"details.angles\[1\].acc: given 7"),
     ],
 )
@@ -160,6 +164,25 @@ def test_damaged_losses_are_refused(tmp_path, text, reason):
     path.write_text(text)
     with pytest.raises(ValueError, match=reason):
         read_losses(path)
+
+
+def test_diagnostics_of_embeddings_and_of_parts_are_read_and_other_columns_left_alone(tmp_path):
+    path = tmp_path / "loss.csv"
+    path.write_text("epoch,loss,note,part/rank,turn_found\n1,2.5,high,3.5,0.5\n2,2.0,low,4.5,0.75\n")
+    assert read_curves(path) == {
+        "loss": ((1, 2.5), (2, 2.0)),
+        "part/rank": ((1, 3.5), (2, 4.5)),
+        "turn_found": ((1, 0.5), (2, 0.75)),
+    }
+    path.write_text("epoch,loss,rank\n1,2.5,many\n")
+    with pytest.raises(ValueError, match=r"line 2: not numbers: epoch '1', loss '2.5', rank 'many'"):
+        read_curves(path)
+
+
+def test_cells_without_diagnostics_have_none(tmp_path):
+    assert read_cell(*write_cell(tmp_path, metrics("data", "C4", "eq_labels", 3))).diagnostics == {}
+    contrast = read_cell(*write_cell(tmp_path, metrics("data", "C4", "inv_contrastive", 3)))
+    assert contrast.diagnostics["rank"] == tuple((epoch, 2.0 * epoch + 3) for epoch in range(1, 6))
 
 
 def test_a_missing_file_is_an_os_error():

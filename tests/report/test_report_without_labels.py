@@ -115,11 +115,12 @@ def test_a_report_of_data_without_labels_says_why_and_shows_what_there_is(tmp_pa
     assert text.count("sky: No accuracies: no image has a label.") == 1
     assert set(re.findall(r'<figure id="figure-(\w+)"', text)) == {
         "loss",
+        "embeddings",
         "pretext",
         "equivariance",
         "change",
     }
-    assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", text)] == [1, 2, 3, 4]
+    assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", text)] == [1, 2, 3, 4, 5]
     for absent in (
         "No figure",
         "k-NN",

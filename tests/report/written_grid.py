@@ -205,11 +205,19 @@ def write_cell(folder, values):
     """Write metrics.json and loss.csv of one cell, with what lies beside them; give their paths."""
     home = folder / values["dataset"] / values["group"] / values["pretext"] / f"s{values['seed']}"
     home.mkdir(parents=True)
-    lines = ["epoch,loss,accuracy"]
+    embeds = "contrastive" in values["pretext"]
+    names = (
+        ["alignment", "uniformity", "rank", "similarity_of_others", "turn_found"] if embeds else ["accuracy"]
+    )
+    lines = [",".join(["epoch", "loss", *names])]
     noise = random.Random(values["pretext"] + values["group"])  # noqa: S311
     scale = {"labels": 2.08, "eq_labels": 2.05, "supervised": 1.6}.get(values["pretext"], 5.5)
     for epoch in range(1, int(values["epochs"]) + 1):
-        lines.append(f"{epoch},{scale * (0.6 + 0.4 * math.exp(-epoch / 2)) + noise.gauss(0, 0.02):.5f},0.3")
+        loss = scale * (0.6 + 0.4 * math.exp(-epoch / 2)) + noise.gauss(0, 0.02)
+        more = (
+            [0.5 / epoch, -0.3 * epoch, 2.0 * epoch + values["seed"], 0.7, 0.2 * epoch] if embeds else [0.3]
+        )
+        lines.append(",".join([str(epoch), f"{loss:.5f}", *map(str, more)]))
     (home / "loss.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     known = 200 if "acc_stored_100" in values else 0
     predictions = "".join(f"class {i % 10},class {i % 7}\n" for i in range(known))

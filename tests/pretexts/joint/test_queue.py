@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 import torch
-from entries import build, changed, stored
+from entries import changed, stored
 from steps import step
 
 from eqssl.pretexts.joint.queue import EmbeddingQueue
@@ -50,7 +50,7 @@ def test_keys_enter_after_the_step_and_the_last_batch_is_among_the_negatives_the
 
 def test_a_loss_without_training_leaves_the_queue_as_it_is():
     for name in ("inv_moco", "inv_swav"):
-        pretext = build(name, "C4").eval()
+        pretext = changed(name, "C4", queue=30).eval()
         before = pretext.queue.kept.clone()
         pretext(step(stored(), progress=0.9))
         pretext.after_step(0.95)
@@ -76,3 +76,30 @@ def test_swav_uses_its_queue_from_the_given_share_on():
     late, without = {"queue": 30, "queue_from": 0.5}, {"queue": 0}
     assert torch.equal(loss(0.4, **late), loss(0.4, **without))
     assert not torch.equal(loss(0.5, **late), loss(0.5, **without))
+
+
+@pytest.mark.parametrize("name", ["inv_moco", "inv_swav"])
+def test_a_training_that_goes_on_from_its_state_finds_the_queue(name):
+    def train(pretext, numbers):
+        optimiser = torch.optim.SGD(pretext.parameter_groups(), lr=0.1)
+        for number in numbers:
+            optimiser.zero_grad()
+            pretext(step(stored(seed=number), seed=number, progress=number / 5)).loss.backward()
+            optimiser.step()
+            with torch.no_grad():
+                pretext.after_step((number + 1) / 5)
+        return pretext
+
+    def new():
+        return changed(name, "C4", queue=30).train()
+
+    expected, first, second = train(new(), range(5)), train(new(), range(3)), new()
+    second.load_state_dict(first.state_dict())
+    found = train(second, (3, 4)).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.state_dict().items())
+    third = new()
+    third.load_state_dict(
+        {key: value for key, value in first.state_dict().items() if "queue" not in key}, False
+    )
+    found = train(third, (3, 4)).state_dict()
+    assert not all(torch.equal(found[key], value) for key, value in expected.state_dict().items())
