@@ -151,6 +151,10 @@ def test_small_views_of_28_pixels_fit_the_default_encoder(entry, size):
     params = cropped(entry, size, "pool")
     pretext = pretexts.build(entry, params, image_shape=(1, 28, 28))
     assert [(spec.count, spec.size) for spec in pretext.views] == [(2, None), (4, size)]
+    images = torch.randint(256, (4, 1, 28, 28), dtype=torch.uint8)
+    loss = pretext(Step(images, None, torch.Generator().manual_seed(0), 0.5)).loss
+    loss.backward()
+    assert loss.isfinite()
 
 
 def test_a_small_view_that_breaks_the_symmetry_is_refused_by_its_size():

@@ -94,8 +94,8 @@ def test_a_killed_training_of_a_base_ends_with_the_same_bytes(
     [
         ("inv_moco", "queue.kept"),
         ("inv_moco", "queue.place"),
-        ("inv_moco", "momentum.copies.0.blocks.0.0.1.running_mean"),
-        ("inv_moco_v3", "momentum.copies.1.0.weight"),
+        ("inv_moco", "momentum.copies.0.blocks.0.0.0.weight"),
+        ("inv_moco_v3", "momentum.copies.1.0.0.weight"),
         ("inv_byol", "momentum.copies.0.blocks.0.0.0.weight"),
         ("inv_swav", "queue.kept"),
         ("inv_swav", "prototypes.weight"),
