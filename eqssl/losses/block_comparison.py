@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from eqssl.losses.group_products import GroupProducts, way
 from eqssl.losses.kinds import Kind
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.harmonics import harmonics
 from eqssl.symmetry.interpolation import interpolation
@@ -162,7 +162,7 @@ def _chunks(count: int, width: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, count, step)]
 
 
-@cache
+@constant
 def _matrices(
     name: str, angles: int, products: str, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor | None]:

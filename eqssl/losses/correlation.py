@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from eqssl.losses.kinds import ANGLES, check_shapes
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.interpolation import interpolation
 
@@ -41,13 +40,13 @@ def correlation(
     return torch.tensordot(_interpolation_on(G.name, angles, a.device).to(listed.dtype), listed, 1)
 
 
-@cache
+@constant
 def _product_on(group_name: str, device: torch.device) -> Int[Tensor, "order order"]:
-    """The multiplication table on a device. Cached: a copy in every step would wait for the device."""
+    """The multiplication table on a device."""
     return group(group_name).product.to(device)
 
 
-@cache
+@constant
 def _interpolation_on(group_name: str, angles: int, device: torch.device) -> Float[Tensor, "elements order"]:
-    """From values at the listed elements to those at the compared ones, on a device, for the same reason."""
+    """From values at the listed elements to those at the compared ones, on a device."""
     return interpolation(group_name, angles).to(device)

@@ -9,12 +9,12 @@ the other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.harmonics import Block, harmonics
 
@@ -194,7 +194,7 @@ def way(G: Group, fields: int, device: torch.device) -> GroupProducts:
     return DirectProducts(G, device)
 
 
-@cache
+@constant
 def _turned_places(name: str, device: torch.device) -> tuple[Int[Tensor, " all"], Int[Tensor, "order order"]]:
     """The places g h for each g and h, flattened; and the places g^-1 h for each g."""
     G = group(name)

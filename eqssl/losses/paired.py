@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled, unit
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.interpolation import interpolation, turning_matrices
 
@@ -121,21 +121,18 @@ def check_pairs(a: Tensor, b: Tensor, G: Group) -> None:
         raise ValueError(f"pairs: given {len(a)} and {len(b)} embeddings, allowed: equally many")
 
 
-# Cached on the device: a copy in every step would wait for it.
-
-
-@cache
+@constant
 def _entries(name: str, device: torch.device) -> Int[Tensor, "order order"]:
     """Where <a, rho(g) b> finds its summands: the flattened entry (g h, h) for each g and h."""
     G = group(name)
     return (G.product * G.order + torch.arange(G.order)).to(device)
 
 
-@cache
+@constant
 def _interpolation(name: str, angles: int, device: torch.device) -> Float[Tensor, "elements order"]:
     return interpolation(name, angles).to(device)
 
 
-@cache
+@constant
 def _turning(name: str, angles: int, device: torch.device) -> Float[Tensor, "elements order order"]:
     return turning_matrices(name, angles).to(device)

@@ -13,6 +13,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from eqssl.config.groups import GROUPS, PlaneGroup, exact_groups
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.turning import flip_and_degrees, flip_and_turns, turned_and_mirrored
 
 MAXIMUM_FREQUENCY = 3
@@ -111,12 +112,12 @@ class Group:
     @cached_property
     def product(self) -> Int[Tensor, "order order"]:
         """Multiplication table: `product[i, j]` is the position of `elements[i] @ elements[j]`."""
-        return torch.tensor([[self.index(g @ h) for h in self.elements] for g in self.elements])
+        return _table([[self.index(g @ h) for h in self.elements] for g in self.elements])
 
     @cached_property
     def inverse(self) -> Int[Tensor, " order"]:
         """`inverse[i]` is the position of the inverse of `elements[i]`."""
-        return torch.tensor([self.index(~g) for g in self.elements])
+        return _table([self.index(~g) for g in self.elements])
 
     def act(
         self, images: Shaped[Tensor, "*batch height width"], element: Any
@@ -161,8 +162,9 @@ class Group:
     @lru_cache(maxsize=32)  # noqa: B019 (groups live as long as the process)
     def _pixel_table(self, side: int, device: torch.device) -> Int[Tensor, "order pixels"]:
         """For each element, which pixel each pixel of the moved image comes from. Made once per device."""
-        pixels = torch.arange(side * side).view(side, side)
-        return torch.stack([self.act(pixels, g).flatten() for g in self.elements]).to(device)
+        with torch.inference_mode(False):  # see `constant`
+            pixels = torch.arange(side * side).view(side, side)
+            return torch.stack([self.act(pixels, g).flatten() for g in self.elements]).to(device)
 
     def act_on_vectors(self, vectors: Int[Tensor, "*batch 2"], element: Any) -> Int[Tensor, "*batch 2"]:
         """Act on displacements (down, right) in the pixel grid, as `act` moves the pixels.
@@ -209,11 +211,16 @@ def act_on_regular_each(
     return values.gather(2, source[:, None].expand_as(values))
 
 
-@cache
+@constant
 def _sources(name: str, inverse: bool, device: torch.device) -> Int[Tensor, "order order"]:
     """For each element g, where rho(g) v finds its value at k: at g^-1 k. Made once per device."""
     G = group(name)
     return (G.product if inverse else G.product[G.inverse]).to(device)
+
+
+def _table(rows: list[Any]) -> Tensor:
+    with torch.inference_mode(False):  # see `constant`
+        return torch.tensor(rows)
 
 
 def group_names(exact: bool = False) -> list[str]:

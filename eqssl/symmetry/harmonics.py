@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 
 
@@ -76,7 +76,7 @@ class Harmonics:
     synthesis: Float[Tensor, "order order"]
 
 
-@cache
+@constant
 def harmonics(name: str) -> Harmonics:
     """The Fourier transform of a group.
 

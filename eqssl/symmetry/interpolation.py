@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.turning import flip_and_degrees
 
@@ -33,7 +33,7 @@ def compared_elements(G: Group, angles: int) -> list[np.ndarray[Any, Any]]:
     return [_matrix(flip, 2 * math.pi * i / angles) for flip in flips for i in range(angles)]
 
 
-@cache
+@constant
 def interpolation(name: str, angles: int) -> Float[Tensor, "elements order"]:
     """Values at the compared elements of the function that has given values at the listed ones; float64.
 
@@ -46,7 +46,7 @@ def interpolation(name: str, angles: int) -> Float[Tensor, "elements order"]:
     return torch.tensor(np.stack([_weights(G, matrix) for matrix in compared_elements(G, angles)]))
 
 
-@cache
+@constant
 def turning_matrices(name: str, angles: int) -> Float[Tensor, "elements order order"]:
     """The matrices rho(g) of the compared elements on the values at the listed ones; float64."""
     G = group(name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.interpolation import compared_elements
 from eqssl.symmetry.turning import flip_and_degrees
@@ -107,11 +107,11 @@ def _distances(
     return distance.abs().masked_fill(unlike, float("inf")), ~unlike.all(1)
 
 
-@cache
+@constant
 def _places(
     name: str, angles: int, device: torch.device
 ) -> tuple[Float[Tensor, " elements"], Bool[Tensor, " elements"]]:
-    """Degrees and reflections of the compared elements. Cached: a copy in each step would wait."""
+    """Degrees and reflections of the compared elements."""
     places = [flip_and_degrees(matrix) for matrix in compared_elements(group(name), angles)]
     return (
         torch.tensor([degrees for _, degrees in places], device=device),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,6 +15,8 @@ from torch import Tensor
 
 from eqssl import losses
 from eqssl.symmetry import group, group_names
+
+ROOT = Path(__file__).parents[2]
 
 
 class Loss(NamedTuple):
@@ -140,3 +145,42 @@ def test_bfloat16_embeddings_have_a_loss_in_float32_near_that_of_the_same_in_flo
         torch.testing.assert_close(found.detach(), rounded, rtol=1e-6, atol=1e-6)
         exact = LOSSES[loss].run(*inputs(loss, name, torch.float32), *told)
         torch.testing.assert_close(found.detach(), exact, rtol=2e-2, atol=2e-2)
+
+
+FIRST_IN_INFERENCE_MODE = """
+import sys
+
+import torch
+
+sys.path[:0] = ["tests/losses", "tests/support"]
+from test_conditions_of_losses import KINDS, LOSSES, TEMPERATURE, inputs
+from eqssl.losses.diagnostics import turn_found
+from eqssl.symmetry import act_on_regular, act_on_regular_each, group
+from eqssl.symmetry.turns import Turns
+
+
+def run(name, train):
+    G, upright = group(name), Turns(torch.zeros(6), torch.zeros(6, dtype=torch.bool))
+    for loss in LOSSES:
+        for kind in [*KINDS, None]:
+            given = [z.requires_grad_(train) for z in inputs(loss, name, torch.float32)]
+            value = LOSSES[loss].run(*given, G, kind, TEMPERATURE)
+            if train:
+                value.backward()
+    z = given[0]
+    turn_found(z, z, G, upright, upright)
+    moved = act_on_regular_each(G, act_on_regular(G, z, G.elements[1]), torch.arange(len(z)) % G.order)
+    if train:
+        moved.sum().backward()
+
+
+for name in ("C4", "D4", "O2"):
+    with torch.inference_mode():
+        run(name, train=False)
+    run(name, train=True)
+"""
+
+
+def test_losses_that_first_ran_in_inference_mode_can_be_trained():
+    """In a process of its own, because tables of groups are made once."""
+    subprocess.run([sys.executable, "-c", FIRST_IN_INFERENCE_MODE], check=True, cwd=ROOT)
