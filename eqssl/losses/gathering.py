@@ -9,6 +9,8 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
+from eqssl.losses.derivatives import first_derivative
+
 
 def processes() -> int:
     """How many processes train together; 1 without `torch.distributed`."""
@@ -48,6 +50,7 @@ class _Gather(torch.autograd.Function):
         return whole
 
     @staticmethod
+    @first_derivative
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """Sum what all processes have, and keep the own part."""
         total = gradient.contiguous().clone()

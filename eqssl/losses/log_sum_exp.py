@@ -17,6 +17,7 @@ from torch import Tensor
 
 from eqssl.losses.block_comparison import BlockComparison
 from eqssl.losses.blocks import Block, gradients, walk
+from eqssl.losses.derivatives import first_derivative
 from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled
 from eqssl.losses.precision import in_full_precision
 from eqssl.symmetry.groups import Group, group
@@ -48,8 +49,7 @@ def log_sum_exp(
 
     Raises:
         ValueError: if there is no such kind, the shapes do not fit each other or the group, or there is
-        nothing
-            to sum.
+            nothing to sum.
 
     Example:
         >>> import torch
@@ -114,6 +114,7 @@ class _LogSumExp(torch.autograd.Function):
         return result
 
     @staticmethod
+    @first_derivative
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Walk through all blocks again, with the share that each pair has in the sums."""
         rows, lengths, columns, column_lengths, result = ctx.saved_tensors

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from eqssl.losses.block_comparison import BlockComparison
 from eqssl.losses.blocks import Block, gradients, walk
+from eqssl.losses.derivatives import first_derivative
 from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled, unit
 from eqssl.losses.precision import in_full_precision
 from eqssl.symmetry.groups import Group, group
@@ -118,6 +119,7 @@ class _Absorbed(torch.autograd.Function):
         return found
 
     @staticmethod
+    @first_derivative
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Walk through all blocks again."""
         rows, columns, row_lengths, column_lengths = ctx.saved_tensors

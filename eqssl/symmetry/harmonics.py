@@ -40,8 +40,7 @@ class Block:
 
     Attributes:
         kind: `lines` for all irreps of dimension 1, `real` for one irrep of real type, `rotation` for one
-        that is
-            a rotation matrix.
+            that is a rotation matrix.
         start: position of its first coefficient.
         size: dimension of the irrep; for `lines` how many there are.
         copies: how many m there are for each j.
@@ -66,9 +65,8 @@ class Harmonics:
         basis: orthogonal matrix from values at `G.elements` (rows) to coefficients (columns), float64.
         blocks: how the coefficients are multiplied; in a block j comes before m.
         synthesis: from the products of all blocks (columns) to the correlation at `G.elements` (rows),
-        float64. The
-            products of a `real` block are M[j, l] with l before j, those of a `rotation` block are the two
-            numbers above.
+            float64. The products of a `real` block are M[j, l] with l before j, those of a `rotation` block
+            are the two numbers above.
     """
 
     basis: Float[Tensor, "order order"]

@@ -162,3 +162,13 @@ def test_similarities_from_blocks_equal_those_from_the_whole_correlation(name, k
     close = {"rtol": 0, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-5, "atol": 1e-4}
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, **close)
+
+
+@pytest.mark.parametrize("function", [log_sum_exp, similarity])
+def test_second_derivatives_are_refused_also_of_a_mean(function):
+    a, b = (embeddings(n, "C4", n).requires_grad_() for n in (5, 6))
+    mean = function(a, b, group("C4")).mean()
+    with pytest.raises(RuntimeError, match="create_graph: given True, allowed: False"):
+        torch.autograd.grad(mean, a, create_graph=True)
+    (gradient,) = torch.autograd.grad(mean, a)
+    assert not gradient.requires_grad
