@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from eqssl.config.pretext_base import PretextSettings
 from eqssl.config.settings import Settings
 from eqssl.config.values import Channels, NotNegative, Pixels, Positive, Probability
-from eqssl.config.views import ViewChanges
+from eqssl.config.views import ViewChanges, ViewSettings
 
 _Layers = Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
 
@@ -40,6 +40,13 @@ class JointSettings(PretextSettings):
     def is_plain(self) -> bool | None:
         """Whether the similarity absorbs no turn."""
         return self.similarity is None
+
+    def changed_views(self, views: ViewSettings, where: str) -> dict[str, ViewSettings]:
+        """The second view, if it has settings of its own."""
+        if self.second_view is None:
+            return {}
+        key = f"{where}.second_view"
+        return {key: views.changed(self.second_view, key)}
 
 
 class MomentumSettings(JointSettings):

@@ -92,8 +92,9 @@ class Params(Settings):
         """Validate settings as YAML gives them, and check that they agree with each other."""
         check_plain(values)
         params = cls.read(values)
-        for name in params.pretexts:
+        for name, entry in params.pretexts.items():
             params.pretrain_settings(name)
+            entry.changed_views(params.views, f"pretexts.{name}")
         for name, twin in params.twins().items():
             _check_twin(params, name, twin)
         _check_names(params, "", [params.dataset], [params.pretext], [params.group])
@@ -144,6 +145,9 @@ def _check_data(
         data = params.datasets[name]
         found = [(f"{where}group", group, group_refusal(data.mask, group)) for group in groups]
         found.append(("views.turn", params.views.turn, turn_refusal(data.mask, params.views.turn)))
+        for pretext in pretexts:
+            changed = params.pretexts[pretext].changed_views(params.views, f"pretexts.{pretext}")
+            found += [(f"{key}.turn", v.turn, turn_refusal(data.mask, v.turn)) for key, v in changed.items()]
         views = params.features.views
         found.append(("features.views", "angle", views_refusal(data.mask, views)))
         for key, given, reason in found:

@@ -9,6 +9,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from eqssl.config.kinds import Kind
 from eqssl.config.pretraining import PretrainChanges
 from eqssl.config.values import Name
+from eqssl.config.views import ViewSettings
 
 
 class PretextSettings(Kind):
@@ -40,6 +41,18 @@ class PretextSettings(Kind):
     def refusal(self, group: str) -> str | None:
         """Why the task makes no sense for a group; None if it does."""
         return None
+
+    def changed_views(self, views: ViewSettings, where: str) -> dict[str, ViewSettings]:
+        """Views that are not drawn from the section `views` as it is, by the key that changes it.
+
+        Args:
+            views: the section.
+            where: the key of the task's settings, such as "pretexts.inv_byol".
+
+        Raises:
+            ValueError: if changed settings do not fit each other; names the key.
+        """
+        return {}
 
     def alone(self) -> Self:
         """The task without what is about the entry: its twin, and what it changes in `pretrain`."""

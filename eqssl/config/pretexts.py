@@ -15,6 +15,7 @@ from eqssl.config import joint, joint_others, label_tasks  # noqa: F401
 from eqssl.config.pretext_base import PretextSettings
 from eqssl.config.settings import Settings
 from eqssl.config.values import Name, Positive
+from eqssl.config.views import ViewSettings
 
 
 class RandomSettings(PretextSettings):
@@ -81,6 +82,13 @@ class CombinedSettings(PretextSettings):
             if reason:
                 return f"part {name}: {reason}"
         return None
+
+    def changed_views(self, views: ViewSettings, where: str) -> dict[str, ViewSettings]:
+        """Those of all parts."""
+        found: dict[str, ViewSettings] = {}
+        for name, part in self.parts.items():
+            found |= part.pretext.changed_views(views, f"{where}.parts.{name}.pretext")
+        return found
 
     def modules(self) -> list[str]:
         """The modules of the sum and of its parts."""

@@ -49,13 +49,17 @@ class ViewSettings(Settings):
                 raise ValueError(f"{name}: given {[low, high]}, allowed: the smaller number first")
         return self
 
-    def changed(self, changes: Changes | None) -> ViewSettings:
+    def changed(self, changes: Changes | None, where: str = "views") -> ViewSettings:
         """The settings with some of them replaced.
+
+        Args:
+            changes: the new settings.
+            where: prefix of the keys in an error.
 
         Raises:
             ValueError: if they do not fit each other then; names the key.
         """
-        return self if changes is None else ViewSettings.read({**self.plain(), **changes.plain()}, "views")
+        return self if changes is None else ViewSettings.read({**self.plain(), **changes.plain()}, where)
 
 
 if TYPE_CHECKING:

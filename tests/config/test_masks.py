@@ -57,6 +57,16 @@ def test_views_by_any_angle_are_refused_with_what_is_allowed():
         checked({"features": {"views": ["stored", "grid", "angle"]}})
 
 
+def test_a_second_view_by_any_angle_is_refused_for_the_pretexts_that_are_used():
+    own = {"pretexts": {"inv_contrastive": {"second_view": {"turn": "angle"}}}}
+    with pytest.raises(
+        ValueError,
+        match=r"^pretexts\.inv_contrastive\.second_view\.turn: given 'angle' with .*allowed: none, grid",
+    ):
+        checked(own)
+    assert checked({"pretexts": {"inv_byol": {"second_view": {"turn": "angle"}}}})
+
+
 def test_a_data_set_that_no_cell_uses_does_not_matter():
     used = {"dataset": "fashion_mnist_sample", "grid": {"dataset": ["fashion_mnist_sample"]}}
     assert checked(used, {"views": {"turn": "angle"}, "grid": {"group": ["C8"]}, "group": "C8"})

@@ -148,6 +148,22 @@ def test_settings_are_frozen():
             [1.0, 0.2],
             r"views\.crop_scale: given \[1\.0, 0\.2\], allowed: the smaller number first",
         ),
+        (
+            "pretexts.inv_byol.second_view",
+            {"crop_scale": [0.9, 0.5]},
+            r"^pretexts\.inv_byol\.second_view\.crop_scale: given \[0\.9, 0\.5\], allowed: the smaller",
+        ),
+        (
+            "pretexts.inv_e_ssl.parts.contrast.pretext.second_view",
+            {"crop_ratio": [2.0, 1.0]},
+            r"^pretexts\.inv_e_ssl\.parts\.contrast\.pretext\.second_view\.crop_ratio: given \[2\.0, 1\.0\],",
+        ),
+        (
+            "pretexts.inv_contrastive.angles",
+            12,
+            r"angles: given 12, allowed: a multiple of 8",
+        ),
+        ("pretexts.inv_byol.momentum", 1.5, r"inv_byol\.momentum: given 1\.5, allowed: 0 to 1"),
         ("features.views", ["grid", "stored"], r"features\.views: .* allowed: 'stored' first"),
         ("pretrain.warmup_epochs", 99.0, r"pretrain\.warmup_epochs: given 99\.0, allowed: at most epochs"),
         ("pretrain.learning_rate", float("inf"), r"learning_rate: given .*inf.*, allowed: a finite number"),

@@ -180,7 +180,8 @@ def declared_views(given: ViewSettings, settings: JointSettings, crops: Crops | 
     """Two views of the image's size, the second perhaps from other settings, and then small ones."""
     views: tuple[ViewSpec, ...] = (ViewSpec(2, None, given),)
     if settings.second_view is not None:
-        views = (ViewSpec(1, None, given), ViewSpec(1, None, given.changed(settings.second_view)))
+        second = given.changed(settings.second_view, "second_view")
+        views = (ViewSpec(1, None, given), ViewSpec(1, None, second))
     if crops is not None:
         small = given.model_copy(update={"crop_scale": crops.scale})
         views += (ViewSpec(crops.count, crops.size, small),)

@@ -133,7 +133,7 @@ def test_the_second_view_may_have_settings_of_its_own(name):
 
 
 def test_a_second_view_that_does_not_fit_is_refused_with_its_key():
-    with pytest.raises(ValueError, match=r"crop_scale: given \[0\.3, 0\.1\]"):
+    with pytest.raises(ValueError, match=r"second_view\.crop_scale: given \[0\.3, 0\.1\]"):
         changed("inv_byol", "C4", second_view={"crop_scale": [0.3, 0.1]})
 
 
