@@ -80,6 +80,13 @@ def _check(options: argparse.Namespace) -> None:
     from eqssl.config.params import Params
 
     params = Params.load(options.params)
+    if not options.quick:
+        from eqssl.pretexts.sizes import check_view_sides
+
+        try:
+            check_view_sides(params)
+        except ValueError as error:
+            raise ValueError(f"{options.params}: {error}") from None
     for cell in params.cells():
         name = f"{cell.dataset} {cell.group} {cell.pretext} seed {cell.seed}"
         print(f"{name}: {cell_folder(params, cell)}")

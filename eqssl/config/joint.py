@@ -197,6 +197,10 @@ class SwAVSettings(JointSettings):
     frozen: Probability
     crops: Crops | None
 
+    def view_sides(self, where: str) -> dict[str, int]:
+        """That of the small views."""
+        return {f"{where}.crops.size": self.crops.size} if self.crops else {}
+
 
 class DINOSettings(MomentumSettings):
     """DINO: predict the momentum branch's distribution over prototypes.
@@ -223,6 +227,10 @@ class DINOSettings(MomentumSettings):
     centre_momentum: Probability
     frozen: Probability
     crops: Crops | None
+
+    def view_sides(self, where: str) -> dict[str, int]:
+        """That of the small views."""
+        return {f"{where}.crops.size": self.crops.size} if self.crops else {}
 
 
 # New joint-embedding pretexts go above this line.

@@ -54,6 +54,14 @@ class PretextSettings(Kind):
         """
         return {}
 
+    def view_sides(self, where: str) -> dict[str, int]:
+        """Sides in pixels of views that are not as large as the image, by the key that sets them.
+
+        Args:
+            where: the key of the task's settings.
+        """
+        return {}
+
     def alone(self) -> Self:
         """The task without what is about the entry: its twin, and what it changes in `pretrain`."""
         return self.model_copy(update={"twin": None, "pretrain": None})

@@ -90,6 +90,13 @@ class CombinedSettings(PretextSettings):
             found |= part.pretext.changed_views(views, f"{where}.parts.{name}.pretext")
         return found
 
+    def view_sides(self, where: str) -> dict[str, int]:
+        """Those of all parts."""
+        found: dict[str, int] = {}
+        for name, part in self.parts.items():
+            found |= part.pretext.view_sides(f"{where}.parts.{name}.pretext")
+        return found
+
     def modules(self) -> list[str]:
         """The modules of the sum and of its parts."""
         return super().modules() + [name for part in self.parts.values() for name in part.pretext.modules()]

@@ -52,28 +52,11 @@ def build_encoder(
     if reason:
         raise ValueError(f"group: given {group_name!r} with images of mask 'none': {reason}")
     G, architecture = group(group_name), network(settings.name)
-    width = settings.width or architecture.default_width
-    kept = len(width) if settings.equivariant_stages is None else settings.equivariant_stages
 
     def shape(name: str, fields: Sequence[int]) -> Shape:
-        return Shape(
-            name=settings.name,
-            group=name,
-            order=group(name).order,
-            size=field_size(group(name)),
-            samples=ROTATIONS * (1 + (name == "O2")) if group(name).is_continuous else 0,
-            fields=tuple(fields),
-            equivariant_stages=len(width) if name == "trivial" else min(kept, len(width)),
-            kernel=settings.kernel,
-            downsampling=settings.downsampling,
-            image=image_shape,
-            group_pooling=settings.group_pooling,
-            mean=tuple(mean),
-            std=tuple(std),
-            mask=mask,
-        )
+        return _shape(settings, name, fields, image_shape, mean, std, mask)
 
-    fields = _fields(settings, group_name, architecture, width, shape)
+    fields = _fields(settings, group_name, architecture, _width(settings), shape)
     check_windows(architecture, shape(group_name, fields))
     return architecture(
         shape(group_name, fields),
@@ -85,6 +68,52 @@ def build_encoder(
         ),
         EquivariantLayers(1, None, partial(filter_basis, "trivial"), generator),
         sampling_matrix(G) if G.is_continuous else None,
+    )
+
+
+def check_side(settings: EncoderSettings, group_name: str, side: int) -> None:
+    """Refuse images of a side at which an encoder would lose its symmetry; none is built.
+
+    Raises:
+        ValueError: names the layer, and the nearest sizes that work.
+    """
+    # the windows do not depend on how many fields there are
+    shape = _shape(settings, group_name, _width(settings), (1, side, side), (0.5,), (0.5,), "disc")
+    check_windows(network(settings.name), shape)
+
+
+def _width(settings: EncoderSettings) -> tuple[int, ...]:
+    """Channels of each stage of the plain network."""
+    return settings.width or network(settings.name).default_width
+
+
+def _shape(
+    settings: EncoderSettings,
+    name: str,
+    fields: Sequence[int],
+    image: tuple[int, int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    mask: Mask,
+) -> Shape:
+    """The numbers of an encoder for the group `name`."""
+    G, stages = group(name), len(_width(settings))
+    kept = stages if settings.equivariant_stages is None else settings.equivariant_stages
+    return Shape(
+        name=settings.name,
+        group=name,
+        order=G.order,
+        size=field_size(G),
+        samples=ROTATIONS * (1 + (name == "O2")) if G.is_continuous else 0,
+        fields=tuple(fields),
+        equivariant_stages=stages if name == "trivial" else min(kept, stages),
+        kernel=settings.kernel,
+        downsampling=settings.downsampling,
+        image=image,
+        group_pooling=settings.group_pooling,
+        mean=tuple(mean),
+        std=tuple(std),
+        mask=mask,
     )
 
 

@@ -28,12 +28,14 @@ class ViewSpec:
         settings: the distribution that they are drawn from.
         shared: how many consecutive images of the batch share crop, angle and colours
             (`eqssl.data.views.random_view`).
+        key: the setting that `size` comes from, for errors.
     """
 
     count: int
     size: int | None
     settings: ViewSettings
     shared: int = 1
+    key: str = "size of a view"
 
 
 class TurnedView(NamedTuple):
@@ -85,13 +87,13 @@ def check_sizes(encoder: Encoder, specs: Sequence[ViewSpec]) -> None:
     """Refuse views of a size at which a window of the encoder would break the symmetry.
 
     Raises:
-        ValueError: names the size, the layer, and the nearest sizes that work.
+        ValueError: names the setting, the size, the layer, and the nearest sizes that work.
     """
-    for position, spec in enumerate(specs):
+    for spec in specs:
         if spec.size is None or spec.size == encoder.image_shape[-1]:
             continue
         shape = replace(encoder.shape, image=(encoder.image_shape[0], spec.size, spec.size))
         try:
             check_windows(type(encoder), shape)
         except ValueError as error:
-            raise ValueError(f"views[{position}].size: given {spec.size}: {error}") from None
+            raise ValueError(f"{spec.key}: given {spec.size}: {error}") from None

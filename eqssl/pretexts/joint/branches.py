@@ -184,5 +184,5 @@ def declared_views(given: ViewSettings, settings: JointSettings, crops: Crops | 
         views = (ViewSpec(1, None, given), ViewSpec(1, None, second))
     if crops is not None:
         small = given.model_copy(update={"crop_scale": crops.scale})
-        views += (ViewSpec(crops.count, crops.size, small),)
+        views += (ViewSpec(crops.count, crops.size, small, key="crops.size"),)
     return views
