@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from eqssl.config.pretext_base import PretextSettings
 from eqssl.config.settings import Settings
-from eqssl.config.values import Channels, NotNegative, Pixels, Positive, Probability
+from eqssl.config.values import Channels, NotNegative, Positive, Probability
 from eqssl.config.views import ViewChanges, ViewSettings
 
 _Layers = Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
@@ -66,12 +66,12 @@ class Crops(Settings):
 
     Attributes:
         count: how many of each image, at most 32.
-        size: their side in pixels.
+        size: their side in pixels, at least 2, which a blur needs.
         scale: least and largest share of the area that they keep.
     """
 
     count: Annotated[int, Field(ge=1, le=32)]
-    size: Pixels
+    size: Annotated[int, Field(ge=2, le=4096)]
     scale: tuple[Annotated[float, Field(ge=1e-6, le=1)], Annotated[float, Field(ge=1e-6, le=1)]]
 
     @model_validator(mode="after")

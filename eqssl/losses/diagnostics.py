@@ -124,39 +124,6 @@ def spread(
         )
 
 
-def uniformity(
-    z: Float[Tensor, "n fields order"],
-    G: Group,
-    kind: Kind | None = "max",
-    temperature: float = 0.2,
-    angles: int = ANGLES,
-) -> Float[Tensor, ""]:
-    """`spread(...).uniformity`."""
-    return spread(z, G, kind, temperature, angles).uniformity
-
-
-def similarity_of_others(
-    z: Float[Tensor, "n fields order"],
-    G: Group,
-    kind: Kind | None = "max",
-    temperature: float = 0.2,
-    angles: int = ANGLES,
-) -> Float[Tensor, ""]:
-    """`spread(...).similarity`."""
-    return spread(z, G, kind, temperature, angles).similarity
-
-
-def effective_rank(
-    z: Float[Tensor, "n fields order"],
-    G: Group,
-    kind: Kind | None = "max",
-    temperature: float = 0.2,
-    angles: int = ANGLES,
-) -> Float[Tensor, ""]:
-    """`spread(...).rank`."""
-    return spread(z, G, kind, temperature, angles).rank
-
-
 def turn_found(
     z1: Float[Tensor, "n fields order"],
     z2: Float[Tensor, "n fields order"],

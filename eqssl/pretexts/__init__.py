@@ -1,4 +1,4 @@
-"""Pretext tasks. A new one is a file in this folder and a class in `eqssl/config/pretexts.py`.
+"""Pretext tasks. A new one is a file in this folder and a class of settings (CONTRIBUTING.md says where).
 
 `params.yaml` has a table `pretexts:` of named settings, whose key `task` names their kind. This module
 imports no task. The module of a task is imported when a pretext is built.

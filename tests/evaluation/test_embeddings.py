@@ -13,7 +13,7 @@ from eqssl.data.loading.batches import load_split
 from eqssl.evaluation import embeddings
 from eqssl.evaluation.embeddings import effective_rank, measure_embeddings
 from eqssl.evaluation.pretext_accuracy import measure_pretext
-from eqssl.losses.diagnostics import alignment, turn_found, uniformity
+from eqssl.losses.diagnostics import alignment, spread, turn_found
 from eqssl.pretexts.joint.branches import JointEmbedding
 from eqssl.symmetry import act_on_regular, group, group_names
 from eqssl.training import pretrain
@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_pairs_of_views_of_every_image(params, shards, 
     G, used = group("C4"), "max" if kind == "softmax" else kind
     assert found["images"] == 40
     assert found["alignment"] == pytest.approx(float(alignment(z1, z2, G, used)), abs=1e-5)
-    assert found["uniformity"] == pytest.approx(float(uniformity(z1, G, used)), abs=1e-5)
+    assert found["uniformity"] == pytest.approx(float(spread(z1, G, used).uniformity), abs=1e-5)
     assert found["effective_rank"] == pytest.approx(effective_rank(z1, G, used), rel=1e-4)
     if kind is None:
         assert "turn_found" not in found

@@ -10,11 +10,8 @@ from eqssl.losses import diagnostics
 from eqssl.losses.diagnostics import (
     ROWS,
     alignment,
-    effective_rank,
-    similarity_of_others,
     spread,
     turn_found,
-    uniformity,
 )
 from eqssl.symmetry import act_on_regular, group, group_names
 from eqssl.symmetry.interpolation import compared_elements, turning_matrices
@@ -69,8 +66,9 @@ def test_uniformity_and_similarity_are_means_over_different_images(name, kind):
     z = embeddings(name)
     found = [slow_similarity(a, b, name, kind) for a, b in others(z)]
     expected = math.log(sum(math.exp(-2 * (2 - 2 * s)) for s in found) / len(found))
-    assert float(uniformity(z, *arguments(name, kind))) == pytest.approx(expected)
-    assert float(similarity_of_others(z, *arguments(name, kind))) == pytest.approx(sum(found) / len(found))
+    measured = spread(z, *arguments(name, kind))
+    assert float(measured.uniformity) == pytest.approx(expected)
+    assert float(measured.similarity) == pytest.approx(sum(found) / len(found))
 
 
 @pytest.mark.parametrize(("name", "kind"), EACH)
@@ -82,7 +80,7 @@ def test_the_rank_is_that_of_products_of_different_images(name, kind):
         squares = [x**2 for a, b in others(z) for x in products(a, b, name)]
     most = z.shape[1] * (1 if kind == "pool" else group(name).order)
     expected = min(most, len(squares) / sum(squares))
-    assert float(effective_rank(z, *arguments(name, kind))) == pytest.approx(expected)
+    assert float(spread(z, *arguments(name, kind)).rank) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["trivial", "C4", "D4"])
@@ -92,7 +90,7 @@ def test_the_rank_estimates_the_participation_ratio_of_the_second_moment_over_th
     unit = (z.flatten(1) / z.flatten(1).norm(dim=1, keepdim=True)).view_as(z)
     turned = torch.cat([act_on_regular(G, unit, g) for g in G.elements]).flatten(1)
     eigenvalues = torch.linalg.eigvalsh(turned.t() @ turned / len(turned))
-    assert float(effective_rank(z, G)) == pytest.approx(float(1 / (eigenvalues**2).sum()), rel=0.03)
+    assert float(spread(z, G).rank) == pytest.approx(float(1 / (eigenvalues**2).sum()), rel=0.03)
 
 
 @pytest.mark.parametrize("kind", KINDS)
