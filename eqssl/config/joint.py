@@ -8,10 +8,8 @@ from pydantic import Field, model_validator
 
 from eqssl.config.pretext_base import PretextSettings
 from eqssl.config.settings import Settings
-from eqssl.config.values import Channels, NotNegative, Positive, Probability
+from eqssl.config.values import Channels, Layers, NotNegative, Positive, Probability
 from eqssl.config.views import ViewChanges, ViewSettings
-
-_Layers = Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
 
 
 class JointSettings(PretextSettings):
@@ -32,7 +30,7 @@ class JointSettings(PretextSettings):
     similarity: Literal["max", "softmax", "pool", "align"] | None
     temperature: Positive
     angles: Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
-    hidden: _Layers
+    hidden: Layers
     embedding: Channels
     second_view: ViewChanges | None = None
 

@@ -7,9 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from eqssl.config.pretext_base import PretextSettings
-from eqssl.config.values import Channels, Positive
+from eqssl.config.values import Channels, Layers, Positive
 
-_Layers = Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
 _ONE_ELEMENT = "the group has one element, so no two turns of a feature differ; allowed: every other group"
 
 
@@ -30,7 +29,7 @@ class StlSettings(PretextSettings):
 
     task: Literal["stl"]
     temperature: Positive
-    hidden: _Layers
+    hidden: Layers
     embedding: Channels
     code: Channels
     rank: Annotated[int, Field(ge=1, le=65_536)] | None
@@ -61,9 +60,9 @@ class GroupAlignmentSettings(PretextSettings):
 
     task: Literal["group_alignment"]
     temperature: Positive
-    hidden: _Layers
+    hidden: Layers
     embedding: Channels
-    orientation: _Layers
+    orientation: Layers
     aligned_by: Literal["predicted", "known"]
     orientation_weight: Positive
 
@@ -85,7 +84,7 @@ class FibreShiftSettings(PretextSettings):
 
     task: Literal["fibre_shift"]
     temperature: Positive
-    hidden: _Layers
+    hidden: Layers
     embedding: Channels
 
     def refusal(self, group: str) -> str | None:

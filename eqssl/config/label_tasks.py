@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from eqssl.config.groups import GROUPS, exact_groups
 from eqssl.config.pretext_base import PretextSettings
-from eqssl.config.values import Channels, Probability, Seed
+from eqssl.config.values import Layers, Probability, Seed
 
 RING_PLACES = 8
 """Patches on the ring of a relative location, beside the one in the centre."""
@@ -25,7 +25,7 @@ class LabelSettings(PretextSettings):
     """
 
     head: Literal["equivariant", "plain"]
-    hidden: Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
+    hidden: Layers
 
     @property
     def is_plain(self) -> bool | None:

@@ -15,6 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Channels = Annotated[int, Field(ge=1, le=65_536)]
 """Channels of a layer."""
+Layers = Channels | Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16)]
+"""Channels of one hidden layer, or of several."""
 Pixels = Annotated[int, Field(ge=1, le=4096)]
 """Pixels along a side."""
 Stages = Annotated[int, Field(ge=1, le=64)]
@@ -24,6 +26,11 @@ NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", max_length=100)]
 """A part of a path. A file name with three of them is still short enough for file systems."""
+
+
+def listed(layers: Layers) -> tuple[int, ...]:
+    """The channels of one hidden layer, or of several, as a list."""
+    return (layers,) if isinstance(layers, int) else layers
 
 
 class Distinct:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqssl.config.joint import Crops, JointSettings
+from eqssl.config.values import listed
 from eqssl.config.views import ViewSettings
 from eqssl.losses.kinds import ANGLES, Kind
 from eqssl.nn.heads import VectorBatchNorm, equivariant_mlp, plain_mlp
@@ -67,9 +68,8 @@ class JointEmbedding(Pretext):
             "angles": settings.angles,
         }
         self.views = declared_views(self.view_settings, settings, crops)
-        hidden = settings.hidden if isinstance(settings.hidden, tuple) else (settings.hidden,)
         self.embedding_shape = (self.fields_of(settings.embedding), self.group.order)
-        widths = [*hidden, settings.embedding]
+        widths = [*listed(settings.hidden), settings.embedding]
         self.projector = self.make_projector(widths, self.similarity is not None, generator, normalised)
 
     def make_projector(

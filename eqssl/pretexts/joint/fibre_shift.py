@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from eqssl.config.joint_others import FibreShiftSettings
+from eqssl.config.values import listed
 from eqssl.losses.nt_xent import nt_xent
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
@@ -28,8 +29,8 @@ class FibreShift(JointEmbedding):
         """Declare one view and create the projector."""
         self.temperature = settings.temperature
         self.views = (ViewSpec(1, None, self.view_settings),)
-        hidden = (settings.hidden,) if isinstance(settings.hidden, int) else settings.hidden
-        self.projector = self.make_projector([*hidden, settings.embedding], False, generator)
+        widths = [*listed(settings.hidden), settings.embedding]
+        self.projector = self.make_projector(widths, False, generator)
 
     def forward(self, step: Step) -> Outcome:
         """NT-Xent of the two turned features of each image."""

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from eqssl.config.joint_others import GroupAlignmentSettings
+from eqssl.config.values import listed
 from eqssl.losses.group_alignment import found_share, orientation_loss, turned_back
 from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import equivariant_mlp
@@ -39,9 +40,9 @@ class GroupAlignment(JointEmbedding):
         self.temperature, self.weight = settings.temperature, settings.orientation_weight
         self.by_prediction = settings.aligned_by == "predicted"
         self.views = (ViewSpec(2, None, self.view_settings),)
-        widths = [*_layers(settings.hidden), settings.embedding]
+        widths = [*listed(settings.hidden), settings.embedding]
         self.projector = self.make_projector(widths, True, generator)
-        fields = [self.encoder.fields, *map(self.fields_of, _layers(settings.orientation)), 1]
+        fields = [self.encoder.fields, *map(self.fields_of, listed(settings.orientation)), 1]
         self.head = equivariant_mlp(self.group, fields, generator=generator)
 
     def forward(self, step: Step) -> Outcome:
@@ -99,7 +100,3 @@ def _known(view: TurnedView) -> Turns:
     if view.turns is None:
         raise ValueError("turns of the views: given none, allowed: how each image was turned")
     return view.turns
-
-
-def _layers(widths: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (widths,) if isinstance(widths, int) else widths

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eqssl.config.joint_others import StlSettings
+from eqssl.config.values import listed
 from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import plain_mlp
 from eqssl.pretexts.base import Outcome, Step
@@ -43,7 +44,7 @@ class Stl(JointEmbedding):
         self.weights = (settings.invariance, settings.equivariance, settings.transformation)
         self.views = (ViewSpec(2, None, self.view_settings, shared=2),)
         features, code = self.encoder.fields * self.group.order, settings.code
-        hidden = (settings.hidden,) if isinstance(settings.hidden, int) else settings.hidden
+        hidden = listed(settings.hidden)
 
         def head(*widths: int) -> nn.Module:
             return plain_mlp(group("trivial"), widths, generator=generator)

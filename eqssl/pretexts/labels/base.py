@@ -21,6 +21,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from eqssl.config.label_tasks import LabelSettings
+from eqssl.config.values import listed
 from eqssl.nn.heads import equivariant_mlp, plain_mlp
 from eqssl.pretexts.base import Outcome, Pretext, Step
 from eqssl.symmetry import GSet
@@ -103,7 +104,7 @@ class LabelTask(Pretext):
             generator: draws the first weights.
             of_pairs: whether it takes pairs of features, as `eqssl.nn.linear.PairLinear` does.
         """
-        hidden = (settings.hidden,) if isinstance(settings.hidden, int) else settings.hidden
+        hidden = listed(settings.hidden)
         widths = [self.encoder.fields, *map(self.fields_of, hidden), 1]
         if settings.head == "equivariant":
             return equivariant_mlp(self.group, widths, self.labels, generator, source, of_pairs)
