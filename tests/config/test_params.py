@@ -163,6 +163,11 @@ def test_settings_are_frozen():
             12,
             r"angles: given 12, allowed: a multiple of 8",
         ),
+        (
+            "pretexts.inv_swav.crops",
+            {"count": 1, "size": 1, "scale": [0.1, 0.3]},
+            r"^pretexts\.inv_swav\.crops\.size: given 1, allowed: 2 to 4096",
+        ),
         ("pretexts.inv_byol.momentum", 1.5, r"inv_byol\.momentum: given 1\.5, allowed: 0 to 1"),
         ("features.views", ["grid", "stored"], r"features\.views: .* allowed: 'stored' first"),
         ("pretrain.warmup_epochs", 99.0, r"pretrain\.warmup_epochs: given 99\.0, allowed: at most epochs"),
