@@ -37,7 +37,7 @@ def sinkhorn(
 
     Example:
         >>> import torch
-        >>> codes = sinkhorn(torch.randn(8, 4), iterations=100)
+        >>> codes = sinkhorn(torch.rand(8, 4), epsilon=0.5, iterations=100)
         >>> codes.sum(0).round(decimals=2)
         tensor([2., 2., 2., 2.])
     """
