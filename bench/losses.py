@@ -44,8 +44,10 @@ TEMPERATURE = 0.2
 WANTED = {"D8": 4.0, "O2": 4.0}
 """Largest time of the absorbed loss; of all other groups 2.5."""
 WANTED_MEMORY, WANTED_STEP = 1.1, 1.03
-MOST_DIRECT = 2048
+MOST_DIRECT = 512
 """Largest batch for which the direct way and the table are measured: they take minutes beyond."""
+MANY, FEW_ROUNDS = 2048, 3
+"""From batches of the first size on, so many rounds at most are measured."""
 FORMS = ("plain", "ours", "direct", "table")
 
 
@@ -115,13 +117,14 @@ def measure(
     forms = [form for form in FORMS if batch <= MOST_DIRECT or form in ("plain", "ours")]
     told = (name, batch, options.numbers, dtype)
     steps = {form: loss_step(form, *told, device) for form in forms}
-    times = interleaved(Clock(device), steps, options.rounds, warm_up=1)
+    rounds = min(options.rounds, FEW_ROUNDS) if batch >= MANY else options.rounds
+    times = interleaved(Clock(device), steps, rounds, warm_up=1)
     row: dict[str, Any] = {"group": name, "batch": batch, "dtype": dtype, "numbers": options.numbers}
     for form in forms[1:]:
         row[f"{form}_vs_plain"], row[f"{form}_quartiles"] = ratio(times, form)
-    row["plain_ms"] = round(1000 * sorted(times["plain"])[options.rounds // 2], 2)
+    row["plain_ms"] = round(1000 * sorted(times["plain"])[rounds // 2], 2)
     row["wanted"] = WANTED.get(name, 2.5)
-    if options.memory:
+    if options.memory and dtype == "float32":
         measured = ["plain", "ours", *(["table"] if "table" in forms else [])]
         row["peak_mb"] = memory(measured, *told, str(device))
         row["memory_vs_plain"] = round(row["peak_mb"]["ours"] / max(row["peak_mb"]["plain"], 0.1), 3)

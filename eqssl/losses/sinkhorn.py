@@ -37,7 +37,8 @@ def sinkhorn(
 
     Example:
         >>> import torch
-        >>> codes = sinkhorn(torch.rand(8, 4), epsilon=0.5, iterations=100)
+        >>> scores = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)) / 10
+        >>> codes = sinkhorn(scores, iterations=100)
         >>> codes.sum(0).round(decimals=2)
         tensor([2., 2., 2., 2.])
     """

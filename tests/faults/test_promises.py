@@ -36,7 +36,11 @@ def largest(settings: str, key: str) -> int:
         ),
         ("`shards`", [largest("ShardSettings", "count")]),
         ("pretexts", [largest("JigsawSettings", key) for key in ("permutations", "draws", "cell")]),
-        ("pretexts", [largest("SimCLRSettings", key) for key in ("hidden", "embedding")]),
+        (
+            "pretexts",
+            [largest("SwAVSettings", key) for key in ("embedding", "prototypes", "queue", "angles")],
+        ),
+        ("pretexts", [largest("Crops", "count")]),
         ("an image", [images.MOST_PIXELS, images.MOST_CHANNELS, images.MOST_BYTES]),
         ("a Parquet file", [parquet_file.MOST_ROWS, parquet_file.MOST_PAGE]),
         ("labels", [labels.MOST_CLASSES, labels.LONGEST_NAME]),

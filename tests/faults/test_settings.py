@@ -15,16 +15,16 @@ from eqssl import cli
 from eqssl.config.params import Params
 from eqssl.config.yaml_files import parse_yaml
 
-SECONDS = 3.0
+SECONDS = 30.0  # of processor time: far more than a refusal takes, far less than what was asked for
 MANY = 20  # mistakes that are told, one a line
 ROOT = Path(__file__).parents[2]
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The message of a command that ends with code 1, which must come quickly and be short."""
-    started = time.monotonic()
+    started = time.process_time()
     assert cli.main(arguments) == 1
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("eqssl: error: ")
