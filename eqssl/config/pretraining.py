@@ -20,7 +20,7 @@ class PretrainSettings(Settings):
         optimiser: `adamw`, `lars`, or `sgd` with momentum 0.9 (`eqssl.training.optimisers`).
         precision: of the forward and backward pass.
         compile: whether `torch.compile` writes the encoder's code. It takes about a minute, and saves a GPU
-            the launches of many small kernels.
+            the launches of many small kernels. The encoder of a momentum branch is not compiled.
         threads: fixed, because sums in another order give other bits; at most 1,024.
     """
 
