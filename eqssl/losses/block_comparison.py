@@ -70,8 +70,11 @@ class BlockComparison:
         )
         elements = self.products.count if self.synthesis is None else len(self.synthesis)
         self.side = min(_side(self.products.count + elements, like), most)
-        self._table = like.new_empty(self.products.count * self.side**2)
-        self._values = self._table if self.synthesis is None else like.new_empty(elements * self.side**2)
+        self._memory: dict[int, Tensor] = {}
+
+    def forget(self) -> None:
+        """Give the memory of the blocks back; the next block takes new memory."""
+        self._memory = {}
 
     def to_rows(self, z: Float[Tensor, "n fields order"]) -> tuple[Tensor, Tensor]:
         """Embeddings as rows of unit length, and their lengths."""
@@ -108,12 +111,12 @@ class BlockComparison:
             rows: how many.
             columns: the other embeddings, as rows of unit length.
         """
-        table = self._taken(self._table, self.products.count, rows, len(columns))
+        table = self._taken(0, self.products.count, rows, columns)
         self.products.multiply(factors, columns, table)
         if self.synthesis is None:
             values = table
         else:
-            values = self._taken(self._values, len(self.synthesis), rows, len(columns))
+            values = self._taken(1, len(self.synthesis), rows, columns)
             torch.mm(self.synthesis, table.flatten(1), out=values.flatten(1))
         if self.kind is None:
             return Compared(values[0], table, values)
@@ -144,9 +147,11 @@ class BlockComparison:
         values.div_(total)
         return top + self.temperature * (total.log_() - math.log(len(values)))
 
-    @staticmethod
-    def _taken(memory: Tensor, count: int, rows: int, columns: int) -> Tensor:
-        return memory[: count * rows * columns].view(count, rows, columns)
+    def _taken(self, number: int, count: int, rows: int, columns: Tensor) -> Tensor:
+        """The memory of that number, for a block."""
+        if number not in self._memory:
+            self._memory[number] = columns.new_empty(count * self.side**2)
+        return self._memory[number][: count * rows * len(columns)].view(count, rows, len(columns))
 
 
 def _side(tables: int, like: Tensor) -> int:

@@ -89,6 +89,7 @@ def gradients(
                 products.to_columns(table, factors, to_columns[block.columns])
         if to_rows is not None and of_factors is not None:
             products.to_rows(of_factors, to_rows[part])
+    comparison.forget()
     return to_rows, None if alone else to_columns
 
 

@@ -107,6 +107,7 @@ class _LogSumExp(torch.autograd.Function):
                 _add(top[block.rows], total[block.rows], s, 1)
                 if block.mirrored:
                     _add(top[block.columns], total[block.columns], s, 0)
+        comparison.forget()
         result = top + total.log()
         others = (None, None) if b is None else (columns, column_lengths)
         ctx.save_for_backward(rows, lengths, *others, result)

@@ -114,6 +114,7 @@ class _Absorbed(torch.autograd.Function):
                 found[block.rows, block.columns] = comparison.compare(
                     factors, block.height, columns[block.columns]
                 ).similarity
+        comparison.forget()
         ctx.save_for_backward(rows, columns, row_lengths, column_lengths)
         ctx.comparison = comparison
         return found
