@@ -50,7 +50,8 @@ def test_prototypes_are_fields_of_the_same_shape_for_both_twins():
     for group_name in ("trivial", "C4", "D8"):
         shapes = [tuple(build(name, group_name).prototypes.weight.shape) for name in NAMES]
         order = build("dino", group_name).group.order
-        assert shapes == [(256, 64 // order, order)] * 4
+        counts = [PARAMS.pretexts[name].prototypes for name in NAMES]
+        assert shapes == [(count, 64 // order, order) for count in counts]
 
 
 # ---- the teacher of DINO
