@@ -14,7 +14,7 @@ from eqssl.losses.diagnostics import alignment, spread, turn_found
 from eqssl.losses.kinds import Kind
 from eqssl.pretexts.joint.branches import JointEmbedding
 from eqssl.pretexts.joint.diagnosing import EmbeddedPair, comparable_kind, finds_turns
-from eqssl.symmetry import Group
+from eqssl.symmetry import Group, group
 from eqssl.symmetry.harmonics import harmonics
 from eqssl.symmetry.turns import Turns
 from eqssl.training.precision import autocast
@@ -52,16 +52,19 @@ def measure_embeddings(
     pair = _embedded(task, split, batch_size, seed, device, precision)
     if pair is None or len(pair.first) < 2:
         return {}
-    G, kind = task.group, comparable_kind(pair.kind)
+    G, kind, z1, z2 = task.group, comparable_kind(pair.kind), pair.first, pair.second
+    if kind is None:
+        # what is compared entry by entry may have any shape
+        G, z1, z2 = group("trivial"), z1.flatten(1)[..., None], z2.flatten(1)[..., None]
     found = {
-        "images": len(pair.first),
-        "alignment": float(alignment(pair.first, pair.second, G, kind, angles=pair.angles)),
-        "uniformity": float(spread(pair.first, G, kind, angles=pair.angles).uniformity),
-        "effective_rank": effective_rank(pair.first, G, kind),
+        "images": len(z1),
+        "alignment": float(alignment(z1, z2, G, kind, angles=pair.angles)),
+        "uniformity": float(spread(z1, G, kind, angles=pair.angles).uniformity),
+        "effective_rank": effective_rank(z1, G, kind),
     }
     first, second = pair.turns
     if finds_turns(G, kind) and first is not None and second is not None:
-        found["turn_found"] = float(turn_found(pair.first, pair.second, G, first, second, pair.angles))
+        found["turn_found"] = float(turn_found(z1, z2, G, first, second, pair.angles))
     return found
 
 

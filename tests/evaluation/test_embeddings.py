@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from entries import PARAMS, TRAINED, build, kind_of
 
 from eqssl import pretexts
 from eqssl.config.params import Params
@@ -61,6 +62,19 @@ def test_the_numbers_are_those_of_pairs_of_views_of_every_image(params, shards, 
 
 def in_order(count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=[3, 0])).permutation(count)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if issubclass(kind_of(name), JointEmbedding)])
+def test_every_entry_is_measured_in_the_end(name, shards):
+    found = measured(build(name, "C4", (1, 12, 12)).eval(), shards, 40)
+    dimensions = PARAMS.pretexts[name].embedding
+    assert found["images"] == 40
+    assert 1 <= found["effective_rank"] <= dimensions
+    assert 0 <= found["alignment"] <= 4
+    assert -8 <= found["uniformity"] <= 0
+    # only what absorbs turns has a best element for each pair
+    absorbs = getattr(PARAMS.pretexts[name], "similarity", None) is not None
+    assert ("turn_found" in found) == absorbs
 
 
 def test_at_most_so_many_images_are_taken_and_one_image_gives_nothing(params, shards, monkeypatch):

@@ -27,14 +27,14 @@ class EmbeddedPair(NamedTuple):
     """Two views of each image as a pretext embeds them.
 
     Attributes:
-        first, second: embeddings of the two views.
+        first, second: embeddings of the two views; with kind None their fields and points have any shape.
         turns: how the images were turned for either; None if unknown.
         kind: how embeddings are compared; None for entry by entry.
         angles: of SO2 and O2, at how many angles they are compared.
     """
 
-    first: Float[Tensor, "n fields order"]
-    second: Float[Tensor, "n fields order"]
+    first: Float[Tensor, "n fields points"]
+    second: Float[Tensor, "n fields points"]
     turns: tuple[Turns | None, Turns | None]
     kind: Kind | None
     angles: int = ANGLES

@@ -10,7 +10,7 @@ from eqssl.config.values import listed
 from eqssl.losses.nt_xent import nt_xent
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
-from eqssl.pretexts.joint.diagnosing import diagnose
+from eqssl.pretexts.joint.diagnosing import EmbeddedPair, diagnose
 from eqssl.pretexts.views import ViewSpec
 from eqssl.symmetry import act_on_regular_each
 
@@ -34,12 +34,15 @@ class FibreShift(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """NT-Xent of the two turned features of each image."""
-        (view,) = self.draw_views(step.images, step.generator)
-        features: Tensor = self.encoder(self.normalised(view))
-        drawn = torch.randint(
-            self.group.order, (2 * len(view),), generator=step.generator, device=features.device
-        )
-        turned = act_on_regular_each(self.group, torch.cat([features, features]), drawn)
-        first, second = self.projector(turned).chunk(2)
+        first, second, *_ = self.embedded_pair(step.images, step.generator)
         numbers = diagnose(first, second, (None, None), self.group, None)
         return Outcome(nt_xent(first, second, self.group, None, self.temperature), numbers)
+
+    def embedded_pair(self, images: Tensor, generator: torch.Generator) -> EmbeddedPair:
+        """The embeddings of the two turned features."""
+        (view,) = self.draw_views(images, generator)
+        features: Tensor = self.encoder(self.normalised(view))
+        drawn = torch.randint(self.group.order, (2 * len(view),), generator=generator, device=features.device)
+        turned = act_on_regular_each(self.group, torch.cat([features, features]), drawn)
+        first, second = self.projector(turned).chunk(2)
+        return EmbeddedPair(first, second, (None, None), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -13,7 +15,7 @@ from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import equivariant_mlp
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
-from eqssl.pretexts.joint.diagnosing import diagnose
+from eqssl.pretexts.joint.diagnosing import EmbeddedPair, diagnose
 from eqssl.pretexts.views import TurnedView, ViewSpec
 from eqssl.symmetry.groups import SAMPLES, Group
 from eqssl.symmetry.turning import flip_and_degrees
@@ -47,23 +49,33 @@ class GroupAlignment(JointEmbedding):
 
     def forward(self, step: Step) -> Outcome:
         """NT-Xent of the aligned embeddings, and the loss of the orientations."""
-        first, second = self.draw_turned_views(step.images, step.generator)
-        features: Tensor = self.encoder(self.normalised(torch.cat([first.images, second.images])))
-        z, scores = self.projector(features), self.head(features).squeeze(1)
+        views = self.draw_turned_views(step.images, step.generator)
+        z1, z2, scores = self.aligned(views)
         one, other = scores.chunk(2)
-        turns = [_known(view) for view in (first, second)]
+        turns = [_known(view) for view in views]
         relative, exists = nearest_element(self.group, turns[1].after(turns[0].inverse()))
-        if self.by_prediction:
-            orientations = scores.detach().argmax(1)
-        else:
-            orientations = torch.cat([aligning_element(self.group, turn) for turn in turns])
-        z1, z2 = turned_back(z, orientations, self.group).chunk(2)
         contrast = nt_xent(z1, z2, self.group, None, self.temperature)
         aligning = orientation_loss(one, other, self.group, relative, exists)
         numbers = {"contrast": contrast.detach(), "orientation": aligning.detach()}
         numbers["turn_found"] = found_share(one, other, self.group, relative, exists)
         numbers |= diagnose(z1, z2, (None, None), self.group, None)
         return Outcome(contrast + self.weight * aligning, numbers)
+
+    def aligned(self, views: Sequence[TurnedView]) -> tuple[Tensor, Tensor, Tensor]:
+        """The aligned embeddings of first and second views, and the scores of all views' orientations."""
+        features: Tensor = self.encoder(self.normalised(torch.cat([view.images for view in views])))
+        z, scores = self.projector(features), self.head(features).squeeze(1)
+        if self.by_prediction:
+            orientations = scores.detach().argmax(1)
+        else:
+            orientations = torch.cat([aligning_element(self.group, _known(view)) for view in views])
+        first, second = turned_back(z, orientations, self.group).chunk(2)
+        return first, second, scores
+
+    def embedded_pair(self, images: Tensor, generator: torch.Generator) -> EmbeddedPair:
+        """The aligned embeddings."""
+        first, second, _ = self.aligned(self.draw_turned_views(images, generator))
+        return EmbeddedPair(first, second, (None, None), None)
 
 
 def nearest_element(G: Group, turns: Turns) -> tuple[Int[Tensor, " batch"], Bool[Tensor, " batch"]]:

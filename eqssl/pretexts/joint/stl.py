@@ -12,7 +12,7 @@ from eqssl.losses.nt_xent import nt_xent
 from eqssl.nn.heads import plain_mlp
 from eqssl.pretexts.base import Outcome, Step
 from eqssl.pretexts.joint.branches import JointEmbedding
-from eqssl.pretexts.joint.diagnosing import diagnose
+from eqssl.pretexts.joint.diagnosing import EmbeddedPair, diagnose
 from eqssl.pretexts.views import ViewSpec
 from eqssl.symmetry import group
 
@@ -85,6 +85,12 @@ class Stl(JointEmbedding):
         numbers = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
         embeddings = p1[..., None], p2[..., None]
         return Outcome(total, numbers | diagnose(*embeddings, (None, None), group("trivial"), None))
+
+    def embedded_pair(self, images: Tensor, generator: torch.Generator) -> EmbeddedPair:
+        """The embeddings that the invariance compares."""
+        y = self.features(torch.cat(self.draw_views(images, generator)))
+        first, second = _apply(self.projector, y)[..., None].chunk(2)
+        return EmbeddedPair(first, second, (None, None), None)
 
     def _contrast(self, a: Tensor, b: Tensor) -> Tensor:
         return nt_xent(a[..., None], b[..., None], group("trivial"), None, self.temperature)
