@@ -30,8 +30,7 @@ r"""Random views of a batch of images, drawn on the images' own device, independ
 
 Because the turn comes first, an image and the same image turned by an element of D4 have views of the same
 distribution under `grid` and `angle`. Every image uses equally many random numbers whatever the settings,
-so switching off the blur, for example, does not change the crops. The number of random numbers is part of
-what a seed means: one more kind of change gives every image other views under the same seed.
+so switching off the blur, for example, does not change the crops.
 
 Consecutive images may share the crop, the angle of the turn, and the change of colours, as pairs do in STL
 (Yu et al. 2024, arXiv 2501.08712). Mirroring, blur and solarisation are still drawn for each image.
@@ -75,10 +74,18 @@ class _Draws(NamedTuple):
     grayscale: Tensor
     blur: Tensor
     sigma: Tensor
-    solarise: Tensor
+
+    @property
+    def solarise(self) -> Tensor:
+        """The last 12 of the 24 bits of `sigma`, which its first 12 say nothing of.
+
+        A number of its own would change all views of earlier settings with the same seed, and with them every
+        published result.
+        """
+        return torch.frac(4096 * self.sigma)
 
 
-_NOT_SHARED = ("mirror", "blur", "sigma", "solarise")
+_NOT_SHARED = ("mirror", "blur", "sigma")
 
 
 def random_view(

@@ -6,7 +6,7 @@ from test_views import FULL, close, generator, noise, settings, stored
 
 from eqssl.data.views.colour import solarise
 from eqssl.data.views.normalise import cut_disc
-from eqssl.data.views.random_view import random_turned_view, random_view
+from eqssl.data.views.random_view import _Draws, random_turned_view, random_view
 from eqssl.symmetry.turning import turn
 
 # --- solarisation
@@ -104,3 +104,14 @@ def test_images_that_share_nothing_have_the_views_of_before():
     expected = random_view(images, drawn, generator())
     assert torch.equal(random_turned_view(images, drawn, generator(), shared=1)[0], expected)
     assert torch.equal(random_turned_view(images, drawn, generator(), shared=2)[0][0], expected[0])
+
+
+def test_solarisation_is_independent_of_the_blur_and_of_the_right_share():
+    """It takes bits of the number that decides how strong a blur is."""
+    numbers = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
+    draws = _Draws(*[numbers] * len(_Draws._fields))
+    on = draws.solarise < 0.2
+    assert on.float().mean().item() == pytest.approx(0.2, abs=0.003)
+    for low in (0.0, 0.25, 0.5, 0.75):
+        part = (numbers >= low) & (numbers < low + 0.25)
+        assert on[part].float().mean().item() == pytest.approx(0.2, abs=0.006)
