@@ -79,6 +79,24 @@ class Crops(Settings):
         return self
 
 
+class PrototypeSettings(JointSettings):
+    """Settings of pretexts whose embeddings are compared with prototypes.
+
+    Attributes:
+        prototypes: how many.
+        frozen: share of the training in which the prototypes stay as they are.
+        crops: small views; null for none.
+    """
+
+    prototypes: Channels
+    frozen: Probability
+    crops: Crops | None
+
+    def view_sides(self, where: str) -> dict[str, int]:
+        """That of the small views."""
+        return {f"{where}.crops.size": self.crops.size} if self.crops else {}
+
+
 class SimCLRSettings(JointSettings):
     """Which views are of the same image?"""
 
@@ -171,64 +189,44 @@ class VICRegSettings(JointSettings):
     covariance: NotNegative
 
 
-class SwAVSettings(JointSettings):
+class SwAVSettings(PrototypeSettings):
     """SwAV: predict the other view's assignment to prototypes.
 
     Attributes:
-        prototypes: how many.
         epsilon: how soft the assignment is (Sinkhorn).
         iterations: of Sinkhorn.
         queue: how many earlier embeddings take part in the assignment; 0 for none.
         queue_from: share of the training after which the queue is used.
-        frozen: share of the training in which the prototypes stay as they are.
-        crops: small views; null for none.
     """
 
     implementation: ClassVar[str] = "eqssl.pretexts.joint.swav:SwAV"
 
     task: Literal["swav"]
-    prototypes: Channels
     epsilon: Positive
     iterations: Annotated[int, Field(ge=1, le=1000)]
     queue: Annotated[int, Field(ge=0, le=10_000_000)]
     queue_from: Probability
-    frozen: Probability
-    crops: Crops | None
-
-    def view_sides(self, where: str) -> dict[str, int]:
-        """That of the small views."""
-        return {f"{where}.crops.size": self.crops.size} if self.crops else {}
 
 
-class DINOSettings(MomentumSettings):
+class DINOSettings(PrototypeSettings, MomentumSettings):
     """DINO: predict the momentum branch's distribution over prototypes.
 
     Attributes:
-        prototypes: how many.
         student_temperature: of the trained branch.
         teacher_temperature: of the momentum branch, after its warm-up.
         first_teacher_temperature: at the beginning.
         warmup: share of the training in which the teacher's temperature rises.
         centre_momentum: share of the old centre that is kept in a step.
-        frozen: share of the training in which the prototypes stay as they are.
-        crops: small views; null for none.
     """
 
     implementation: ClassVar[str] = "eqssl.pretexts.joint.dino:DINO"
 
     task: Literal["dino"]
-    prototypes: Channels
     student_temperature: Positive
     teacher_temperature: Positive
     first_teacher_temperature: Positive
     warmup: Probability
     centre_momentum: Probability
-    frozen: Probability
-    crops: Crops | None
-
-    def view_sides(self, where: str) -> dict[str, int]:
-        """That of the small views."""
-        return {f"{where}.crops.size": self.crops.size} if self.crops else {}
 
 
 # New joint-embedding pretexts go above this line.

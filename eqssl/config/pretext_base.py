@@ -69,5 +69,5 @@ class PretextSettings(Kind):
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
-        optional = ("twin", "pretrain", "second_view")
-        return {key: value for key, value in values.items() if key not in optional or value}
+        required = {name for name, field in type(self).model_fields.items() if field.is_required()}
+        return {key: value for key, value in values.items() if key in required or value}

@@ -66,7 +66,7 @@ class BlockComparison:
         self.group, self.kind, self.temperature = G, kind, temperature
         self.products: GroupProducts = way(G, fields, like.device)
         self.basis, self.synthesis = _matrices(
-            G.name, angles, type(self.products).__name__, like.device, like.dtype
+            G.name, angles, self.products.in_irreps, like.device, like.dtype
         )
         elements = self.products.count if self.synthesis is None else len(self.synthesis)
         self.side = min(_side(self.products.count + elements, like), most)
@@ -169,14 +169,14 @@ def _chunks(count: int, width: int) -> list[slice]:
 
 @constant
 def _matrices(
-    name: str, angles: int, products: str, device: torch.device, dtype: torch.dtype
+    name: str, angles: int, in_irreps: bool, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor | None]:
     """The basis of the rows, and the matrix from products to compared values; None for an identity."""
     G = group(name)
     if G.order == 1:
         return None, None
     between = interpolation(name, angles)
-    if products == "DirectProducts":
+    if not in_irreps:
         return None, between.to(device, dtype) if G.is_continuous else None
     found = harmonics(name)
     return found.basis.to(device, dtype), (between @ found.synthesis).to(device, dtype)

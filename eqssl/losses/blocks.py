@@ -54,6 +54,24 @@ def walk(n: int, m: int, alone: bool, side: int) -> Iterator[tuple[slice, list[B
         )
 
 
+def similarities(
+    comparison: BlockComparison, rows: Tensor, columns: Tensor | None
+) -> Iterator[tuple[Block, Tensor]]:
+    """The similarities of each block, in memory that the next one takes.
+
+    Args:
+        comparison: compares the embeddings.
+        rows: the first embeddings, as rows of unit length.
+        columns: the second ones; None if embeddings are compared with themselves.
+    """
+    others = rows if columns is None else columns
+    for part, blocks in walk(len(rows), len(others), columns is None, comparison.side):
+        factors = comparison.products.prepare(rows[part])
+        for block in blocks:
+            yield block, comparison.compare(factors, block.height, others[block.columns]).similarity
+    comparison.forget()
+
+
 def gradients(
     comparison: BlockComparison,
     rows: Tensor,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -17,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.correlation import correlation
-from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, unit
+from eqssl.losses.kinds import ANGLES, Kind, absorbed, check_kind, check_shapes, unit
 from eqssl.losses.paired import best_element, check_pairs, paired_similarity
+from eqssl.losses.precision import in_full_precision
 from eqssl.symmetry.groups import Group
 from eqssl.symmetry.turns import Turns, is_relative_element
 
@@ -42,6 +42,8 @@ class Spread(NamedTuple):
     rank: Float[Tensor, ""]
 
 
+@torch.no_grad()
+@in_full_precision
 def alignment(
     z1: Float[Tensor, "n fields order"],
     z2: Float[Tensor, "n fields order"],
@@ -73,10 +75,11 @@ def alignment(
         >>> bool(alignment(z, turned, G) < 1e-5), bool(alignment(z, turned, G, None) > 0.1)
         (True, True)
     """
-    with _exact(z1):
-        return (2 - 2 * paired_similarity(_wide(z1), _wide(z2), G, kind, temperature, angles)).mean()
+    return (2 - 2 * paired_similarity(z1, z2, G, kind, temperature, angles)).mean()
 
 
+@torch.no_grad()
+@in_full_precision
 def spread(
     z: Float[Tensor, "n fields order"],
     G: Group,
@@ -108,22 +111,23 @@ def spread(
         raise ValueError(f"z: given {n} embeddings, allowed: at least 2")
     pairs = n * (n - 1)
     logs, similarities, squares = [], [], []
-    with _exact(z):
-        for s, square, itself in _compared(_wide(z), G, kind, temperature, angles):
-            logs.append((4 * s - 4).masked_fill(itself, float("-inf")).flatten().logsumexp(0))
-            similarities.append(s.masked_fill(itself, 0.0).sum())
-            squares.append(square.masked_fill(itself, 0.0).sum())
-        # embeddings of length 0, which point nowhere, have rank 0
-        lengths = _features(_wide(z), kind).square().sum(1).mean()
-        rank = lengths.square() / (torch.stack(squares).sum() / pairs).clamp(min=1e-12)
-        most = z.shape[1] if kind == "pool" else z.shape[1] * z.shape[2]
-        return Spread(
-            torch.stack(logs).logsumexp(0) - math.log(pairs),
-            torch.stack(similarities).sum() / pairs,
-            rank.clamp(max=most),
-        )
+    for s, square, itself in _compared(z, G, kind, temperature, angles):
+        logs.append((4 * s - 4).masked_fill(itself, float("-inf")).flatten().logsumexp(0))
+        similarities.append(s.masked_fill(itself, 0.0).sum())
+        squares.append(square.masked_fill(itself, 0.0).sum())
+    # embeddings of length 0, which point nowhere, have rank 0
+    lengths = _features(z, kind).square().sum(1).mean()
+    rank = lengths.square() / (torch.stack(squares).sum() / pairs).clamp(min=1e-12)
+    most = z.shape[1] if kind == "pool" else z.shape[1] * z.shape[2]
+    return Spread(
+        torch.stack(logs).logsumexp(0) - math.log(pairs),
+        torch.stack(similarities).sum() / pairs,
+        rank.clamp(max=most),
+    )
 
 
+@torch.no_grad()
+@in_full_precision
 def turn_found(
     z1: Float[Tensor, "n fields order"],
     z2: Float[Tensor, "n fields order"],
@@ -150,10 +154,9 @@ def turn_found(
         ValueError: if the shapes do not fit each other or the group.
     """
     check_pairs(z1, z2, G)
-    with _exact(z1):
-        best = best_element(_wide(z1), _wide(z2), G, angles)
-        right, exists = is_relative_element(G, best, first, second, angles)
-        return (right & exists).sum() / exists.sum().clamp(min=1)
+    best = best_element(z1, z2, G, angles)
+    right, exists = is_relative_element(G, best, first, second, angles)
+    return (right & exists).sum() / exists.sum().clamp(min=1)
 
 
 def _compared(
@@ -167,10 +170,7 @@ def _compared(
         if turned:
             products = correlation(length[rows], length, G, angles)
             squares = products.square().mean(0)
-            if kind == "softmax":
-                s = temperature * ((products / temperature).logsumexp(0) - math.log(len(products)))
-            else:
-                s = products.amax(0)
+            s = absorbed(products, kind, temperature, 0)
         else:
             s = features[rows] @ features.t()
             squares = s.square()
@@ -180,14 +180,3 @@ def _compared(
 def _features(z: Float[Tensor, "n fields order"], kind: Kind | None) -> Float[Tensor, "n features"]:
     """What is compared where the group takes no part, of length 1."""
     return F.normalize(z.mean(-1), dim=1) if kind == "pool" else unit(z).flatten(1)
-
-
-def _wide(z: Tensor) -> Tensor:
-    return z if z.dtype == torch.float64 else z.float()
-
-
-@contextmanager
-def _exact(z: Tensor) -> Iterator[None]:
-    """No gradient, and no rounding by autocast."""
-    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
-        yield

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from eqssl.losses.precision import in_full_precision
 from eqssl.symmetry.groups import Group, act_on_regular_each
 
 
@@ -40,6 +41,7 @@ def turned_back(
     return act_on_regular_each(G, z, orientations, inverse=True)
 
 
+@in_full_precision
 def orientation_loss(
     first: Float[Tensor, "batch order"],
     second: Float[Tensor, "batch order"],
@@ -73,12 +75,10 @@ def orientation_loss(
     if first.shape != second.shape or first.ndim != 2 or first.shape[1] != G.order:
         given = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(f"orientations: given shapes {given}, allowed: twice (batch, {G.order})")
-    with torch.autocast(first.device.type, enabled=False):
-        o1, o2 = (x if x.dtype == torch.float64 else x.float() for x in (first, second))
-        p = torch.softmax(act_on_regular_each(G, o1[:, None], relative).squeeze(1), 1)
-        losses = -(p * torch.log_softmax(o2, 1)).sum(1) / G.order
-        weights = exists.to(losses)
-        return (losses * weights).sum() / weights.sum().clamp(min=1)
+    p = torch.softmax(act_on_regular_each(G, first[:, None], relative).squeeze(1), 1)
+    losses = -(p * torch.log_softmax(second, 1)).sum(1) / G.order
+    weights = exists.to(losses)
+    return (losses * weights).sum() / weights.sum().clamp(min=1)
 
 
 @torch.no_grad()

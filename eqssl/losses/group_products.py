@@ -9,6 +9,7 @@ the other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -31,9 +32,11 @@ class GroupProducts(ABC):
 
     Attributes:
         count: products of each pair.
+        in_irreps: whether embeddings are given by their coefficients.
     """
 
     count: int
+    in_irreps: ClassVar[bool]
 
     @abstractmethod
     def prepare(self, rows: Rows) -> list[Tensor]:
@@ -58,6 +61,8 @@ class GroupProducts(ABC):
 
 class DirectProducts(GroupProducts):
     """`<a, rho(g) b>` itself: every row in all its turns, in one product with the columns."""
+
+    in_irreps = False
 
     def __init__(self, G: Group, device: torch.device) -> None:
         self.count = G.order
@@ -91,6 +96,8 @@ class DirectProducts(GroupProducts):
 
 class FourierProducts(GroupProducts):
     """The products of `eqssl.symmetry.harmonics`, of embeddings given by their coefficients."""
+
+    in_irreps = True
 
     def __init__(self, G: Group) -> None:
         self.count, self.blocks = G.order, harmonics(G.name).blocks

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -23,6 +25,14 @@ def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields 
 def pooled(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields one"]:
     """The mean of each field over the group."""
     return z.mean(-1, keepdim=True)
+
+
+def absorbed(products: Tensor, kind: Kind | None, temperature: float, axis: int) -> Tensor:
+    """The similarity of pairs whose correlation lies along an axis, for max, align or softmax."""
+    if kind == "softmax":
+        count = math.log(products.shape[axis])
+        return temperature * (torch.logsumexp(products / temperature, axis) - count)
+    return products.amax(axis)
 
 
 def check_kind(kind: str | None) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.block_comparison import BlockComparison
-from eqssl.losses.blocks import Block, gradients, walk
+from eqssl.losses.blocks import Block, gradients, similarities
 from eqssl.losses.derivatives import first_derivative
 from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled
 from eqssl.losses.precision import in_full_precision
@@ -95,22 +95,17 @@ class _LogSumExp(torch.autograd.Function):
         most = len(a) if b is None else max(len(a), len(b))
         comparison = BlockComparison(group(name), a.shape[1], angles, kind, temperature, a, most)
         rows, lengths = comparison.to_rows(a)
-        columns, column_lengths = (rows, lengths) if b is None else comparison.to_rows(b)
+        columns, column_lengths = (None, None) if b is None else comparison.to_rows(b)
         top = a.new_full((len(a),), float("-inf"))
         total = a.new_zeros(len(a))
-        for part, blocks in walk(len(rows), len(columns), b is None, comparison.side):
-            factors = comparison.products.prepare(rows[part])
-            for block in blocks:
-                s = comparison.compare(factors, block.height, columns[block.columns]).similarity
-                s.div_(temperature)
-                _leave_out_own(s, block, own)
-                _add(top[block.rows], total[block.rows], s, 1)
-                if block.mirrored:
-                    _add(top[block.columns], total[block.columns], s, 0)
-        comparison.forget()
+        for block, s in similarities(comparison, rows, columns):
+            s.div_(temperature)
+            _leave_out_own(s, block, own)
+            _add(top[block.rows], total[block.rows], s, 1)
+            if block.mirrored:
+                _add(top[block.columns], total[block.columns], s, 0)
         result = top + total.log()
-        others = (None, None) if b is None else (columns, column_lengths)
-        ctx.save_for_backward(rows, lengths, *others, result)
+        ctx.save_for_backward(rows, lengths, columns, column_lengths, result)
         ctx.comparison, ctx.own = comparison, own
         return result
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled, unit
+from eqssl.losses.kinds import ANGLES, Kind, absorbed, check_kind, check_shapes, pooled, unit
 from eqssl.symmetry.constants import constant
 from eqssl.symmetry.groups import Group, group
 from eqssl.symmetry.interpolation import interpolation, turning_matrices
@@ -56,10 +54,7 @@ def paired_similarity(
         a, b = pooled(a), pooled(b)
     if kind in (None, "pool") or G.order == 1:
         return (unit(a) * unit(b)).flatten(1).sum(1)
-    products = paired_correlation(unit(a), unit(b), G, angles)
-    if kind == "softmax":
-        return temperature * (torch.logsumexp(products / temperature, 1) - math.log(products.shape[1]))
-    return products.amax(1)
+    return absorbed(paired_correlation(unit(a), unit(b), G, angles), kind, temperature, 1)
 
 
 def best_element(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqssl.losses.block_comparison import BlockComparison
-from eqssl.losses.blocks import Block, gradients, walk
+from eqssl.losses.blocks import Block, gradients, similarities
 from eqssl.losses.derivatives import first_derivative
 from eqssl.losses.kinds import ANGLES, Kind, check_kind, check_shapes, pooled, unit
 from eqssl.losses.precision import in_full_precision
@@ -108,13 +108,8 @@ class _Absorbed(torch.autograd.Function):
         rows, row_lengths = comparison.to_rows(a)
         columns, column_lengths = comparison.to_rows(b)
         found = a.new_empty(len(a), len(b))
-        for part, blocks in walk(len(a), len(b), False, comparison.side):
-            factors = comparison.products.prepare(rows[part])
-            for block in blocks:
-                found[block.rows, block.columns] = comparison.compare(
-                    factors, block.height, columns[block.columns]
-                ).similarity
-        comparison.forget()
+        for block, part in similarities(comparison, rows, columns):
+            found[block.rows, block.columns] = part
         ctx.save_for_backward(rows, columns, row_lengths, column_lengths)
         ctx.comparison = comparison
         return found

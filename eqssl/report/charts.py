@@ -117,6 +117,24 @@ def mean_curve(curves: Iterable[Iterable[tuple[Place, float]]]) -> list[tuple[Pl
     return [(place, math.fsum(values) / len(values)) for place, values in by_place(curves)]
 
 
+def draw_epochs(
+    axes: Axes, label: str, lines: Sequence[tuple[LineStyle, Sequence[tuple[int, float]]]]
+) -> None:
+    """Draw curves against epochs.
+
+    Args:
+        axes: where.
+        label: of the vertical axis.
+        lines: the style of each curve, and its epochs and values.
+    """
+    for style, curve in lines:
+        x, y = [epoch for epoch, _ in curve], [value for _, value in curve]
+        axes.plot(x, y, **style.drawing, markersize=4.5, markevery=max(1, len(x) // 12))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+
+
 def with_bars(axes: Axes, x: Sequence[float], values: Sequence[Estimate], style: LineStyle) -> None:
     """Draw a line with an error bar at each point that has an interval."""
     y = [100 * value.value for value in values]

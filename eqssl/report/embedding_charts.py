@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
-
 from eqssl.report.cells import Curve
-from eqssl.report.charts import Chart, Panel, by_group, mean_curve
+from eqssl.report.charts import Chart, Panel, by_group, draw_epochs, mean_curve
 from eqssl.report.style import LineStyle
 from eqssl.report.tables import Row
 
@@ -63,13 +60,4 @@ def _panel(title: str, quantity: str, rows: Sequence[Row], styles: Mapping[str, 
     ]
     words = "; ".join(f"{name}: from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for _, name, curve in curves)
     lines = [(styles[pretext], curve) for pretext, _, curve in curves]
-    return Panel(title, partial(_draw, label=QUANTITIES[quantity][1], lines=lines), words)
-
-
-def _draw(axes: Axes, label: str, lines: Sequence[tuple[LineStyle, list[tuple[int, float]]]]) -> None:
-    for style, curve in lines:
-        x, y = [epoch for epoch, _ in curve], [value for _, value in curve]
-        axes.plot(x, y, **style.drawing, markersize=4.5, markevery=max(1, len(x) // 12))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
+    return Panel(title, partial(draw_epochs, label=QUANTITIES[quantity][1], lines=lines), words)

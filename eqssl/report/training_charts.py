@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from eqssl.report.charts import Chart, Panel, mean_curve
+from eqssl.report.charts import Chart, Panel, draw_epochs, mean_curve
 from eqssl.report.style import INK, LineStyle, group_styles
 from eqssl.report.tables import Row
 
@@ -21,13 +20,7 @@ def loss_curves(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
 
     def draw(axes: Axes, members: Sequence[Row], colour: str) -> None:
         lines = group_styles(groups, colour)
-        for row in members:
-            curve = curves[id(row)]
-            x, y = [epoch for epoch, _ in curve], [loss for _, loss in curve]
-            axes.plot(x, y, **lines[row.group].drawing, markersize=4.5, markevery=max(1, len(x) // 12))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("training loss")
+        draw_epochs(axes, "training loss", [(lines[row.group], curves[id(row)]) for row in members])
 
     keys = dict.fromkeys((row.dataset, row.pretext) for row in trained)
     several = len({dataset for dataset, _ in keys}) > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,13 @@ def turning_matrices(name: str, angles: int) -> Float[Tensor, "elements order or
     return torch.tensor(np.array(rows))
 
 
+@cache
+def _listed(name: str) -> list[tuple[bool, float]]:
+    """Reflections and degrees of the listed elements."""
+    G = group(name)
+    return [flip_and_degrees(G.matrix(g)) for g in G.elements]
+
+
 def _matrix(flip: bool, radians: float) -> np.ndarray[Any, Any]:
     cosine, sine = math.cos(radians), math.sin(radians)
     rotation = np.array([[cosine, -sine], [sine, cosine]])
@@ -72,7 +80,7 @@ def _weights(G: Group, matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     own place and zero at all others.
     """
     flip, degrees = flip_and_degrees(matrix)
-    places = [flip_and_degrees(G.matrix(h)) for h in G.elements]
+    places = _listed(G.name)
     count = sum(other == flip for other, _ in places)
     weights = []
     for other, place in places:
