@@ -42,7 +42,7 @@ LOSSES = {
     ),
     "dino": Loss(
         lambda a, b, c, f, *told: losses.dino(
-            a, b, c, *told, centre=torch.linspace(-0.1, 0.1, 5), teacher_prototypes=f
+            a, b, c, *told, centre=torch.linspace(-0.1, 0.1, 5, device=a.device), teacher_prototypes=f
         ),
         (6, 6, 5, 5),
     ),
@@ -108,6 +108,21 @@ def test_for_the_trivial_group_the_absorbing_loss_is_the_plain_one_to_the_bit(
     assert torch.equal(*found)
     for one, other in zip(*gradients, strict=True):
         assert (one is None and other is None) or torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, None])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_default_device_of_torch_changes_nothing(loss: str, kind: str | None):
+    for name in group_names():
+        found = []
+        for default in ("meta", "cpu"):  # what is made on the device meta holds no numbers
+            given = [z.requires_grad_() for z in inputs(loss, name, torch.float32)]
+            with torch.device(default):
+                value = LOSSES[loss].run(*given, group(name), kind, TEMPERATURE)
+                value.backward()
+            found.append([value, given[0].grad])
+        for one, other in zip(*found, strict=True):
+            assert torch.equal(one, other), name
 
 
 @pytest.mark.parametrize("kind", [*KINDS, None])
