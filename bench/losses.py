@@ -250,7 +250,8 @@ def main() -> int:
     steps = [whole_step(dtype, options, device) for dtype in dtypes]
     show(rows, steps)
     if options.json:
-        machine = record() | {"threads": torch.get_num_threads(), "device": str(device)}
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+        machine = record() | {"threads": torch.get_num_threads(), "device": name}
         result = {"benchmark": "losses", "machine": machine, "rows": rows, "steps": steps}
         write_json(options.json, result)
     return 0
