@@ -52,7 +52,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.cores is not None and not 1 <= options.cores <= MOST_CORES:
         raise ValueError(f"--cores: given {options.cores}, allowed: 1 to {MOST_CORES}")
     code = run(options.rest, options.cores)
-    if code == 0 and options.rest[-1:] in ([], ["all"]):
+    dry = not {"-n", "--dry-run", "--dryrun"}.isdisjoint(options.rest)  # the table would be of an earlier run
+    if code == 0 and not dry and options.rest[-1:] in ([], ["all"]):
         from eqssl.config.params import Params
 
         _print_table(Path("metrics/grid.csv"), Params.load().twins())

@@ -102,6 +102,15 @@ def test_changed_times_alone_rerun_nothing(copy: Project) -> None:
     assert NOTHING in copy.run("snakemake", "-n", "all")
 
 
+def test_a_dry_run_prints_no_table_of_an_earlier_run(copy: Project) -> None:
+    for option in ("-n", "--dry-run"):
+        text = copy.run(sys.executable, "-m", "eqssl", "run", "--cores", "2", option, "all")
+        assert NOTHING in text
+        assert "report:" not in text
+        assert "Linear probe" not in text
+    assert "Linear probe" in copy.run(sys.executable, "-m", "eqssl", "run", "--cores", "2", "all")
+
+
 def test_another_twin_makes_the_report_anew_and_nothing_else(copy: Project) -> None:
     copy.change(pretexts={"eq_labels_inv_contrastive": {"twin": "contrastive"}})
     text = copy.run("snakemake", "-n", "all")
