@@ -20,6 +20,11 @@ STEPS_IN_FLIGHT = 5
 """Steps that are sent to a CUDA device before waiting for it. In training, too, the host runs ahead of it."""
 
 
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, such as `NVIDIA H100 80GB HBM3`; of another device its kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
 class Clock:
     """Seconds of a step, including the device's work.
 

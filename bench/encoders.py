@@ -40,6 +40,7 @@ from typing import Any
 
 import torch
 from _construction import construction
+from _measuring import device_name
 from _networks import Case
 from _rows import MODES, Job, measure_apart
 from _tables import line, show
@@ -222,9 +223,7 @@ def _constructions(options: argparse.Namespace, notes: list[str]) -> list[dict[s
 
 
 def _machine(options: argparse.Namespace) -> dict[str, Any]:
-    device = options.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    return record() | {"threads": torch.get_num_threads(), "device": name}
+    return record() | {"threads": torch.get_num_threads(), "device": device_name(options.device)}
 
 
 def _column(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _measuring import Clock, Step, device_peak_bytes, interleaved, ratio
+from _measuring import Clock, Step, device_name, device_peak_bytes, interleaved, ratio
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -82,7 +82,7 @@ def loss_step(form: str, name: str, batch: int, numbers: int, dtype: str, device
 
 
 def peak_megabytes(form: str, name: str, batch: int, numbers: int, dtype: str, device: str) -> float:
-    """Highest memory of a step, beyond the memory before it. Run in a process of its own."""
+    """Highest memory of a step, beyond the memory before it. On a CPU, run it in a process of its own."""
     place = torch.device(device)
     if place.type == "cpu":
         torch.set_num_threads(1)
@@ -105,11 +105,10 @@ def _status(key: str) -> int:
 
 def memory(forms: list[str], *told: Any) -> dict[str, float]:
     """Memory of each form: on a CPU of a fresh process, on CUDA as the allocator counts it."""
+    if torch.device(told[-1]).type == "cuda":
+        return {form: round(peak_megabytes(form, *told), 1) for form in forms}
     found = {}
     for form in forms:
-        if torch.device(told[-1]).type == "cuda":
-            found[form] = round(peak_megabytes(form, *told), 1)
-            continue
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             found[form] = round(pool.submit(peak_megabytes, form, *told).result(), 1)
     return found
@@ -169,7 +168,6 @@ def whole_step(dtype: str, options: argparse.Namespace, device: torch.device) ->
         "group": "D4",
         "batch": 256,
         "dtype": dtype,
-        "threads": torch.get_num_threads(),
         "ours_vs_plain": median,
         "quartiles": quartiles,
         "plain_s": round(seconds, 4),
@@ -250,8 +248,7 @@ def main() -> int:
     steps = [whole_step(dtype, options, device) for dtype in dtypes]
     show(rows, steps)
     if options.json:
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-        machine = record() | {"threads": torch.get_num_threads(), "device": name}
+        machine = record() | {"threads": torch.get_num_threads(), "device": device_name(device)}
         result = {"benchmark": "losses", "machine": machine, "rows": rows, "steps": steps}
         write_json(options.json, result)
     return 0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _measuring import Clock, Step, interleaved, ratio
+from _measuring import Clock, Step, device_name, interleaved, ratio
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -139,7 +139,7 @@ def main() -> int:
             print(f"{name} {group}: {rows[-1]['pretext_vs_encoder']:.3f}", file=sys.stderr)
     show(rows)
     if options.json:
-        machine = record() | {"threads": torch.get_num_threads(), "device": str(device)}
+        machine = record() | {"threads": torch.get_num_threads(), "device": device_name(device)}
         write_json(options.json, {"benchmark": "pretexts", "machine": machine, "rows": rows})
     return 0
 

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from test_conditions_of_losses import KINDS, LOSSES, TEMPERATURE, inputs, turned
+from test_conditions_of_losses import KINDS, LOSSES, TEMPERATURE, TOLERANCE, inputs, turned
 from torch import Tensor
 
 from eqssl.losses import nt_xent
 from eqssl.symmetry import group, group_names
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
 def result(loss: str, given: list[Tensor], name: str, kind: str | None, device: str) -> list[Tensor]:
