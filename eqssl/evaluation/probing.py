@@ -17,6 +17,8 @@ from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.jobs import ProbeJob
 from eqssl.config.plain import shown
 from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
+from eqssl.evaluation.correct import NAME as CORRECT_FILE
+from eqssl.evaluation.correct import write_correct
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
@@ -67,11 +69,15 @@ class Probed(NamedTuple):
         metrics: accuracies with their intervals.
         details: how they came to be.
         predictions: actual and predicted class of each labelled test image.
+        keys: keys of these images.
+        correct: for each accuracy, whether each draw's probe was right about each of them.
     """
 
     metrics: dict[str, float]
     details: dict[str, Any]
     predictions: list[tuple[int, int]]
+    keys: list[str]
+    correct: dict[str, Correct]
 
 
 def evaluate(
@@ -82,10 +88,10 @@ def evaluate(
     cell: str | None = None,
     features: str | None = None,
 ) -> None:
-    """Write predictions.csv into `out`, and metrics.json, the record of this step.
+    """Write predictions.csv and correct.parquet into `out`, and metrics.json, the record of this step.
 
     Accuracies are shares (0 to 1) of the test images that have a label, and probes are fitted on labelled
-    images. Where there can be no accuracies, `details.probes` says why, and predictions.csv has no rows. What
+    images. Where there can be no accuracies, `details.probes` says why, and both files have no rows. What
     needs no labels is always there: equivariance, retrieval, the nearest images. Probes are fitted and chosen
     before any test feature is read. The same inputs give the same bytes; all linear algebra runs on one
     thread.
@@ -110,7 +116,7 @@ def evaluate(
         data = CellFeatures.load(sources["equivariance"], sources["encoder"])
         labels = labels_of(data.files)
         reason = why_no_accuracies(labels, data.info.classes)
-        probed = Probed({}, {"probes": reason}, []) if reason else _probed(labelled(data), settings)
+        probed = Probed({}, {"probes": reason}, [], [], {}) if reason else _probed(labelled(data), settings)
         if reason:
             data.test()  # refuses damaged files
         neighbours = nearest_images(data.files)
@@ -125,9 +131,10 @@ def evaluate(
         "versions": provenance.record(),
     }
     _write_predictions(out / "predictions.csv", data.info.classes, probed.predictions)
+    write_correct(out / CORRECT_FILE, probed.keys, probed.correct)
     made_of = {name: record.seal for name, record in sources.items()}
     values = {**_identity(records), **probed.metrics, "details": details}
-    write_record(out / "metrics.json", values, ["predictions.csv"], made_of)
+    write_record(out / "metrics.json", values, ["predictions.csv", CORRECT_FILE], made_of)
 
 
 def _probed(data: CellFeatures, settings: ProbeSettings) -> Probed:
@@ -141,7 +148,8 @@ def _probed(data: CellFeatures, settings: ProbeSettings) -> Probed:
     if neighbours is None:
         known = len(data.train.labels) + len(data.val.labels)
         left_out.append(f"{settings.neighbours} nearest neighbours: only {known} images have a known label")
-    metrics, measured = _metrics({**correct, **(neighbours or {})}, settings)
+    correct |= neighbours or {}
+    metrics, measured = _metrics(correct, settings)
     full = {
         column: {view: fitted[column].predict(table, column, 100)[0] for view, table in test.items()}
         for column in COLUMNS
@@ -155,7 +163,7 @@ def _probed(data: CellFeatures, settings: ProbeSettings) -> Probed:
         "prediction_change": _prediction_change(full),
     }
     stored = zip(test["stored"].labels.tolist(), full["invariant"]["stored"].tolist(), strict=True)
-    return Probed(metrics, details, list(stored))
+    return Probed(metrics, details, list(stored), test["stored"].keys, correct)
 
 
 def _records(evaluation: Path, encoder: Path, cell: str | None, features: str | None) -> dict[str, Record]:
