@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from eqssl.config import jobs
-from eqssl.config.grid import IDENTITY, Cell
+from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.evaluation.correct import NAME, read_correct
 from eqssl.evaluation.correct_bundle import Shares, read_bundle
 from eqssl.evaluation.paired import Difference, paired_difference, seed_difference
-from eqssl.machine.csv_rows import csv_rows
+from eqssl.machine.grid_rows import grid_rows
 
 CLOSE = 1e-9
 
@@ -134,39 +134,13 @@ def read_grid(table: str | Path, params: Params | None = None, root: Path = Path
 
 def _numbers(table: Path) -> dict[Cell, dict[str, float]]:
     found: dict[Cell, dict[str, float]] = {}
-    with csv_rows(table) as rows:
-        for row in rows:
-            if missing := [name for name in IDENTITY if not row.get(name)]:
-                raise ValueError(f"{table}: line {rows.line_num}: {missing[0]}: missing")
-            seed = _whole(table, rows.line_num, row["seed"])
-            cell = Cell.read({**{name: row[name] for name in IDENTITY}, "seed": seed})
-            if cell in found:
-                raise ValueError(f"{table}: line {rows.line_num}: the cell {cell} is given twice")
-            found[cell] = dict(_floats(table, rows.line_num, row))
-    if not found:
-        raise ValueError(f"{table}: has no rows")
-    return found
-
-
-def _whole(table: Path, line: int, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{table}: line {line}: seed: given {text!r}, allowed: a whole number") from None
-
-
-def _floats(table: Path, line: int, row: Mapping[str, str]) -> list[tuple[str, float]]:
-    found = []
-    for name, text in row.items():
-        if name in IDENTITY or not text:
-            continue
-        try:
-            value = float(text)
-        except (ValueError, TypeError):
-            raise ValueError(f"{table}: line {line}: {name}: given {text!r}, allowed: a number") from None
-        if not math.isfinite(value):
-            raise ValueError(f"{table}: line {line}: {name}: given {text!r}, allowed: a finite number")
-        found.append((name, value))
+    for identity, numbers in grid_rows(table).items():
+        name = " ".join(identity)
+        dataset, group, pretext, seed = identity
+        if not seed.isdecimal():
+            raise ValueError(f"{table}: {name}: seed: given {seed!r}, allowed: a whole number")
+        values = {"dataset": dataset, "group": group, "pretext": pretext, "seed": int(seed)}
+        found[Cell.read(values, f"{table}: {name}")] = numbers
     return found
 
 
