@@ -61,7 +61,8 @@ def compare(first: Subject, second: Subject) -> Comparison:
     """Compare two subjects by the seeds that both have; single cells also with different seeds.
 
     Args:
-        first, second: the subjects.
+        first: one side.
+        second: what is subtracted from it.
 
     Raises:
         ValueError: they have no common seed, or no number that can be compared.
@@ -70,14 +71,9 @@ def compare(first: Subject, second: Subject) -> Comparison:
     lines = []
     for metric in _common(first, second, seeds):
         difference = _difference(first, second, seeds, metric)
-        means = (
-            float(np.mean([numbers[seed][metric] for seed in chosen]))
-            for numbers, chosen in (
-                (first.numbers, [a for a, _ in seeds]),
-                (second.numbers, [b for _, b in seeds]),
-            )
-        )
-        lines.append(Line(metric, *means, difference))
+        of_first = float(np.mean([first.numbers[seed][metric] for seed, _ in seeds]))
+        of_second = float(np.mean([second.numbers[seed][metric] for _, seed in seeds]))
+        lines.append(Line(metric, of_first, of_second, difference))
     if not lines:
         raise ValueError(f"{first.name} and {second.name} have no accuracy in common")
     return Comparison(lines, seeds, _note(lines, seeds))
@@ -88,7 +84,7 @@ def _seeds(first: Subject, second: Subject) -> list[tuple[int, int]]:
     if common:
         return [(seed, seed) for seed in common]
     if len(first.numbers) == len(second.numbers) == 1:
-        return [(*first.numbers, *second.numbers)]
+        return list(zip(first.numbers, second.numbers, strict=True))
     shown = [f"{subject.name} has {', '.join(map(str, subject.numbers))}" for subject in (first, second)]
     raise ValueError(f"no common seed: {'; '.join(shown)}")
 
@@ -123,8 +119,6 @@ def _note(lines: list[Line], seeds: list[tuple[int, int]]) -> str:
         if not by_image:
             return "one seed, and accuracies alone: no interval is known"
         other = "" if seeds[0][0] == seeds[0][1] else f" (seed {seeds[0][0]} against seed {seeds[0][1]})"
-        return (
-            f"one seed{other}: the interval is over test images alone, and says nothing of another training"
-        )
+        return f"one seed{other}: the interval is over test images, and says nothing of another training"
     over = "seeds and test images" if by_image else "seeds"
     return f"{len(seeds)} seeds, paired; 95 % interval over {over}"

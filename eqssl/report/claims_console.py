@@ -54,7 +54,8 @@ def print_comparison(
     """Print the numbers of two subjects side by side, with their differences.
 
     Args:
-        first, second: what was compared.
+        first: what was compared.
+        second: with what.
         comparison: their comparison.
         console: as for `print_claims`.
     """
