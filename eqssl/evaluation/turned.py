@@ -19,7 +19,8 @@ from eqssl.machine.records import Record
 
 FILE = "features/turned.parquet"
 ELEMENTS, ANGLES = 8, 16
-"""Elements of D4, the identity first, and angles: multiples of 22.5 degrees, 0 first."""
+"""Elements of D4, and angles: multiples of 22.5 degrees. Both begin with the identity."""
+_TURNS = 4  # D4 has four quarter turns first, and then the reflections
 
 
 class Move(NamedTuple):
@@ -39,6 +40,17 @@ class Move(NamedTuple):
     def identity(self) -> bool:
         """Whether images stay as they are, up to rounding."""
         return self.element <= 0 and self.degrees == 0
+
+    @property
+    def turn(self) -> float | None:
+        """Degrees of the turn, counter-clockwise; None if the move mirrors the image.
+
+        >>> Move("grid", 3, 0.0).turn, Move("grid", 4, 0.0).turn, Move("angle", -1, 22.5).turn
+        (270.0, None, 22.5)
+        """
+        if self.view == "angle":
+            return self.degrees
+        return 90.0 * self.element if self.element < _TURNS else None
 
 
 def moves(mask: Mask) -> tuple[Move, ...]:
