@@ -17,7 +17,7 @@ from eqssl.evaluation.turned import TurnedImages
 NAMES = {"turn_r2": "regular", "turn_r2_invariant": "invariant"}
 """Name of a metric -> the feature column that it is measured on."""
 COMPONENTS = 24
-"""Principal components of a feature; pairs are described by the products of two images' components."""
+"""Principal components of a feature; a pair is described by those of both images and their products."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Strengths of the ridge, for each pair."""
 LEAST, MOST = 40, 2000
@@ -102,13 +102,13 @@ def turn_r2(
     degrees: Float[np.ndarray, " turns"],
     parts: Parts,
 ) -> tuple[float, dict[str, Any]]:
-    """R^2 of the ridge regression of (cos, sin) of the turn on the products of two images' components.
+    """R^2 of the ridge regression of (cos, sin) of the turn on two images' components and their products.
 
-        (cos a, sin a) = W vec(z(x) z(a x)') + b
+        (cos a, sin a) = W vec((1, z(x)) (1, z(a x))') + b
 
     Images of all orientations have a mean feature that no turn changes, so on the difference of two features,
-    or on both side by side, a linear map finds nothing, whatever the encoder. On their products it finds the
-    turn: if z is exp(i phi), z(a x) conj(z(x)) is exp(i a).
+    or on both side by side, a linear map finds nothing, whatever the encoder. On products it finds the turn:
+    if z is exp(i phi), z(a x) conj(z(x)) is exp(i a).
 
     Args:
         stored: components z(x) of each image.
@@ -124,10 +124,14 @@ def turn_r2(
     angles = np.deg2rad(degrees)
     targets = np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
+    first, second = (
+        np.pad(z, [(0, 0)] * (z.ndim - 1) + [(1, 0)], constant_values=1) for z in (stored, moved)
+    )
+
     def pairs(rows: Rows) -> tuple[Float[np.ndarray, "pairs width"], Float[np.ndarray, "pairs 2"]]:
-        products = stored[None, rows, :, None] * moved[:, rows, None, :]
-        width = stored.shape[1] * moved.shape[2]
-        return products.reshape(-1, width), np.repeat(targets, len(rows), axis=0)
+        products = first[None, rows, :, None] * second[:, rows, None, :]
+        columns = first.shape[1] * second.shape[2]
+        return products.reshape(-1, columns), np.repeat(targets, len(rows), axis=0)
 
     def fitted(x: Float[np.ndarray, "pairs width"], y: Float[np.ndarray, "pairs 2"], penalty: float) -> Ridge:
         return Ridge(alpha=penalty * len(x), solver="cholesky").fit(x, y)
@@ -157,7 +161,8 @@ def _components(
         if position == 0:  # the identity
             standardiser = Standardiser.fit(features[known])
             most = min(COMPONENTS, len(known), features.shape[1])
-            analysis = PCA(most, svd_solver="full").fit(standardiser(features[known]).astype(np.float64))
+            with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
+                analysis = PCA(most, svd_solver="full").fit(standardiser(features[known]).astype(np.float64))
             stored = _unit(analysis, standardiser, features)
         if position in chosen:
             found.append(_unit(analysis, standardiser, features))
