@@ -18,6 +18,8 @@ from eqssl.config.jobs import ProbeJob
 from eqssl.config.plain import shown
 from eqssl.evaluation.agreement import agreements
 from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
+from eqssl.evaluation.correct import NAME as CORRECT_FILE
+from eqssl.evaluation.correct import write_correct
 from eqssl.evaluation.draws import nested_draws
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
@@ -75,11 +77,15 @@ class Probed(NamedTuple):
         metrics: accuracies with their intervals.
         details: how they came to be.
         predictions: actual and predicted class of each labelled test image.
+        keys: keys of these images.
+        correct: for each accuracy, whether each draw's probe was right about each of them.
     """
 
     metrics: dict[str, float]
     details: dict[str, Any]
     predictions: list[tuple[int, int]]
+    keys: list[str]
+    correct: dict[str, Correct]
 
 
 def evaluate(
@@ -90,10 +96,10 @@ def evaluate(
     cell: str | None = None,
     features: str | None = None,
 ) -> None:
-    """Write predictions.csv into `out`, and metrics.json, the record of this step.
+    """Write predictions.csv and correct.parquet into `out`, and metrics.json, the record of this step.
 
     Accuracies are shares (0 to 1) of the test images that have a label, and probes are fitted on labelled
-    images. Where there can be no accuracies, `details.probes` says why, and predictions.csv has no rows. What
+    images. Where there can be no accuracies, `details.probes` says why, and both files have no rows. What
     needs no labels is always there: equivariance, retrieval, turns, the nearest images. Probes are fitted and
     chosen before any test feature is read. The same inputs give the same bytes; all linear algebra runs on
     one thread.
@@ -119,7 +125,11 @@ def evaluate(
         labels = labels_of(data.files)
         reason = why_no_accuracies(labels, data.info.classes)
         turned = TurnedImages.load(sources["equivariance"], data.info)
-        probed = Probed({}, {"probes": reason}, []) if reason else _probed(labelled(data), turned, settings)
+        probed = (
+            Probed({}, {"probes": reason}, [], [], {})
+            if reason
+            else _probed(labelled(data), turned, settings)
+        )
         turns = measure_turns(turned, settings.seed)
         if reason:
             data.test()  # refuses damaged files
@@ -137,9 +147,10 @@ def evaluate(
         "versions": provenance.record(),
     }
     _write_predictions(out / "predictions.csv", data.info.classes, probed.predictions)
+    write_correct(out / CORRECT_FILE, probed.keys, probed.correct)
     made_of = {name: record.seal for name, record in sources.items()}
     values = {**_identity(records), **probed.metrics, **turns.metrics, "details": details}
-    write_record(out / "metrics.json", values, ["predictions.csv"], made_of)
+    write_record(out / "metrics.json", values, ["predictions.csv", CORRECT_FILE], made_of)
 
 
 def _probed(data: CellFeatures, turned: TurnedImages, settings: ProbeSettings) -> Probed:
@@ -153,7 +164,8 @@ def _probed(data: CellFeatures, turned: TurnedImages, settings: ProbeSettings) -
     if neighbours is None:
         known = len(data.train.labels) + len(data.val.labels)
         left_out.append(f"{settings.neighbours} nearest neighbours: only {known} images have a known label")
-    metrics, measured = _metrics({**correct, **(neighbours or {})}, settings)
+    correct |= neighbours or {}
+    metrics, measured = _metrics(correct, settings)
     classify = {column: fitted[column].classify for column in COLUMNS}
     metrics |= agreements(turned, classify, settings.bootstrap, settings.seed)
     full = {
@@ -169,7 +181,7 @@ def _probed(data: CellFeatures, turned: TurnedImages, settings: ProbeSettings) -
         "prediction_change": _prediction_change(full),
     }
     stored = zip(test["stored"].labels.tolist(), full["invariant"]["stored"].tolist(), strict=True)
-    return Probed(metrics, details, list(stored))
+    return Probed(metrics, details, list(stored), test["stored"].keys, correct)
 
 
 def _records(evaluation: Path, encoder: Path, cell: str | None, features: str | None) -> dict[str, Record]:

@@ -154,7 +154,7 @@ def test_details_say_how_everything_came_to_be(cell):
 def test_the_same_inputs_give_the_same_bytes(cell, tmp_path):
     folder, _ = cell
     evaluate(probe_job(), folder / "eval", folder, tmp_path)
-    for file in ("metrics.json", "predictions.csv"):
+    for file in ("metrics.json", "predictions.csv", "correct.parquet"):
         assert (tmp_path / file).read_bytes() == (folder / "probe" / file).read_bytes()
     evaluate(probe_job(seed=1), folder / "eval", folder, tmp_path)
     assert (tmp_path / "metrics.json").read_bytes() != (folder / "probe/metrics.json").read_bytes()
@@ -294,9 +294,10 @@ def test_a_record_that_was_edited_is_refused(tmp_path, name):
     refused(tmp_path, rf"{Path(name).stem}\.json: seal: .* damaged or edited")
 
 
-def test_the_record_names_the_predictions_and_what_it_was_made_of(cell):
+def test_the_record_names_its_files_and_what_it_was_made_of(cell):
     folder, metrics = cell
-    assert metrics["files"] == {"predictions.csv": sha256(folder / "probe/predictions.csv")}
+    names = ("predictions.csv", "correct.parquet")
+    assert metrics["files"] == {name: sha256(folder / "probe" / name) for name in names}
     sources = {"encoder": "encoder", "pretrain": "pretrain", "equivariance": "eval/equivariance"}
     assert metrics["made_of"] == {name: seal_in(folder / f"{path}.json") for name, path in sources.items()}
     assert metrics["details"]["job"] == probe_job().plain()

@@ -125,10 +125,10 @@ def _edit_lines(path: Path) -> None:
 
 
 def _edit_parquet(path: Path) -> None:
-    """Change the label of the first row, which is 0 or 1."""
+    """Change the label of the first row, which is 0 or 1, or else the number of its last column."""
     table = pq.read_table(path)
-    position = table.schema.get_field_index("label")
-    first, *others = table["label"].to_pylist()
+    position = table.schema.get_field_index("label") % table.num_columns
+    first, *others = table.column(position).to_pylist()
     field = table.schema.field(position)
     changed = table.set_column(position, field, pa.array([1 - first, *others], field.type))
     pq.write_table(changed, path)

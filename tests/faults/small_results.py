@@ -73,7 +73,7 @@ class Results:
             **{name: home / name for name in trained},
             **{f"{name}.parquet": evaluation / f"features/{name}.parquet" for name in (*SPLITS, "turned")},
             "equivariance.json": evaluation / "equivariance.json",
-            **{name: probe / name for name in ("metrics.json", "predictions.csv")},
+            **{name: probe / name for name in ("metrics.json", "predictions.csv", "correct.parquet")},
         }
 
     def path(self, name: str) -> Path:

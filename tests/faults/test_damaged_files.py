@@ -32,6 +32,7 @@ NAMES = (
     "equivariance.json",
     "metrics.json",
     "predictions.csv",
+    "correct.parquet",
 )
 PUBLISHED = (
     "model/encoder.safetensors",

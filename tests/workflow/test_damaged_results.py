@@ -112,6 +112,7 @@ def test_the_active_cell_alone_asks_for_no_other_cell(copy: Project) -> None:
         f"{CELL}/eval-*/equivariance.json",
         f"{CELL}/eval-*/probe-*/metrics.json",
         f"{CELL}/eval-*/probe-*/predictions.csv",
+        f"{CELL}/eval-*/probe-*/correct.parquet",
         "data/shards/small-*/index.json",
         "data/shards/small-*/test-00000.tar",
         "model/encoder.safetensors",

@@ -82,6 +82,7 @@ rule probe:
     output:
         metrics="<probe>/metrics.json",
         predictions="<probe>/predictions.csv",
+        correct="<probe>/correct.parquet",
     log:
         "logs/probe/<name>.log",
     benchmark:
