@@ -11,10 +11,19 @@ from eqssl.config.values import Count, Distinct, Positive, Seed, Stages
 
 
 class FeatureSettings(Settings):
-    """Which features of the frozen encoder are stored: number of stages from the end, and the test views."""
+    """Which features of the frozen encoder are stored.
+
+    Attributes:
+        stages: how many, from the last one back.
+        views: of the test images.
+        turned: how many test images, from the first on, are moved by each element of D4 and by 16 angles as
+            well; 0 for none.
+        seed: of the moves of the views.
+    """
 
     stages: Stages
     views: Annotated[tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1, max_length=3)]
+    turned: Annotated[int, Field(ge=0, le=1_000_000)] = 500
     seed: Seed
 
     @model_validator(mode="after")

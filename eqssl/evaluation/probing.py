@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.jobs import ProbeJob
 from eqssl.config.plain import shown
+from eqssl.evaluation.agreement import agreements
 from eqssl.evaluation.cell_features import COLUMNS, CellFeatures
 from eqssl.evaluation.correct import NAME as CORRECT_FILE
 from eqssl.evaluation.correct import write_correct
@@ -28,6 +29,8 @@ from eqssl.evaluation.parquet import FeatureTable
 from eqssl.evaluation.probes import fit, logistic_path
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.standardise import Standardiser
+from eqssl.evaluation.turn_regression import measure_turns
+from eqssl.evaluation.turned import TurnedImages
 from eqssl.machine import provenance
 from eqssl.machine.cell_numbers import check_identity, number, numbers, refuse
 from eqssl.machine.files import atomic
@@ -61,6 +64,11 @@ class FittedProbes:
         features = self.standardiser(table.features[column])
         return np.stack([probe.predict(features) for probe in self.probes[share]])
 
+    def classify(self, features: Float[np.ndarray, "rows width"]) -> Int[np.ndarray, " rows"]:
+        """Predicted class of each row by the probe that was fitted with all labels."""
+        predicted: np.ndarray = self.probes[100][0].predict(self.standardiser(features))
+        return predicted
+
 
 class Probed(NamedTuple):
     """What probes say of a cell.
@@ -92,9 +100,9 @@ def evaluate(
 
     Accuracies are shares (0 to 1) of the test images that have a label, and probes are fitted on labelled
     images. Where there can be no accuracies, `details.probes` says why, and both files have no rows. What
-    needs no labels is always there: equivariance, retrieval, the nearest images. Probes are fitted and chosen
-    before any test feature is read. The same inputs give the same bytes; all linear algebra runs on one
-    thread.
+    needs no labels is always there: equivariance, retrieval, turns, the nearest images. Probes are fitted and
+    chosen before any test feature is read. The same inputs give the same bytes; all linear algebra runs on
+    one thread.
 
     Args:
         job: settings of the probes.
@@ -116,7 +124,13 @@ def evaluate(
         data = CellFeatures.load(sources["equivariance"], sources["encoder"])
         labels = labels_of(data.files)
         reason = why_no_accuracies(labels, data.info.classes)
-        probed = Probed({}, {"probes": reason}, [], [], {}) if reason else _probed(labelled(data), settings)
+        turned = TurnedImages.load(sources["equivariance"], data.info)
+        probed = (
+            Probed({}, {"probes": reason}, [], [], {})
+            if reason
+            else _probed(labelled(data), turned, settings)
+        )
+        turns = measure_turns(turned, settings.seed)
         if reason:
             data.test()  # refuses damaged files
         neighbours = nearest_images(data.files)
@@ -124,6 +138,8 @@ def evaluate(
         **records,
         "data": {key: records["encoder"][key] for key in ("origin", "licence") if key in records["encoder"]},
         **probed.details,
+        "left_out": [*probed.details.get("left_out", []), *turns.left_out],
+        "turns": turns.details,
         "labels": label_counts(labels),
         "neighbours": neighbours,
         "job": job.plain(),
@@ -133,11 +149,11 @@ def evaluate(
     _write_predictions(out / "predictions.csv", data.info.classes, probed.predictions)
     write_correct(out / CORRECT_FILE, probed.keys, probed.correct)
     made_of = {name: record.seal for name, record in sources.items()}
-    values = {**_identity(records), **probed.metrics, "details": details}
+    values = {**_identity(records), **probed.metrics, **turns.metrics, "details": details}
     write_record(out / "metrics.json", values, ["predictions.csv", CORRECT_FILE], made_of)
 
 
-def _probed(data: CellFeatures, settings: ProbeSettings) -> Probed:
+def _probed(data: CellFeatures, turned: TurnedImages, settings: ProbeSettings) -> Probed:
     """Fit, choose and test probes on the features of labelled images."""
     settings, left_out = possible(data, settings)
     fitted = fit_all(data, settings)
@@ -150,6 +166,8 @@ def _probed(data: CellFeatures, settings: ProbeSettings) -> Probed:
         left_out.append(f"{settings.neighbours} nearest neighbours: only {known} images have a known label")
     correct |= neighbours or {}
     metrics, measured = _metrics(correct, settings)
+    classify = {column: fitted[column].classify for column in COLUMNS}
+    metrics |= agreements(turned, classify, settings.bootstrap, settings.seed)
     full = {
         column: {view: fitted[column].predict(table, column, 100)[0] for view, table in test.items()}
         for column in COLUMNS

@@ -19,6 +19,8 @@ from eqssl.machine.store import published
 GROUPS = tuple(PLANE_GROUPS)
 _ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 
+_OTHERS = ("retrieval_", "agreement_", "reg_agreement_", "turn_r2", "pretext_")
+
 
 def columns(names: Iterable[str]) -> list[str]:
     """Columns of grid.csv for the views and shares that occur among the names of metrics.
@@ -36,9 +38,9 @@ def columns(names: Iterable[str]) -> list[str]:
 
 
 def other_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Columns of grid.csv for retrieval and for label tasks, in the order in which they occur in the rows."""
+    """Columns of grid.csv for retrieval, turned images and pretexts, in their order in the rows."""
     found = list(dict.fromkeys(name for row in rows for name in row))
-    return [name for prefix in ("retrieval_", "pretext_") for name in found if name.startswith(prefix)]
+    return [name for prefix in _OTHERS for name in found if name.startswith(prefix)]
 
 
 def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | Path) -> None:
@@ -47,7 +49,8 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with all
     their digits. What a cell does not have is empty: only label tasks fill the columns `pretext_*`, and data
     sets without labels have no accuracies. The JSON is {dataset: {group: {pretext: {metric: mean}}}} with the
-    accuracies, the equivariance error, retrieval and the metrics of label tasks, without intervals.
+    accuracies, the equivariance error, and the numbers of retrieval, turned images and pretexts, without
+    intervals.
 
     Args:
         metrics: the metrics.json of each cell.

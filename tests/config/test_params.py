@@ -169,6 +169,7 @@ def test_settings_are_frozen():
             r"^pretexts\.inv_swav\.crops\.size: given 1, allowed: 2 to 4096",
         ),
         ("pretexts.inv_byol.momentum", 1.5, r"inv_byol\.momentum: given 1\.5, allowed: 0 to 1"),
+        ("features.turned", -1, r"features\.turned: given -1, allowed: 0 to 1000000"),
         ("features.views", ["grid", "stored"], r"features\.views: .* allowed: 'stored' first"),
         ("pretrain.warmup_epochs", 99.0, r"pretrain\.warmup_epochs: given 99\.0, allowed: at most epochs"),
         ("pretrain.learning_rate", float("inf"), r"learning_rate: given .*inf.*, allowed: a finite number"),

@@ -120,6 +120,31 @@ def test_label_tasks_have_columns_of_their_own_that_are_empty_elsewhere(tmp_path
     assert not [name for name in means["other"] if name.startswith("pretext_")]
 
 
+def test_numbers_of_turned_images_come_between_retrieval_and_pretexts(tmp_path):
+    turned = {"turn_r2": 0.5, "turn_r2_invariant": -0.1, "agreement_grid": 1.0, "agreement_grid_lo": 0.9}
+    others = {"pretext_accuracy": 0.5, "reg_agreement_grid": 0.75, "retrieval_mrr": 0.25}
+    files = [write(tmp_path, "a", **turned, **others), write(tmp_path, "b", seed=1)]
+    text, summary = tables(tmp_path, files)
+    names = ["retrieval_mrr", "agreement_grid", "agreement_grid_lo", "reg_agreement_grid"]
+    names += ["turn_r2", "turn_r2_invariant", "pretext_accuracy"]
+    assert text.splitlines()[0] == HEADER + "," + ",".join(names)
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [[row[name] for name in names] for row in rows] == [
+        ["0.25", "1.0", "0.9", "0.75", "0.5", "-0.1", "0.5"],
+        [""] * 7,
+    ]
+    means = summary["insects"]["C4"]["mine"]
+    assert (means["turn_r2_invariant"], means["agreement_grid"]) == (-0.1, 1.0)
+    assert "agreement_grid_lo" not in means
+
+
+@pytest.mark.parametrize("name", ["agreement_angle", "reg_agreement_grid"])
+def test_an_agreement_that_is_no_share_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"a: {name}: given 1\.5, expected an accuracy between 0 and 1"):
+        tables(tmp_path, [write(tmp_path, "a", **{name: 1.5})])
+    tables(tmp_path, [write(tmp_path, "b", turn_r2=-3.5)])
+
+
 def test_views_are_in_their_order_and_shares_are_numbers():
     names = ["acc_angle_9", "acc_angle_100", "acc_grid_9", "acc_stored_9", "acc_stored_9_lo", "reg_acc_x_1"]
     found = [name for name in columns(names) if name.startswith("acc") and not name.endswith(("lo", "hi"))]
