@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eqssl.cli.adding import Commands, add, add_twins
 from eqssl.cli.holding import device, processor
-from eqssl.cli.reading import budget_of, job_of, twins_of
+from eqssl.cli.reading import budget_of, claims_given, job_of, twins_of
 
 MOST_PROCESSES = 64
 MOST_SECONDS = 1e9
@@ -63,6 +63,10 @@ def _add_gathering_commands(commands: Commands) -> None:
     page = "data set whose page data/NAME.html lies beside the report (may be given several times)"
     report.add_argument("--data-page", action="append", default=[], metavar="NAME", help=page)
     add_twins(report)
+    claims = (
+        "JSON list of what the report judges, each [key, text, pretexts, against, metric] (default: none)"
+    )
+    report.add_argument("--claims", default="[]", help=claims)
     data = add(commands, "data-page", _data_page)
     data.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
     settings = "a DataPageJob as JSON (see eqssl.config.jobs)"
@@ -153,12 +157,12 @@ def _summary(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     """Write the HTML report of cells."""
-    twins = twins_of(options.twins)
+    twins, claims = twins_of(options.twins), claims_given(options.claims)
     with processor(1):
         from eqssl.report import write_report
 
         cells = [(metrics, loss) for metrics, loss in options.cells]
-        write_report(cells, options.out, twins, options.shards, options.data_page)
+        write_report(cells, options.out, twins, options.shards, options.data_page, claims)
 
 
 def _data_page(options: argparse.Namespace) -> None:

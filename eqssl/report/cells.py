@@ -11,10 +11,12 @@ from typing import Any
 from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.config.plain import shown
+from eqssl.evaluation.correct import CorrectTable
 from eqssl.machine.cell_numbers import numbers, read_metrics, refuse, top_numbers
 from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.records import read_record
 from eqssl.report.estimates import Estimate
+from eqssl.report.right_images import read_right
 
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -38,6 +40,8 @@ class Cell:
         classes, test_images: how many, from predictions.csv beside metrics.json; None if it has no rows.
         seal: of metrics.json.
         diagnostics: the same as `losses` for what joint-embedding pretexts tell of their embeddings.
+        right: which test images its probes were right about; None if that was not recorded.
+        home: the folder of the encoder.
     """
 
     dataset: str
@@ -52,6 +56,8 @@ class Cell:
     test_images: int | None = None
     seal: str = ""
     diagnostics: Mapping[str, Curve] = field(default_factory=dict)
+    right: CorrectTable | None = None
+    home: Path = Path()
 
     @property
     def name(self) -> str:
@@ -157,9 +163,10 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
     record.check_made_of(pretrain=trained)
     classes, test_images = _counts(record.file("predictions.csv"))
     curves = read_curves(trained.file(losses.name))
+    found = top_numbers(record)
     cell = Cell(
         **{key: record.values[key] for key in IDENTITY},
-        numbers=top_numbers(record),
+        numbers=found,
         details=record.values.get("details", {}),
         losses=curves.pop("loss", ()),
         diagnostics=curves,
@@ -167,6 +174,8 @@ def read_cell(metrics: Path, losses: Path) -> Cell:
         classes=classes,
         test_images=test_images,
         seal=record.seal,
+        right=read_right(record, found),
+        home=losses.parent,
     )
     # report a damaged entry now, with the name of its file, and not while a figure is drawn
     _ = cell.angles, cell.changes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,17 +28,27 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing: its title, the function that draws it, and its content in words."""
+    """One drawing.
+
+    Attributes:
+        title: what stands above it.
+        draw: the function that draws it.
+        words: its content in words.
+        size: width and height in inches.
+        projection: of its axes; "polar" for angles round a circle.
+    """
 
     title: str
     draw: Callable[[Axes], None]
     words: str
+    size: tuple[float, float] = PANEL_SIZE
+    projection: Literal["rectilinear", "polar"] = "rectilinear"
 
     def figure(self) -> Figure:
         """The panel alone."""
         with house_style():
-            figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-            self.paint(figure.subplots())
+            figure = Figure(figsize=self.size, layout="constrained")
+            self.paint(figure.subplots(subplot_kw={"projection": self.projection}))
         return figure
 
     def paint(self, axes: Axes) -> None:
@@ -100,6 +110,19 @@ def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
             [row for row in rows if (row.dataset, row.group) == (dataset, group)],
         )
         for dataset, group in keys
+    ]
+
+
+def by_pretext(rows: Sequence[Row], order: Sequence[str]) -> list[tuple[str, list[Row]]]:
+    """Title and rows of each panel, in the order of the pretexts. Titles name the data set if there are several."""
+    several = len({row.dataset for row in rows}) > 1
+    keys = dict.fromkeys((row.dataset, row.pretext) for row in rows)
+    return [
+        (
+            f"{pretext}, {dataset}" if several else pretext,
+            [row for row in rows if (row.dataset, row.pretext) == (dataset, pretext)],
+        )
+        for dataset, pretext in sorted(keys, key=lambda key: order.index(key[1]))
     ]
 
 

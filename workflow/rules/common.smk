@@ -16,6 +16,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from eqssl.config import jobs
+from eqssl.config.claims import claims_of
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS

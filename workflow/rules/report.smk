@@ -74,11 +74,12 @@ rule html:
             for word in ("--shards", shard_folder(name))
         ],
         twins=json.dumps(PARAMS.twins()),
+        claims=json.dumps(claims_of(PARAMS)),
         code=steps.report_code(),
         pages=[word for name in PARAMS.grid.dataset for word in ("--data-page", name)],
         templates=TEMPLATES,
     shell:
-        "exec python -m eqssl report --out {output:q} --twins {params.twins:q} "
+        "exec python -m eqssl report --out {output:q} --twins {params.twins:q} --claims {params.claims:q} "
         "{params.shards:q} {params.pages:q} {params.cells:q} > {log:q} 2>&1"
 
 
