@@ -13,7 +13,7 @@ from eqssl.report.charts import Chart
 from eqssl.report.differences import Kind, comparable, differences, grid_cells, in_words, primary_metric
 from eqssl.report.forest_chart import forest
 from eqssl.report.tables import Row
-from eqssl.report.verdict_text import chance, counted, points
+from eqssl.report.verdict_text import NOT_REPEATED, chance, counted, points
 
 
 class Answers(NamedTuple):
@@ -73,8 +73,9 @@ def winner(grid: GridCells, rows: Sequence[Row], twins: Mapping[str, str], metri
     value = 0.0 if estimate is None else estimate.value
     seeds = counted(first.seeds, "seed", "seeds")
     texts = [
-        f"{first.pretext} on {first.group} has the highest accuracy of {counted(len(best), 'encoder', 'encoders')} "
-        f"trained without labels: {100 * value:.1f} % ({in_words(metric)}; {seeds})."
+        f"{first.pretext} on {first.group} has the highest accuracy of "
+        f"{counted(len(best), 'encoder', 'encoders')} trained without labels: {100 * value:.1f} % "
+        f"({in_words(metric)}; {seeds})."
     ]
     others: dict[Side, str] = {}
     second = next((row for row in best if row.pretext != first.pretext), None)
@@ -88,10 +89,11 @@ def winner(grid: GridCells, rows: Sequence[Row], twins: Mapping[str, str], metri
             else f"its plain twin, {twin.pretext} on {twin.group}"
         )
     others[Side(first.group, "random")] = f"the untrained network on {first.group}"
-    for side, words in others.items():
-        difference = grid.difference([(_side(first), side)], metric)
-        if difference is not None:
-            texts.append(f"Against {words}: {points(difference.mean)} points. {chance(difference)}")
+    compared = [(words, grid.difference([(_side(first), side)], metric)) for side, words in others.items()]
+    known = [(words, difference) for words, difference in compared if difference is not None]
+    texts += [f"Against {words}: {points(d.mean)} points. {chance(d)}" for words, d in known]
+    if any(len(difference.seeds) == 1 for _, difference in known):
+        texts.append(NOT_REPEATED)
     return tuple(texts)
 
 

@@ -114,7 +114,7 @@ def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def by_pretext(rows: Sequence[Row], order: Sequence[str]) -> list[tuple[str, list[Row]]]:
-    """Title and rows of each panel, in the order of the pretexts. Titles name the data set if there are several."""
+    """Title and rows of each pretext's panel, in order. Titles name the data set if there are several."""
     several = len({row.dataset for row in rows}) > 1
     keys = dict.fromkeys((row.dataset, row.pretext) for row in rows)
     return [

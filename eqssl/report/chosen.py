@@ -10,8 +10,8 @@ from eqssl.report.tables import Row
 MOST = 9
 """Most encoders of one data set."""
 WHY = (
-    "Shown for each group: the self-supervised encoder with the highest accuracy, its plain twin, and the untrained "
-    "network; of each the first seed."
+    "Shown for each group: the self-supervised encoder with the highest accuracy, its plain twin, and the "
+    "untrained network; of each the first seed."
 )
 WHY_FIRST = "Shown: the first encoders of the table; of each the first seed."
 

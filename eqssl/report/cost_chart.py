@@ -38,8 +38,9 @@ def accuracy_against_cost(rows: Sequence[Row], styles: Mapping[str, LineStyle], 
         panels.append(Panel(dataset, draw, f"Operations of an image: {words}", (8.5, 4.2)))
     caption = (
         "Accuracy of a linear probe on the frozen invariant feature"
-        f"{f' ({in_words(metric)})' if metric else ''} against the floating-point operations of one forward pass of one "
-        f"image. Lines join the encoders of one pretext; points of one group stand side by side. {sample_of(rows)}"
+        f"{f' ({in_words(metric)})' if metric else ''} against the floating-point operations of one forward "
+        f"pass of one image. Lines join the encoders of one pretext; points of one group stand side by side. "
+        f"{sample_of(rows)}"
     )
     return Chart(
         "cost", "Cost against accuracy", caption, panels, styles, "accuracy or cost was not recorded."

@@ -1,4 +1,4 @@
-"""Paired differences of the cells of a report: each pretext less its twin, less `random`, less the plain network."""
+"""Paired differences of cells: each pretext less its twin, less `random`, less itself without the group."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def grid_cells(dataset: str, cells: Sequence[Cell]) -> GridCells:
 
 
 def comparable(cell: Cell) -> bool:
-    """Whether a grid can have the cell: whether data set, group and pretext have names that settings allow."""
+    """Whether a grid can have the cell: its data set, group and pretext have names that settings allow."""
     try:
         _place(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Maps of features: test images and their turns in two principal components, coloured by class and by turn."""
+"""Maps of features: turned test images in two principal components, coloured by class and by turn."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def feature_map(cell: Cell, found: Turned) -> FeatureMap | None:
 
 
 def class_colours(labels: np.ndarray) -> list[str]:
-    """The colour of each image: the first classes have one of their own, others and those without are gray."""
+    """The colour of each image: the first classes have one of their own, all others are gray."""
     return [COLOURS[label] if 0 <= label < CLASSES else OTHERS for label in labels.tolist()]
 
 
@@ -93,7 +93,8 @@ def _picture(places: Float[np.ndarray, "points 2"], colours: Sequence[str]) -> s
         figure = Figure(figsize=(SIDE, SIDE), dpi=DPI)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        axes.scatter(*places[order].T, s=5, c=[colours[place] for place in order], linewidths=0, alpha=0.8)
+        x, y = places[order].T
+        axes.scatter(x, y, s=5, c=[colours[place] for place in order], linewidths=0, alpha=0.8)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", transparent=True)
     with Image.open(buffer) as image:

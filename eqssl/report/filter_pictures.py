@@ -115,7 +115,7 @@ def _picture(cell: Cell, filters: Float[np.ndarray, "fields order channels side 
 
 
 def _sheet(filters: Float[np.ndarray, "fields order channels side side"]) -> UInt8[np.ndarray, "h w 4"]:
-    """Filters in gray, or in colours for three channels: 0 is middle gray, each field scaled by its largest number."""
+    """Filters in gray, or in colours for three channels; 0 is middle gray, each field has its scale."""
     fields, order, channels, side, _ = filters.shape
     factor = max(1, SIDE // side)
     step = side * factor + GAP

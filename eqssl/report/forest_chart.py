@@ -17,9 +17,9 @@ from eqssl.report.style import FAMILIES, INK, REFERENCE, SOLID, LineStyle
 from eqssl.report.verdict_text import decided, interval, points
 
 TITLES: dict[Kind, str] = {
-    "twin": "Less its plain twin, same group",
-    "random": "Less the untrained network, same group",
-    "trivial": "Less the same pretext without the group",
+    "twin": "Minus its plain twin",
+    "random": "Minus the untrained network",
+    "trivial": "Minus itself without the group",
 }
 BETTER = LineStyle(FAMILIES[0][0], SOLID, "o", True)
 WORSE = LineStyle(FAMILIES[1][0], SOLID, "o", True)
@@ -50,21 +50,28 @@ def forest(found: Mapping[Kind, Sequence[Pair]], metric: str, dataset: str) -> C
         )
     several = any(len(pair.difference.seeds) > 1 for kind in kinds for pair in found[kind])
     images = sorted({n for kind in kinds for pair in found[kind] if (n := pair.difference.images)})
-    sample = f" n = {' or '.join(f'{n:,}' for n in images)} test images." if images else ""
-    over = "seeds and test images" if images else "seeds"
-    told = (
-        f"Bars: 95 % intervals over {over}, not corrected for their number."
-        if several
-        else "Bars: 95 % intervals over test images alone, as seeds were not repeated; so nothing is decided."
-    )
     caption = (
         f"{dataset}: differences of accuracy in points ({in_words(metric)}), each paired by seed"
-        f"{' and test image' if images else ''}.{sample} {told}"
+        f"{' and test image' if images else ''}. {_sample(images)}{_bars(several, images)}"
     )
     title = "Differences"
     return Chart(
         "forest", title, caption, panels, LEGEND if several else {"undecided": OPEN}, "no pair of cells."
     )
+
+
+def _sample(images: Sequence[int]) -> str:
+    return f"n = {' or '.join(f'{n:,}' for n in images)} test images. " if images else ""
+
+
+def _bars(several: bool, images: Sequence[int]) -> str:
+    """What the bars are."""
+    if several:
+        over = "seeds and test images" if images else "seeds"
+        return f"Bars: 95 % intervals over {over}, not corrected for the number of pairs."
+    if images:
+        return "Bars: 95 % intervals over test images alone. Seeds were not repeated, so nothing is decided."
+    return "No intervals are known. Seeds were not repeated, so nothing is decided."
 
 
 def _draw(axes: Axes, pairs: Sequence[Pair], limits: tuple[float, float]) -> None:

@@ -12,7 +12,7 @@ _SHOWN = 12
 
 
 def origin(column: Column, row: Row, written: Sequence[str]) -> str:
-    """The seeds that a number is made of, each with its value and its cell, then the versions of data and code.
+    """The seeds that a number is made of, each with value and cell, then the versions of data and code.
 
     Args:
         column: of the table.

@@ -20,7 +20,7 @@ Curve = list[tuple[str, float]]
 
 
 def equivariance_by_stage(rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> Chart:
-    """Largest relative error of each stage and of the invariant feature on a log axis, a panel for each group."""
+    """Largest relative error of each stage and of the invariant feature, with a panel for each group."""
     curves = {id(row): _curve(row) for row in rows}
     values = [error for curve in curves.values() for _, error in curve]
     lowest = min([*(value for value in values if value > 0), TOLERANCE])
@@ -52,9 +52,10 @@ def equivariance_by_stage(rows: Sequence[Row], styles: Mapping[str, LineStyle]) 
     counts = sorted({n for row in rows for cell in row.cells if (n := _measured_images(cell)) is not None})
     images = f"n = {' or '.join(f'{n:,}' for n in counts)} " if counts else ""
     caption = (
-        "Largest relative error over the elements of the encoder's own group and over seeds, after each equivariant "
-        f"stage and of the invariant feature, on {images}test images. An error of exactly 0 lies on the lowest line. "
-        "Dashed: 10⁻⁵, the limit for groups that are exact on the pixel grid, in float32. No interval: it is a maximum."
+        "Largest relative error over the elements of the encoder's own group and over seeds, after each "
+        f"equivariant stage and of the invariant feature, on {images}test images. An error of exactly 0 lies "
+        "on the lowest line. Dashed: 10⁻⁵, the limit for groups that are exact on the pixel grid, in "
+        "float32. No interval: it is a maximum."
     )
     return Chart("equivariance", "Equivariance by stage", caption, panels, styles, "it was not measured.")
 

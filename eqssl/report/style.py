@@ -149,7 +149,7 @@ def group_styles(groups: Sequence[str], colour: str) -> dict[str, LineStyle]:
 
 
 def group_colours(groups: Sequence[str]) -> dict[str, LineStyle]:
-    """A style with a colour of its own for each group; the trivial one is gray. The fifth colour is dashed."""
+    """A style with a colour of its own for each group; the trivial one is gray, the fifth dashed."""
     styles, number = {}, 0
     for group in groups:
         if group == "trivial":

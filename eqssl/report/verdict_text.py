@@ -8,30 +8,34 @@ from eqssl.evaluation.claims import Verdict
 from eqssl.evaluation.paired import Difference
 
 MINUS = "\N{MINUS SIGN}"
+NOT_REPEATED = (
+    "Seeds were not repeated, so nothing is known of another training: whether it is chance is open."
+)
 
 
 def sentence(verdict: Verdict) -> str:
     """What a grid says of a claim: the answer, the claim, by how much, and what that rests on.
 
     >>> from eqssl.evaluation.claims import Verdict
-    >>> none = Verdict("x", "turned labels help", "not tested", "the grid lacks it", "acc", None, None, (), {})
+    >>> none = Verdict("x", "turned labels help", "not tested", "nothing there", "acc", None, None, (), {})
     >>> sentence(none)
-    'Not tested: turned labels help. The grid lacks it.'
+    'Not tested: turned labels help. Nothing there.'
     """
-    start = f"{verdict.verdict.capitalize()}: {verdict.claim}"
-    return f"{start}{'. ' if verdict.difference is None else ', '}{evidence(verdict)}"
+    return f"{_upper(verdict.verdict)}: {verdict.claim}. {evidence(verdict)}"
 
 
 def evidence(verdict: Verdict) -> str:
-    """The part of `sentence` after the claim: the difference, its interval, seeds, pairs and the reason."""
+    """What the answer to a claim rests on: the difference, its interval, seeds, pairs and the reason."""
     difference = verdict.difference
     if difference is None:
         return f"{_upper(verdict.reason)}."
     pairs = counted(len(verdict.pairs), "pair of cells", "pairs of cells")
-    text = f"by {points(difference.mean)} points{_interval(difference)}; {seeds(difference)}, {pairs}. "
-    if len(difference.seeds) == 1:
-        return text + not_repeated(difference)
-    return text + f"{_upper(verdict.reason)}."
+    ends = interval(difference)
+    mean = f"{points(difference.mean)} points"
+    if len(difference.seeds) > 1:
+        return f"{mean} (95 % interval {ends}), {seeds(difference)}, {pairs}; {verdict.reason}."
+    known = f"95 % interval {ends} over test images alone" if ends else "no interval is known"
+    return f"{mean} ({known}), {pairs}; seeds were not repeated, so nothing is known of another training."
 
 
 def points(share: float) -> str:
@@ -69,22 +73,15 @@ def decided(difference: Difference) -> bool:
 
 
 def chance(difference: Difference) -> str:
-    """Whether a difference is more than chance, in a sentence."""
+    """Whether a difference is more than chance, in a sentence; with one seed that is `NOT_REPEATED`."""
     ends = interval(difference)
     if len(difference.seeds) == 1:
-        return not_repeated(difference) + (f" It is {ends} points." if ends else "")
+        return (
+            f"The 95 % interval over test images alone is {ends} points." if ends else "No interval is known."
+        )
     over = "seeds and test images" if difference.images else "seeds"
-    if decided(difference):
-        return f"That is more than chance: the 95 % interval over {over} is {ends} points."
-    return f"That can be chance: the 95 % interval over {over} is {ends} points."
-
-
-def not_repeated(difference: Difference) -> str:
-    """What one seed leaves open."""
-    start = "Seeds were not repeated, so nothing is known of another training; "
-    if difference.images:
-        return f"{start}the 95 % interval is over test images alone."
-    return f"{start}no interval is known."
+    start = "That is more than chance" if decided(difference) else "That can be chance"
+    return f"{start}: the 95 % interval over {over} is {ends} points."
 
 
 def counted(count: int, one: str, more: str) -> str:
@@ -94,11 +91,6 @@ def counted(count: int, one: str, more: str) -> str:
     ('1 pair', '1,200 pairs')
     """
     return f"{count:,} {one if count == 1 else more}"
-
-
-def _interval(difference: Difference) -> str:
-    ends = interval(difference)
-    return f" (95 % interval {ends})" if ends else ""
 
 
 def _upper(text: str) -> str:
