@@ -90,7 +90,8 @@ class Chart:
             figure = Figure(
                 figsize=(PANEL_SIZE[0] * columns, PANEL_SIZE[1] * lines + 0.4), layout="constrained"
             )
-            grid = figure.subplots(lines, columns, squeeze=False)
+            kind = {"projection": self.panels[0].projection}
+            grid = figure.subplots(lines, columns, squeeze=False, subplot_kw=kind)
             for axes in grid.flat[len(self.panels) :]:
                 axes.set_axis_off()
             for panel, axes in zip(self.panels, grid.flat, strict=False):

@@ -35,7 +35,7 @@ def accuracy_against_cost(rows: Sequence[Row], styles: Mapping[str, LineStyle], 
         members = [point for point in points if point[0].dataset == dataset]
         draw = partial(_draw, points=members, styles=styles, metric=metric or "", limits=limits)
         words = "; ".join(f"{row.group}: {cost:,.1f} million" for row, cost in _groups(members))
-        panels.append(Panel(dataset, draw, f"Operations of an image: {words}", (8.5, 4.2)))
+        panels.append(Panel(dataset, draw, f"Operations of an image: {words}", (5.6, 4.0)))
     caption = (
         "Accuracy of a linear probe on the frozen invariant feature"
         f"{f' ({in_words(metric)})' if metric else ''} against the floating-point operations of one forward "

@@ -31,6 +31,7 @@ from eqssl.report.stage_chart import equivariance_by_stage
 from eqssl.report.style import LineStyle, css_variables, inline_svg, pretext_styles, swatch
 from eqssl.report.tables import Column, Row, main_columns, regular_columns, rows_of
 from eqssl.report.training_charts import loss_curves
+from eqssl.report.training_notes import training_warnings
 from eqssl.report.verdict_text import evidence
 from eqssl.report.written import shown, shown_difference
 
@@ -114,6 +115,7 @@ def render(
             dark=css_variables(dark=True),
             record=record,
             warning_groups=choices.warning_groups(cells),
+        collapsed=len(training_warnings(cells)),
             cell_texts=[record.cell_texts(cell) for cell in cells],
             probe_names=names,
             strength_texts=[[choices.strengths(cell).get(name, MISSING) for name in names] for cell in cells],

@@ -9,7 +9,7 @@ from eqssl.evaluation.paired import Difference
 
 MINUS = "\N{MINUS SIGN}"
 NOT_REPEATED = (
-    "Seeds were not repeated, so nothing is known of another training: whether it is chance is open."
+    "Seeds were not repeated, so nothing is known of another training: none of this is decided."
 )
 
 

@@ -3,10 +3,9 @@ from statistics import mean
 
 import pytest
 from sealed import resealed
-from written_grid import TWINS, write_grid
 
 from eqssl.report.cells import read_cells
-from eqssl.report.tables import best_of, comparisons, main_columns, may_be_best, rows_of
+from eqssl.report.tables import best_of, main_columns, may_be_best, rows_of
 
 
 @pytest.fixture
@@ -52,47 +51,14 @@ def test_only_a_self_supervised_row_can_be_the_best(rows):
     assert best_of(columns["parameters"], rows) is None
 
 
-def test_twins_are_those_that_are_declared_whatever_their_names(rows):
-    def twins(declared):
-        found = comparisons(rows, ["acc_stored_100"], declared)
-        return [(c.row.pretext, c.base.pretext) for c in found if c.kind == "twin" and c.row.group == "C4"]
-
-    assert twins({}) == []
-    assert twins({"supervised": "labels"}) == [("supervised", "labels")]
-    assert twins({"eq_labels": "absent"}) == []
-
-
-def test_comparisons_are_twins_then_random_then_trivial(rows):
-    found = comparisons(rows, ["acc_stored_100"], TWINS)
-    names = [(c.kind, c.row.group, c.row.pretext, c.base.group, c.base.pretext) for c in found]
-    assert [name for name in names if name[0] == "twin"] == [
-        ("twin", group, "eq_labels", group, "labels") for group in ("trivial", "C4")
+def test_a_few_columns_come_first_and_the_rest_on_demand(rows):
+    columns = main_columns([cell for row in rows for cell in row.cells])
+    first = [column.key for column in columns if not column.extra]
+    assert first == [
+        *(f"acc_{view}_{share}" for share in (100, 10) for view in ("stored", "grid", "angle")),
+        "flops",
     ]
-    assert len([name for name in names if name[0] == "random"]) == 2 * 3
-    assert [name[2] for name in names if name[0] == "trivial"] == [
-        "eq_labels",
-        "labels",
-        "random",
-        "supervised",
-    ]
-    for item in found:
-        left, right = item.row.estimate("acc_stored_100"), item.base.estimate("acc_stored_100")
-        difference = item.differences["acc_stored_100"]
-        assert difference.value == pytest.approx(left.value - right.value)
-        assert difference.apart is (left.lo > right.hi or right.lo > left.hi)
-    assert {item.differences["acc_stored_100"].apart for item in found} == {True, False}
-
-
-def test_rows_of_different_data_sets_are_not_compared(tmp_path):
-    cells = read_cells(
-        write_grid(tmp_path / "a", ("one",), ("C4",), ("eq_labels",), (0,))
-        + write_grid(tmp_path / "b", ("two",), ("C4",), ("labels", "random"), (0,))
-    )
-    found = comparisons(rows_of(cells), ["acc_stored_100"], TWINS)
-    assert [(item.kind, item.row.dataset, item.base.dataset) for item in found] == [("random", "two", "two")]
-
-
-def test_a_number_that_one_side_lacks_gives_no_difference(rows):
-    found = comparisons(rows, ["acc_absent_100"], TWINS)
-    assert found
-    assert all(item.differences["acc_absent_100"] is None for item in found)
+    assert [column.extra for column in columns] == sorted(column.extra for column in columns)
+    assert {"acc_angle_1", "knn_grid", "reg_acc_grid_100", "parameters", "equivariance_error"} <= {
+        column.key for column in columns if column.extra
+    }

@@ -153,6 +153,12 @@ def cells(name):
     return [f"{job.folder}/{name}" for job in found]
 
 
+def first_seeds(name):
+    """A file of the first seed of each data set, group and pretext, as `cells`."""
+    kept = [cell.seed == min(PARAMS.grid.seed) for cell in PARAMS.cells()]
+    return [path for path, first in zip(cells(name), kept) if first]
+
+
 @cache
 def faulty(grid):
     """Files of earlier runs that are missing or damaged; Snakemake looks at times, and at the last files alone.

@@ -1,8 +1,16 @@
 ACTIVE_CELL = jobs.cell_folder(PARAMS, PARAMS.cell)
 ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
+CORRECT = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/correct.parquet"
 PREDICTIONS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/predictions.csv"
 TEMPLATES = [
     sha256(path) for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
+]
+PICTURED = [
+    "encoder.json",
+    "encoder.safetensors",
+    f"eval-{EVALUATION_ID}/equivariance.json",
+    f"eval-{EVALUATION_ID}/features/test.parquet",
+    f"eval-{EVALUATION_ID}/features/turned.parquet",
 ]
 METRICS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/metrics.json"
 
@@ -55,8 +63,11 @@ rule html:
     input:
         metrics=cells(METRICS),
         predictions=cells(PREDICTIONS),
+        correct=cells(CORRECT),
         losses=cells("loss.csv"),
         records=cells("pretrain.json"),
+        # read for pictures of a few cells, which ones depends on the accuracies
+        pictures=[path for name in PICTURED for path in first_seeds(name)],
         indices=[f"{shard_folder(name)}/index.json" for name in PARAMS.grid.dataset],
     output:
         report("report/index.html", category="Grid", caption="../report/index.rst"),
