@@ -289,7 +289,7 @@ def test_the_page_follows_declared_twins_and_not_names(tmp_path, twins):
     grid = renamed(tmp_path / "r", {"eq_labels": "foo", "labels": "bar", "random": "random"})
     write_report(grid, tmp_path / "index.html", twins)
     text = (tmp_path / "index.html").read_text()
-    assert ('Minus its plain twin' in text) == bool(twins)
+    assert ("Minus its plain twin" in text) == bool(twins)
     strong, light = FAMILIES[0]
     swatch_of = {
         name: re.search(rf'<td class="name">(.*?)</svg>{name}</td>', text)[1] for name in ("foo", "bar")
