@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from eqssl.config.claims import Claim
 from eqssl.machine.files import write_text
+from eqssl.machine.live.progress import track
 from eqssl.machine.sealed_text import sealed_text
 from eqssl.report import choices, record
 from eqssl.report.accuracy_charts import accuracy_against_labels
@@ -115,7 +116,7 @@ def render(
             dark=css_variables(dark=True),
             record=record,
             warning_groups=choices.warning_groups(cells),
-        collapsed=len(training_warnings(cells)),
+            collapsed=len(training_warnings(cells)),
             cell_texts=[record.cell_texts(cell) for cell in cells],
             probe_names=names,
             strength_texts=[[choices.strengths(cell).get(name, MISSING) for name in names] for cell in cells],
@@ -170,9 +171,10 @@ def _sections(columns: Sequence[Column]) -> list[tuple[str, int, bool]]:
 
 
 def _drawings(chart: Chart, prefix: str) -> list[Markup]:
+    panels = track(chart.panels, len(chart.panels), f"figures: {chart.title}")
     return [
         inline_svg(panel.figure(), f"{prefix}-p{position}", f"{chart.title}, {panel.title}. {panel.words}.")
-        for position, panel in enumerate(chart.panels, 1)
+        for position, panel in enumerate(panels, 1)
     ]
 
 

@@ -8,9 +8,7 @@ from eqssl.evaluation.claims import Verdict
 from eqssl.evaluation.paired import Difference
 
 MINUS = "\N{MINUS SIGN}"
-NOT_REPEATED = (
-    "Seeds were not repeated, so nothing is known of another training: none of this is decided."
-)
+NOT_REPEATED = "Seeds were not repeated, so nothing is known of another training: none of this is decided."
 
 
 def sentence(verdict: Verdict) -> str:
