@@ -41,11 +41,13 @@ class Layout(ABC):
         slots: the places of all patches, moved as the group moves the image.
         side: side in pixels of what patches are cut from.
         size: side of a patch there.
+        tells_places: whether interpolation may tell where a patch was.
     """
 
     slots: GSet
     side: int
     size: int
+    tells_places: bool = False
 
     def __init__(self, G: Group, settings: PatchSettings, image_side: int) -> None:
         self.group, self.settings, self.image_side = G, settings, image_side
@@ -149,11 +151,9 @@ class Ring(Layout):
 
     Shifts are uniform in a disc of radius `radius`. The pattern of interpolation repeats with the pixels it
     interpolates between, so what it tells of a place is in the Fourier coefficients of the shifts at whole
-    numbers of periods for each pixel. That of the first, 2 J1(2 pi R) / (2 pi R) for a radius of R pixels, is
-    zero at R = 0.61 and 1.12. The radius is the largest of such radii within `jitter`, and at least the first.
-
-    Raises:
-        ValueError: then neighbours would overlap.
+    periods for each pixel. That of one period, 2 J1(2 pi R) / (2 pi R) for a radius of R pixels, is zero at
+    R = 0.61 and 1.12. The radius is the largest of such radii within `jitter`, and at least the first, if
+    neighbours do not overlap then. On small images they would, and the radius is as large as it can be.
     """
 
     centre = STEPS
@@ -163,20 +163,14 @@ class Ring(Layout):
         self.side, self.size = 3 * settings.cell, settings.patch
         self.inner = image_side - 2 * int(settings.margin * image_side)
         self.enlarges = self.inner <= self.side
-        pixel = (
-            self.side / self.inner if self.enlarges else 1.0
-        )  # what is interpolated between, on the canvas
-        self.radius = max(
-            r * pixel for r in FREE_RADII if r * pixel <= max(settings.jitter, FREE_RADII[0] * pixel)
-        )
-        apart = 2 * settings.cell * math.sin(math.pi / STEPS)
-        if settings.patch + 2 * self.radius > apart:
-            raise ValueError(
-                f"patch: given {settings.patch} on a ring of radius {settings.cell} (cell), but images of "
-                f"{image_side} pixels need shifts of {self.radius:.1f}, so that interpolation does not tell the "
-                f"place; allowed: patch at most {apart - 2 * self.radius:.1f}"
-            )
         self.slots = GSet.from_function(G, range(STEPS + 1), lambda g, slot: _moved_slot(G, g, slot))
+        # on the canvas, the distance of the pixels that are interpolated between
+        pixel = self.side / self.inner if self.enlarges else 1.0
+        radii = [radius * pixel for radius in FREE_RADII]
+        wanted = max(radius for radius in radii if radius <= max(settings.jitter, radii[0]))
+        room = (2 * settings.cell * math.sin(math.pi / STEPS) - settings.patch) / 2
+        self.radius = min(wanted, room)
+        self.tells_places = wanted > room
 
     def places(self, like: Tensor) -> Float[Tensor, "slots 2"]:
         """The places of the ring, then the centre."""

@@ -27,7 +27,7 @@ class WholePixels(NamedTuple):
 def whole_pixels(settings: PatchSettings, cells: int, side: int) -> WholePixels:
     """The whole numbers of pixels that are nearest to the settings.
 
-    The settings give `cell`, `patch` and `jitter` relative to each other; `cells` cells fill the image without
+    The settings give `cell`, `patch` and `jitter` relative to each other; the cells fill the image without
     its margin. In the image the grid must be symmetric about the centre, which is on a pixel or between two:
     `patch` has the parity of `side - (cells - 1) apart`. Patches do not overlap, whatever their shifts, and
     stay within the margin.
@@ -44,8 +44,9 @@ def whole_pixels(settings: PatchSettings, cells: int, side: int) -> WholePixels:
     if found is None:
         larger = next(s for s in range(side + 1, 100 * cells + side) if _nearest(settings, cells, s))
         raise ValueError(
-            f"margin: given {settings.margin:g} with images of {side} pixels, which leaves no room for {cells} x "
-            f"{cells} patches of {LEAST} pixels; allowed: images of at least {larger} pixels, or a smaller margin"
+            f"margin: given {settings.margin:g} with images of {side} pixels, which leaves no room for "
+            f"{cells} x {cells} patches of {LEAST} pixels; allowed: images of at least {larger} pixels, or a "
+            "smaller margin"
         )
     return found
 
