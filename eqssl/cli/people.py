@@ -32,12 +32,10 @@ def add_commands(commands: Commands) -> None:
     overlay = "file of settings that replace some of these, as Snakemake's --configfile"
     verify.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
     trace = add(commands, "trace", _trace)
-    trace.add_argument(
-        "metrics", type=Path, help="metrics.json of a cell, metrics/cell.json or metrics/grid.csv"
-    )
-    trace.add_argument(
-        "number", nargs="?", help="name of the number (default: acc_stored_100, if there is one)"
-    )
+    file = "metrics.json of a cell, metrics/cell.json or metrics/grid.csv"
+    trace.add_argument("metrics", type=Path, metavar="METRICS", help=file)
+    number = "name of the number, as in grid.csv (default: acc_stored_100, if there is one)"
+    trace.add_argument("number", nargs="?", metavar="NUMBER", help=number)
     trace.add_argument("--cell", metavar="DATASET/GROUP/PRETEXT/sSEED", help="the row of grid.csv")
     trace.add_argument("--json", action="store_true", help="print JSON, for programs")
     table = add(commands, "table", _table)

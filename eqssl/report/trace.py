@@ -29,11 +29,8 @@ _VIEWS = {
     "angle": "test images turned by any angle",
 }
 _KINDS = (
-    (
-        r"(reg_)?acc_([a-z]+)_(\d+)",
-        "accuracy of the linear probe on the {0} feature, {1}, {2} % of the labels",
-    ),
-    (r"()knn_([a-z]+)()", "accuracy of the nearest neighbours on the {0} feature, {1}"),
+    (r"(?P<regular>reg_)?acc_(?P<view>[a-z]+)_(?P<share>\d+)", "accuracy of the linear probe"),
+    (r"knn_(?P<view>[a-z]+)", "accuracy of the nearest neighbours"),
     (r"retrieval_.*", "how well moved test images are found again among the stored ones"),
     (r"equivariance_error", "largest relative error of the encoder's symmetry"),
     (r"pretext_.*", "how well the pretext was learnt, on validation images"),
