@@ -49,13 +49,13 @@ def locate(path: Path, cell: str | None = None) -> Located:
         OSError: it cannot be read.
     """
     path = path.absolute()
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file")
     if path.suffix == ".csv":
         return _of_table(path, cell)
     if cell is not None:
         raise ValueError(f"--cell: given {shown(cell)} with {path}, allowed: with a table such as grid.csv")
     if path.name == "metrics.json":  # the walk says what is wrong with it
-        if not path.exists():
-            raise ValueError(f"{path}: there is no such file")
         return Located(path)
     values = read_json(path)
     if SEAL in values or not set(IDENTITY) <= values.keys():
@@ -88,7 +88,7 @@ def _matching(path: Path, row: Mapping[str, str], differs: Callable[[dict[str, A
     name = _cell_name(row)
     root = path.parent.parent if path.parent.name == "metrics" else Path.cwd()
     place = "results/{dataset}/{group}/{pretext}/s{seed}-*/eval-*/probe-*/metrics.json".format(**row)
-    plain = all(re.fullmatch(r"[A-Za-z0-9_]{1,100}", part) for part in row.values())
+    plain = all(re.fullmatch(r"[A-Za-z0-9_]{1,100}", part) for part in map(row.get, IDENTITY) if part)
     reasons: dict[Path, str | None] = {}
     for metrics in sorted(root.glob(place)) if plain else ():
         try:
