@@ -59,7 +59,7 @@ class OrientationSettings(LabelSettings):
 class PatchSettings(LabelSettings):
     """Settings of the tasks on patches.
 
-    `cell`, `patch` and `jitter` are relative to each other: cells fill the image without its margin, and in it
+    `cell`, `patch` and `jitter` are relative to each other: cells fill the image without its margin, where
     they are rounded to whole pixels (`eqssl.pretexts.labels.whole_pixels`).
 
     Attributes:
