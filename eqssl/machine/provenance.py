@@ -26,6 +26,7 @@ def record() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": cores(),
+        "gpus": gpus(),
         "commit": _commit(),
         "clean": _clean(),
         "code": code_digest(*all_modules()),
@@ -37,6 +38,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Names of the machine's NVIDIA GPUs, as the driver tells them.
+
+    Args:
+        driver: its folder, with a file `information` for each GPU.
+    """
+    texts = [file.read_text("utf-8", "replace") for file in sorted(driver.glob("*/information"))]
+    lines = [line.partition(":") for text in texts for line in text.splitlines()]
+    return [value.strip() for key, _, value in lines if key.strip() == "Model"]
 
 
 def _version(name: str) -> str | None:

@@ -19,6 +19,7 @@ _VERSIONS = (
     ("commit",),
     ("clean", "code"),
     ("processor", "cores"),
+    ("gpus",),
     ("platform",),
 )
 """The versions, a line each."""

@@ -81,3 +81,13 @@ def test_a_tree_is_clean_while_the_code_is_that_of_the_commit(tmp_path: Path) ->
     with (tmp_path / "eqssl/__init__.py").open("a") as file:
         file.write("x = 1\n")
     assert asked(tmp_path) == (commit, False)
+
+
+def test_gpus_are_named_as_their_driver_does(tmp_path: Path) -> None:
+    assert provenance.gpus(tmp_path / "none") == []
+    for number, name in enumerate(("NVIDIA H100", "NVIDIA H200")):
+        folder = tmp_path / f"0000:0{number}:00.0"
+        folder.mkdir()
+        (folder / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 24\nGPU UUID: \t GPU-1\n")
+    assert provenance.gpus(tmp_path) == ["NVIDIA H100", "NVIDIA H200"]
+    assert isinstance(provenance.record()["gpus"], list)

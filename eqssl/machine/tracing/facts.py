@@ -11,7 +11,7 @@ from typing import Any
 from eqssl.machine.tracing.tables import section, size_of
 
 Facts = dict[str, Any]
-VERSIONS = ("eqssl", "commit", "clean", "code", "python", "torch", "processor", "cores", "platform")
+VERSIONS = ("eqssl", "commit", "clean", "code", "python", "torch", "processor", "cores", "gpus", "platform")
 _PROBE = re.compile(r"(?P<regular>reg_)?acc_(?P<view>[a-z]+)_(?P<share>\d+)")
 
 
