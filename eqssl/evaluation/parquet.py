@@ -28,7 +28,7 @@ class FeatureTable:
 
     Attributes:
         path: the file.
-        info: its metadata.
+        info: its metadata; None for features of other software.
         keys, views: key of the image and name of the view of each row.
         angles: degrees by which the image was turned (view `angle`), else 0.
         elements: position in D4 of the element that moved the image (view `grid`), else -1.
@@ -37,7 +37,7 @@ class FeatureTable:
     """
 
     path: Path
-    info: FeatureInfo
+    info: FeatureInfo | None
     keys: list[str]
     views: np.ndarray[Any, np.dtype[np.str_]]
     angles: Float[np.ndarray, " rows"]

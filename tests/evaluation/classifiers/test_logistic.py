@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from eqssl.evaluation.probes import PATIENCE, fit, logistic_path
+from eqssl.evaluation.classifiers.base import Rows
+from eqssl.evaluation.classifiers.logistic import fit, logistic_path
+from eqssl.evaluation.classifiers.path import PATIENCE
 
 
 def data(n=200, width=12, classes=4, seed=0, collinear=True):
@@ -27,7 +29,7 @@ def strengths(count=13, least=1e-6):
 
 def split(seed=0, **settings):
     x, y = data(420, seed=seed, **settings)
-    return (x[:240], y[:240]), (x[240:], y[240:])
+    return Rows(x[:240], y[:240]), Rows(x[240:], y[240:])
 
 
 def unfitted(tolerance=1e-4, iterations=1000):
@@ -45,7 +47,7 @@ def exact(x, y, strength):
 @pytest.mark.parametrize("strength", [1.0, 1e-2, 1e-4])
 def test_strength_is_the_penalty_on_the_mean_loss(strength, classes):
     x, y = data(classes=classes, collinear=False)
-    probe, converged, cold = fit(unfitted(1e-8, 5000), strength, x, y)
+    probe, _, converged, cold = fit(unfitted(1e-8, 5000), strength, Rows(x, y))
     reference = exact(x, y, strength)
     assert (converged, cold) == (True, False)
     assert np.allclose(probe.coef_, reference.coef_, rtol=1e-3, atol=1e-3)
@@ -56,8 +58,8 @@ def test_too_few_iterations_are_recorded_and_not_printed():
     x, y = data()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        probe, converged, _ = fit(unfitted(1e-6, 3), 1e-4, x, y)
-        path = logistic_path(x, y, (x, y), strengths(), 1e-6, 3)
+        probe, _, converged, _ = fit(unfitted(1e-6, 3), 1e-4, Rows(x, y))
+        path = logistic_path(Rows(x, y), Rows(x, y), strengths(), 1e-6, 3)
     assert (probe.n_iter_[0], converged) == (3, False)
     assert not path.points[-1].converged
 
@@ -71,25 +73,25 @@ class Talkative(LogisticRegression):
 def test_warnings_other_than_of_convergence_are_handed_on():
     x, y = data()
     with pytest.warns(UserWarning, match="something else"):
-        _, converged, _ = fit(Talkative(max_iter=1000), 1e-2, x, y)
+        _, _, converged, _ = fit(Talkative(max_iter=1000), 1e-2, Rows(x, y))
     assert converged
 
 
 def test_a_start_saves_iterations_and_stays_as_it_is():
     x, y = data()
-    start, _, _ = fit(unfitted(), 1e-2, x, y)
+    start, _, _, _ = fit(unfitted(), 1e-2, Rows(x, y))
     before = start.coef_.copy()
-    warm, _, cold = fit(start, 5e-3, x, y)
+    warm, _, _, cold = fit(start, 5e-3, Rows(x, y))
     assert not cold
-    assert 0 < warm.n_iter_[0] < fit(unfitted(), 5e-3, x, y)[0].n_iter_[0]
+    assert 0 < warm.n_iter_[0] < fit(unfitted(), 5e-3, Rows(x, y)).iterations
     assert np.array_equal(start.coef_, before)
     assert start.C == 1 / (1e-2 * 200)
 
 
 def test_a_fit_from_its_own_solution_is_done_again_from_zero():
     (x, y), _ = split()
-    solution, _, _ = fit(unfitted(1e-7, 5000), 0.1, x, y)
-    again, converged, cold = fit(solution.set_params(tol=1e-4), 0.1, x, y)
+    solution, _, _, _ = fit(unfitted(1e-7, 5000), 0.1, Rows(x, y))
+    again, _, converged, cold = fit(solution.set_params(tol=1e-4), 0.1, Rows(x, y))
     assert (converged, cold) == (True, True)
     assert again.n_iter_[0] > 0
     assert np.allclose(again.coef_, solution.coef_, atol=1e-2)
@@ -100,7 +102,7 @@ def test_a_fit_from_its_own_solution_is_done_again_from_zero():
 def test_the_path_chooses_what_separate_fits_choose(classes):
     for seed in range(3):
         (x, y), held = split(seed, classes=classes, collinear=False)
-        path = logistic_path(x, y, held, strengths(), 1e-7, 5000)
+        path = logistic_path(Rows(x, y), held, strengths(), 1e-7, 5000)
         accuracies = [exact(x, y, strength).score(*held) for strength in strengths()]
         # argmax takes the first, the strongest penalty
         assert path.chosen == int(np.argmax(accuracies))
@@ -112,18 +114,18 @@ def test_the_path_chooses_what_separate_fits_choose(classes):
 
 def test_the_log_loss_is_the_mean_over_validation_images():
     (x, y), held = split()
-    path = logistic_path(x, y, held, strengths(), 1e-4, 1000)
+    path = logistic_path(Rows(x, y), held, strengths(), 1e-4, 1000)
     total = 0.0
     for row, label in zip(*held, strict=True):
         scores = [float(row @ path.probe.coef_[k] + path.probe.intercept_[k]) for k in range(4)]
         total += np.log(sum(np.exp(s - scores[label]) for s in scores))
-    assert path.points[path.chosen].log_loss == pytest.approx(total / len(held[1]))
+    assert path.points[path.chosen].loss == pytest.approx(total / len(held[1]))
 
 
 def test_ties_go_to_the_stronger_penalty_and_the_edge_is_flagged():
     _, y = data(120, collinear=False)
     far = 50 * np.eye(12)[y]
-    path = logistic_path(far, y, (far, y), strengths(), 1e-4, 1000)
+    path = logistic_path(Rows(far, y), Rows(far, y), strengths(), 1e-4, 1000)
     assert [point.accuracy for point in path.points][:2] == [1.0, 1.0]
     assert (path.chosen, path.edge, path.strength) == (0, True, 1.0)
 
@@ -132,13 +134,13 @@ def test_a_path_ends_when_it_only_overfits():
     random = np.random.default_rng(0)
     x, y = random.standard_normal((24, 40)), np.arange(24) % 4
     x[:, 0] += y
-    held = random.standard_normal((400, 40)), np.arange(400) % 4
+    held = Rows(random.standard_normal((400, 40)), np.arange(400) % 4)
     held[0][:, 0] += held[1]
-    path = logistic_path(x, y, held, strengths(), 1e-4, 1000)
+    path = logistic_path(Rows(x, y), held, strengths(), 1e-4, 1000)
     assert path.ended is not None
     assert path.ended.startswith("overfitting")
     last = len(path.points) - 1
-    losses = [point.log_loss for point in path.points]
+    losses = [point.loss for point in path.points]
     assert max(int(np.argmin(losses)), path.chosen) == last - PATIENCE
     accuracies = [exact(x, y, strength).score(*held) for strength in strengths()]
     assert path.points[path.chosen].accuracy == pytest.approx(max(accuracies), abs=0.03)
@@ -147,11 +149,11 @@ def test_a_path_ends_when_it_only_overfits():
 def test_a_path_that_stands_still_is_noticed():
     (x, y), held = split()
     # a tolerance so loose that fits which start from the one before make no step
-    path = logistic_path(x, y, held, strengths(), 0.2, 1000)
+    path = logistic_path(Rows(x, y), held, strengths(), 0.2, 1000)
     assert any(point.cold for point in path.points)
     assert all(point.iterations > 0 for point in path.points)
-    assert path.points[-1].log_loss < path.points[0].log_loss - 0.1
-    assert not any(point.cold for point in logistic_path(x, y, held, strengths(), 1e-4, 1000).points)
+    assert path.points[-1].loss < path.points[0].loss - 0.1
+    assert not any(point.cold for point in logistic_path(Rows(x, y), held, strengths(), 1e-4, 1000).points)
 
 
 def test_a_path_ends_where_the_penalty_no_longer_matters():
@@ -159,7 +161,7 @@ def test_a_path_ends_where_the_penalty_no_longer_matters():
     # a third of the labels says nothing: no weights separate the classes
     y = np.where(np.arange(len(y)) % 3 == 0, np.random.default_rng(0).permutation(y), y)
     weak = [float(strength) for strength in np.geomspace(1e-9, 1e-12, 13)]
-    path = logistic_path(x, y, held, weak, 1e-4, 1000)
+    path = logistic_path(Rows(x, y), held, weak, 1e-4, 1000)
     assert path.points[-1].cold
     assert path.ended == "the penalty is too small to matter"
     assert len(path.points) < 13
@@ -167,7 +169,7 @@ def test_a_path_ends_where_the_penalty_no_longer_matters():
 
 def test_the_record_of_a_path_is_plain_numbers():
     (x, y), held = split()
-    record = logistic_path(x.astype(np.float32), y, held, strengths(), 1e-4, 1000).record()
+    record = logistic_path(Rows(x.astype(np.float32), y), held, strengths(), 1e-4, 1000).record()
     lengths = {len(column) for column in record["path"].values()}
     assert len(lengths) == 1
     assert set(record["path"]) == {"strength", "iterations", "converged", "cold", "accuracy", "log_loss"}
