@@ -139,8 +139,8 @@ def _angles(
     test: dict[str, FeatureTable], predicted: dict[str, Int[np.ndarray, " images"]], settings: ProbeSettings
 ) -> list[dict[str, float]]:
     """Accuracy by angle on the view `angle`, in bins of 15 degrees, given by their centres; none is empty."""
-    if "angle" not in test:
-        return []
+    if "angle" not in test or np.isnan(test["angle"].angles).any():
+        return []  # other software may not say how far images were turned
     table = test["angle"]
     right = predicted["angle"] == table.labels
     bin_of_image = (table.angles // BIN_DEGREES).astype(np.int64)
