@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
@@ -47,11 +48,12 @@ def logistic_path(
         iterations: most iterations of L-BFGS.
     """
     fits = SoftmaxFits(train, PATH_TOLERANCE * tolerance, iterations)
-    return follow(fits.fit, ("log-loss", _log_loss), held, strengths)
+    return follow(fits.fit, ("log-loss", _judge), held, strengths)
 
 
-def _log_loss(probe: LinearProbe, rows: Rows) -> float:
-    scores = probe.scores(rows.features)
-    likely = np.exp(scores - scores.max(axis=1, keepdims=True))
-    likely /= likely.sum(axis=1, keepdims=True)
-    return float(log_loss(rows.labels, likely, labels=np.arange(scores.shape[1])))
+def _judge(probe: LinearProbe, rows: Rows) -> tuple[float, float]:
+    """Accuracy and log-loss, with the scores in the precision of the features."""
+    scores = probe.rounded(rows.features.dtype).scores(rows.features)
+    likely = softmax(scores.astype(np.float64), axis=1)
+    loss = log_loss(rows.labels, likely, labels=np.arange(scores.shape[1]))
+    return float(np.mean(scores.argmax(axis=1) == rows.labels)), float(loss)

@@ -94,7 +94,7 @@ class ProbePath(Generic[P]):
 
 def follow(
     fit: Callable[[P | None, float], Fit[P]],
-    loss: tuple[str, Callable[[P, Rows], float]],
+    judge: tuple[str, Callable[[P, Rows], tuple[float, float]]],
     held: Rows,
     strengths: Sequence[float],
 ) -> ProbePath[P]:
@@ -110,26 +110,19 @@ def follow(
 
     Args:
         fit: from the previous probe (None at first) and a strength.
-        loss: name and function of the validation loss.
+        judge: name of the validation loss, and a function that gives accuracy and loss.
         held: features and labels to choose by.
         strengths: descending lambda = 1 / (C n).
     """
     points: list[PathPoint] = []
     probes: list[P] = []
-    name, loss_of = loss
+    name, judged = judge
     best, without_gain, ended = 0, 0, None
     for strength in strengths:
         fitted = fit(probes[-1] if probes else None, strength)
-        accuracy = float(np.mean(fitted.probe.predict(held.features) == held.labels))
+        accuracy, loss = judged(fitted.probe, held)
         probes.append(fitted.probe)
-        point = PathPoint(
-            strength,
-            fitted.iterations,
-            fitted.converged,
-            fitted.cold,
-            accuracy,
-            loss_of(fitted.probe, held),
-        )
+        point = PathPoint(strength, fitted.iterations, fitted.converged, fitted.cold, accuracy, loss)
         points.append(point)
         better = accuracy > points[best].accuracy
         best = len(points) - 1 if better else best

@@ -18,13 +18,16 @@ Optimization, section 5.1).
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from eqssl.evaluation.classifiers.base import Rows
 from eqssl.evaluation.classifiers.path import Fit
 from eqssl.evaluation.ridge import LinearProbe
+
+BLOCK = 512
+"""Rows at a time: they stay in the processor's cache from the scores to the gradient."""
 
 Weights = Float[np.ndarray, "width+1 columns"]
 """W with b as its last row."""
@@ -78,24 +81,28 @@ class SoftmaxFits:
     def _value(self, weights: Weights, strength: float) -> tuple[float, Weights]:
         """F and its gradient with respect to (W, b); products with the features in their own precision."""
         x, y = self._rows
-        each = np.arange(len(y))
-        scores = self._scores(weights)
-        scores -= scores.max(axis=0)
-        errors = np.exp(scores)
-        sums = errors.sum(axis=0)
-        found = float((np.log(sums) - scores[y, each]).mean(dtype=np.float64))
-        errors /= sums
-        self._curvature = float((errors * (1 - errors)).mean(dtype=np.float64))
-        errors[y, each] -= 1
-        errors = errors[-self._columns :]
-        gradient = np.column_stack([errors @ x, errors.sum(axis=1, dtype=np.float64)]).T / len(y)
-        gradient[:-1] += strength * weights[:-1]
-        return found + strength / 2 * float((weights[:-1] ** 2).sum()), gradient
+        count, rounded = len(y), weights.astype(x.dtype)
+        found, curvature = 0.0, 0.0
+        gradient = np.zeros((self._columns, len(weights)))
+        for first in range(0, count, BLOCK):
+            block = slice(first, first + BLOCK)
+            loss, likely, errors = _errors(self._scores(x[block], rounded), y[block])
+            found += loss
+            curvature += float((likely * (1 - likely)).sum())
+            errors = errors[-self._columns :]
+            gradient[:, :-1] += errors @ x[block]
+            gradient[:, -1] += errors.sum(axis=1)
+        self._curvature = curvature / (count * self._classes)
+        penalty = strength / 2 * float((weights[:-1] ** 2).sum())
+        slope = gradient.T / count
+        slope[:-1] += strength * weights[:-1]
+        return found / count + penalty, slope
 
-    def _scores(self, weights: Weights) -> Float[np.ndarray, "classes rows"]:
+    def _scores(
+        self, features: Float[np.ndarray, "block width"], weights: Weights
+    ) -> Float[np.ndarray, "classes block"]:
         """One row for each class: sums over the classes are quickest so."""
-        x = self._rows.features
-        own: np.ndarray = weights[:-1].T.astype(x.dtype) @ x.T + weights[-1:].T.astype(x.dtype)
+        own = np.ascontiguousarray((features @ weights[:-1]).T) + weights[-1][:, None]
         return own if self._columns > 1 else np.vstack([np.zeros_like(own), own])
 
     def _weights(self, probe: LinearProbe) -> Weights:
@@ -107,9 +114,23 @@ class SoftmaxFits:
         return LinearProbe(weights[:-1], weights[-1])
 
 
+def _errors(
+    scores: Float[np.ndarray, "classes block"], labels: Int[np.ndarray, " block"]
+) -> tuple[float, Float[np.ndarray, "classes block"], Float[np.ndarray, "classes block"]]:
+    """Sum of the log-losses, probabilities, and probabilities less the targets."""
+    each = np.arange(len(labels))
+    scores -= scores.max(axis=0)
+    likely = np.exp(scores)
+    sums = likely.sum(axis=0)
+    likely /= sums
+    errors = likely.copy()
+    errors[labels, each] -= 1
+    return float((np.log(sums) - scores[labels, each]).sum(dtype=np.float64)), likely, errors
+
+
 def _moments(rows: Rows) -> Float[np.ndarray, "width+1 width+1"]:
-    """M, with as much on its diagonal as its entries lack in precision, so that it is positive."""
-    x = rows.features
+    """M of enough rows, with as much on its diagonal as its entries lack in precision: so it is positive."""
+    x = rows.features[:: max(1, len(rows.labels) // max(8192, 8 * rows.features.shape[1]))]
     width = x.shape[1]
     moments = np.empty((width + 1, width + 1))
     moments[:-1, :-1] = x.T @ x

@@ -14,7 +14,7 @@ def choose(train: Rows, held: Rows, settings: ProbeSettings, refit: bool) -> Cho
     """Fit a path, each from zero, and choose (see `Choose`)."""
     path = follow(
         lambda _, strength: fit(strength, train, settings),
-        ("hinge-loss", hinge_loss),
+        ("hinge-loss", judge),
         held,
         strengths(settings),
     )
@@ -49,12 +49,11 @@ def fit(strength: float, rows: Rows, settings: ProbeSettings) -> Fit[LinearSVC]:
     return Fit(probe, int(np.max(probe.n_iter_)), converged)
 
 
-def hinge_loss(probe: LinearSVC, rows: Rows) -> float:
-    """The mean over rows of the squared hinge losses of all classes, the first term of what is minimised."""
-    scores = probe.decision_function(rows.features)
+def judge(probe: LinearSVC, rows: Rows) -> tuple[float, float]:
+    """Accuracy, and the mean over rows of the squared hinge losses of all classes: what a fit minimises."""
+    accuracy = float(np.mean(probe.predict(rows.features) == rows.labels))
+    scores, classes = probe.decision_function(rows.features), probe.classes_
     if scores.ndim == 1:  # two classes have one score
-        scores, classes = scores[:, None], probe.classes_[1:]
-    else:
-        classes = probe.classes_
+        scores, classes = scores[:, None], classes[1:]
     targets = np.where(rows.labels[:, None] == classes, 1, -1)
-    return float(np.mean((np.maximum(0, 1 - targets * scores) ** 2).sum(axis=1)))
+    return accuracy, float(np.mean((np.maximum(0, 1 - targets * scores) ** 2).sum(axis=1)))

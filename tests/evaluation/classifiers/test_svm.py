@@ -6,7 +6,7 @@ from feature_cells import probe_settings
 from sklearn.svm import LinearSVC
 
 from eqssl.evaluation.classifiers.base import Rows, strengths
-from eqssl.evaluation.classifiers.svm import choose, fit, hinge_loss
+from eqssl.evaluation.classifiers.svm import choose, fit, judge
 
 
 def data(n=300, classes=3, noise=2.0, seed=0):
@@ -45,7 +45,9 @@ def test_the_loss_is_the_sum_over_classes_of_squared_hinges(classes):
             score = sum(float(a * b) for a, b in zip(x, probe.coef_[number], strict=True))
             score += float(probe.intercept_[number])
             total += max(0.0, 1 - (score if y == label else -score)) ** 2
-    assert hinge_loss(probe, rows) == pytest.approx(total / len(rows.labels))
+    accuracy, loss = judge(probe, rows)
+    assert loss == pytest.approx(total / len(rows.labels))
+    assert accuracy == probe.score(*rows)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
