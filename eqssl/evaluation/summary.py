@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
+from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
 from eqssl.machine.grid_means import FIRST, grid_means
@@ -17,23 +17,29 @@ from eqssl.machine.published import as_text
 from eqssl.machine.store import published
 
 GROUPS = tuple(PLANE_GROUPS)
-_ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
-
 _OTHERS = ("retrieval_", "agreement_", "reg_agreement_", "turn_r2", "pretext_")
 
 
 def columns(names: Iterable[str]) -> list[str]:
-    """Columns of grid.csv for the views and shares that occur among the names of metrics.
+    """Columns of grid.csv for the views, shares, kinds of probes and stages among the names of metrics.
 
     First come the columns that name the cell and its cost, then accuracies on the invariant feature, on the
-    regular feature, and of nearest neighbours, each followed by the ends of its interval. Without accuracies,
-    as for images without labels, there are only the first ones.
+    regular feature, and of nearest neighbours, then accuracies of other kinds of probes and of earlier
+    stages, each followed by the ends of its interval. Without accuracies, as for images without labels, there
+    are only the first ones.
     """
-    found = [match for match in map(_ACCURACY.fullmatch, names) if match]
-    views = sorted({match["view"] for match in found}, key=VIEWS.index)
-    shares = sorted({int(match["share"]) for match in found})
-    metrics = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for view in views for share in shares]
+    found = [name for name in map(AccuracyName.read, names) if name and name.view in VIEWS]
+    views = sorted({name.view for name in found}, key=VIEWS.index)
+    shares = sorted({name.share for name in found})
+    kinds = {(name.stage, name.classifier, name.regular) for name in found}
+    kinds |= {(1, "logistic", regular) for regular in (False, True)}
+    accuracies = [
+        [str(AccuracyName(stage, regular, kind, view, share)) for view in views for share in shares]
+        for stage, kind, regular in sorted(kinds)
+    ]
+    metrics = [name for part in accuracies[:2] for name in part]
     metrics += [f"knn_{view}" for view in views]
+    metrics += [name for part in accuracies[2:] for name in part]
     return [*FIRST, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
 
 
