@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from eqssl.config.settings import Settings
 from eqssl.config.values import Count, Distinct, Positive, Seed, Stages
 
+TestViews: TypeAlias = Annotated[
+    tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1, max_length=3)
+]
+"""Views of the test images that accuracies are measured on."""
+
 
 class FeatureSettings(Settings):
     """Which features of the frozen encoder are stored: number of stages from the end, and the test views."""
 
     stages: Stages
-    views: Annotated[tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1, max_length=3)]
+    views: TestViews
     seed: Seed
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ LARGEST = 2**63 - 1
 COUNTS = ("parameters", "flops", "epochs", "seconds", "seconds_pretrain", "error", "equivariance_error")
 """Numbers that are never negative."""
 ACCURACY = re.compile(
-    r"acc|(?:reg_)?acc_[a-z]+_\d+|knn_[a-z]+|retrieval_(?:hit_\d+|mrr)|mrr|hit_rate_\d+"
+    r"acc|(?:reg_|fine_)?acc_[a-z]+_\d+|knn_[a-z]+|retrieval_(?:hit_\d+|mrr)|mrr|hit_rate_\d+"
     r"|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling|turn_found)"
 )
 
