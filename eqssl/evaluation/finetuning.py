@@ -232,11 +232,10 @@ def _kept(tuning: Tuning, run: Run, model: Classifier) -> dict[str, Any] | None:
     with suppress(FileNotFoundError):
         try:
             tensors, record = checkpoints.load(path, own + _HEADER_BYTES)
-            checkpoints.restore_module(model, tensors)
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            print(f"eqssl: {path}: {reason}; it is made again", file=sys.stderr, flush=True)
+        except ValueError as error:
+            print(f"eqssl: {error}; it is made again", file=sys.stderr, flush=True)
         else:
+            checkpoints.restore_module(model, tensors)
             return record
     return None
 
