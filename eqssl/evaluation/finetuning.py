@@ -145,7 +145,12 @@ def finetune(
             **identity,
             **_metrics(correct, job.finetune),
             "job": job.plain(),
-            "details": {**details, "device": place.type, "versions": provenance.record()},
+            "details": {
+                **details,
+                "encoder": {"job": record.job},
+                "device": place.type,
+                "versions": provenance.record(),
+            },
         }
         made_of = {"encoder": record.seal, "data": index.seal}
         write_record(out / RECORD, values, [CORRECT_FILE], made_of)

@@ -22,7 +22,9 @@ def read_finetuned(path: Path) -> Record:
         OSError: it cannot be read.
     """
     record = read_record(path, IDENTITY)
-    check_identity(record, None)
+    details = record.values.get("details")
+    encoder = details.get("encoder") if isinstance(details, dict) else None
+    check_identity(record, encoder.get("job") if isinstance(encoder, dict) else None)
     finetuned_numbers(record)
     return record
 
