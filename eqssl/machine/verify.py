@@ -17,6 +17,7 @@ from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.machine.chain import Chain, Digests, Fault, Folders, Hash, cell_steps
 from eqssl.machine.files import sha256
+from eqssl.machine.finetuned import with_finetuned
 from eqssl.machine.hashes import HashCache, cached_sha256
 from eqssl.machine.live.progress import track
 from eqssl.machine.published import Measured, check_data_pages, check_grid, check_published
@@ -57,10 +58,10 @@ def _shown(cells: list[Cell]) -> Iterable[Cell]:
 
 
 def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measured | None:
-    """The records of a cell: shards, encoder, training, features, metrics.
+    """The records of a cell: shards, encoder, training, features, metrics, fine-tuning if it is asked for.
 
     Returns:
-        Its metrics; None if there are none yet, or they are faulty.
+        Its metrics; None if they are not all there yet, or are faulty.
     """
     job = jobs.pretrain_job(params, cell)
     folders = Folders(
@@ -71,13 +72,26 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measure
     )
     features, probe = jobs.features_job(params).digest, jobs.probe_job(params).digest
     steps = cell_steps(folders, Digests(job.data, job.digest, features, probe))
-    while steps and not steps[-1].path.exists():
+    finetuned = root / jobs.finetune_folder(params, cell) / "finetune.json"
+    fewest = 2 if finetuned.exists() else 0  # fine-tuning needs data and encoder
+    while len(steps) > fewest and not steps[-1].path.exists():
         steps.pop()  # not made yet
     found: dict[str, Record | None] = {}
     for step in steps:
         found[step.name] = chain.check(step, found)
+    more = None
+    if fewest:
+        digest = jobs.finetune_job(params).digest
+        more = chain.step(finetuned, digest, data=found["data"], encoder=found["encoder"])
     metrics = found.get("metrics")
-    return None if metrics is None else Measured(published(metrics.values), metrics.seal)
+    if metrics is None or (params.finetune.shares and more is None):
+        return None
+    try:
+        numbers = with_finetuned(published(metrics.values), metrics, more)
+    except ValueError as error:
+        chain.fault(finetuned, str(error))
+        return None
+    return Measured(numbers, metrics.seal)
 
 
 def repair(params: Params, remove: bool, grid: bool) -> list[str]:

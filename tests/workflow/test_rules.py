@@ -46,6 +46,18 @@ def test_dry_run_plans_every_cell_once(project: Project) -> None:
         assert f"{jobs.probe_folder(params, cell)}/metrics.json" in text
 
 
+def test_fine_tuning_is_planned_for_every_cell_once_it_has_shares(project: Project) -> None:
+    assert "finetune" not in project.run("snakemake", "-n", "-p", "all")
+    project.change(finetune={"shares": [10, 100]})
+    text = project.run("snakemake", "-n", "-p", "all")
+    assert re.search(r"^finetune +4$", text, flags=re.MULTILINE)
+    params = Params.load(project.folder / "params.yaml")
+    records = [f"{jobs.finetune_folder(params, cell)}/finetune.json" for cell in params.cells()]
+    gathered = next(line for line in text.splitlines() if "eqssl summary" in line)
+    assert gathered.split("--finetuned ")[1].split(" > ")[0].split() == records
+    assert "finetune           1\n" in project.run("snakemake", "-n", "cell").replace("\t", " ")
+
+
 def test_a_dry_run_imports_neither_torch_nor_escnn(project: Project) -> None:
     project.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     text = project.run("snakemake", "-n", "all")

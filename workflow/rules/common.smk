@@ -46,8 +46,10 @@ SHARDS = "data/shards/{dataset}-{shard_id}"
 CELL = "results/{dataset}/{group}/{pretext}/s{seed}-{cell_id}"
 EVALUATION_ID = jobs.features_job(PARAMS).digest
 PROBE_ID = jobs.probe_job(PARAMS).digest
+FINE_ID = jobs.finetune_job(PARAMS).digest
 EVALUATION = f"{CELL}/eval-{EVALUATION_ID}"
 PROBE = f"{EVALUATION}/probe-{PROBE_ID}"
+FINE = f"{CELL}/fine-{FINE_ID}"
 
 
 # Rules say <cell>/encoder.json; the wildcards are inside the variable.
@@ -56,6 +58,7 @@ pathvars:
     cell=CELL,
     evaluation=EVALUATION,
     probe=PROBE,
+    fine=FINE,
     name="{dataset}-{group}-{pretext}-s{seed}-{cell_id}",
 
 
@@ -154,6 +157,11 @@ def cells(name):
     """A file of every cell of the grid, by its path below the cell's folder."""
     found = [cell_job(c.dataset, c.group, c.pretext, c.seed) for c in PARAMS.cells()]
     return [f"{job.folder}/{name}" for job in found]
+
+
+def option(name, values):
+    """The words of an option with these values; none without values."""
+    return [name, *values] if values else []
 
 
 @cache
