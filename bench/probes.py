@@ -40,7 +40,7 @@ from eqssl.evaluation.standardise import Standardiser
 
 CLASSES, INNER, BLOCK = 10, 64, 4096
 ORDER = 64
-"""So many numbers of a row make one of the invariant feature, which files have beside the regular one."""
+"""One in so many numbers of the regular feature is in the invariant one, which the files have too."""
 NOISE = {"easy": 1.5, "hard": 2.5}
 SPLITS = ("train", "val", "test")
 
