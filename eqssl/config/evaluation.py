@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from eqssl.config.settings import Settings
 from eqssl.config.values import Count, Distinct, Positive, Seed, Stages
+
+TestViews: TypeAlias = Annotated[
+    tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1, max_length=3)
+]
+"""Views of the test images that accuracies are measured on."""
 
 
 class FeatureSettings(Settings):
@@ -22,7 +27,7 @@ class FeatureSettings(Settings):
     """
 
     stages: Stages
-    views: Annotated[tuple[Literal["stored", "grid", "angle"], ...], Field(min_length=1, max_length=3)]
+    views: TestViews
     turned: Annotated[int, Field(ge=0, le=1_000_000)] = 500
     seed: Seed
 

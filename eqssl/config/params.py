@@ -11,6 +11,7 @@ from typing import Any, Self
 from eqssl.config.encoders import AnyEncoder
 from eqssl.config.errors import unknown
 from eqssl.config.evaluation import FeatureSettings, ProbeSettings
+from eqssl.config.finetuning import FinetuneSettings
 from eqssl.config.grid import Cell, GridSettings
 from eqssl.config.groups import GroupName
 from eqssl.config.machine import MOST_CELLS, MachineSettings
@@ -40,6 +41,7 @@ class Params(Settings):
     pretrain: PretrainSettings
     features: FeatureSettings
     probe: ProbeSettings
+    finetune: FinetuneSettings
     pretexts: dict[Name, AnyPretext]
     machine: MachineSettings
     grid: GridSettings

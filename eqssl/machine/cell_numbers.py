@@ -19,7 +19,7 @@ LARGEST = 2**63 - 1
 COUNTS = ("parameters", "flops", "epochs", "seconds", "seconds_pretrain", "error", "equivariance_error")
 """Numbers that are never negative."""
 ACCURACY = re.compile(
-    rf"acc|{accuracy_names.PATTERN}|(?:reg_)?agreement_[a-z]+"
+    rf"acc|{accuracy_names.PATTERN}|fine_acc_[a-z]+_\d+|(?:reg_)?agreement_[a-z]+"
     r"|knn_[a-z]+|retrieval_(?:hit_\d+|mrr)|mrr|hit_rate_\d+"
     r"|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling|turn_found)"
 )

@@ -204,3 +204,42 @@ def test_damaged_files_are_named(tmp_path):
         tables(tmp_path, [edited])
     with pytest.raises(ValueError, match=r"no metrics\.json was given"):
         tables(tmp_path, [])
+
+
+def write_finetuned(folder, name, accuracy=0.5, encoder=None, **changes):
+    identity = {"dataset": "insects", "group": "C4", "pretext": "mine", "seed": 0}
+    names = [f"fine_acc_{view}_{share}" for view in ("angle", "stored") for share in (10, 1)]
+    numbers = {key + end: accuracy for key in names for end in ("", "_lo", "_hi")}
+    made_of = {} if encoder is None else {"encoder": encoder}
+    write_record(folder / name, {**identity, **numbers, "job": {}, "details": {}, **changes}, made_of=made_of)
+    return folder / name
+
+
+def test_accuracies_of_fine_tuning_come_after_those_of_the_probes(tmp_path):
+    files = [write(tmp_path, f"m{seed}", seed=seed) for seed in (0, 1)]
+    tuned = [write_finetuned(tmp_path, f"f{seed}", 0.25 + seed / 2, seed=seed) for seed in (1, 0)]
+    summarise(files, tmp_path / "grid.csv", tmp_path / "grid.json", tuned)
+    rows = list(csv.DictReader((tmp_path / "grid.csv").open()))
+    names = [f"fine_acc_{view}_{share}" for view in ("stored", "angle") for share in (1, 10)]
+    added = [name + end for name in names for end in ("", "_lo", "_hi")]
+    assert list(rows[0]) == HEADER.split(",") + added
+    assert [[row[name] for name in added] for row in rows] == [["0.25"] * 12, ["0.75"] * 12]
+    means = json.loads((tmp_path / "grid.json").read_text())["insects"]["C4"]["mine"]
+    assert {name: value for name, value in means.items() if name.startswith("fine")} == dict.fromkeys(
+        names, 0.5
+    )
+
+
+def test_fine_tunings_that_fit_no_cell_or_not_all_cells_are_refused(tmp_path):
+    files = [write(tmp_path, f"m{seed}", seed=seed) for seed in (0, 1)]
+    first = write_finetuned(tmp_path, "f0")
+    for tuned, reason in (
+        ([first], "m1: fine_acc_stored_1: not in every cell of insects"),
+        ([first, write_finetuned(tmp_path, "f7", seed=7)], "f7: the metrics.json of its cell were not given"),
+        ([first, first], "f0: the cell insects C4 mine seed 0 is given twice"),
+        ([write_finetuned(tmp_path, "e", encoder="f")], "e: was not made of the encoder that .*m0"),
+    ):
+        given = files[:1] if tuned[-1].name == "f7" else files
+        with pytest.raises(ValueError, match=reason):
+            summarise(given, tmp_path / "grid.csv", tmp_path / "grid.json", tuned)
+    assert not (tmp_path / "grid.csv").exists()
