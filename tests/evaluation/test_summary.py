@@ -151,6 +151,23 @@ def test_views_are_in_their_order_and_shares_are_numbers():
     assert found == [f"acc_{view}_{share}" for view in ("stored", "grid", "angle") for share in (9, 100)]
 
 
+def test_other_kinds_of_probes_and_stages_come_after_the_default_ones(tmp_path):
+    extra = ("ridge_acc", "reg_svm_acc", "stage_2_acc", "stage_2_reg_svm_acc")
+    values = {f"{p}_stored_1{end}": 0.5 for p in extra for end in ("", "_lo", "_hi")}
+    text, summary = tables(tmp_path, [write(tmp_path, "a", ("stored",), (1,), **values)])
+    header = [name for name in text.splitlines()[0].split(",") if not name.endswith(("_lo", "_hi"))]
+    assert header[header.index("acc_stored_1") :] == [
+        "acc_stored_1",
+        "reg_acc_stored_1",
+        "knn_stored",
+        *(f"{prefix}_stored_1" for prefix in extra),
+    ]
+    assert summary["insects"]["C4"]["mine"]["stage_2_reg_svm_acc_stored_1"] == 0.5
+    other = write(tmp_path, "b", ("stored",), (1,), seed=1)
+    with pytest.raises(ValueError, match=r"b: ridge_acc_stored_1: not in every cell of insects"):
+        tables(tmp_path, [tmp_path / "a", other])
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_cells_of_different_shares_are_refused(tmp_path, order):
     files = [write(tmp_path, "a.json"), write(tmp_path, "b.json", shares=(1, 10, 100), seed=1)][::order]
