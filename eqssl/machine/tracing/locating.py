@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eqssl.config.errors import did_you_mean
 from eqssl.config.grid import IDENTITY
@@ -15,9 +15,12 @@ from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.chain import Fault
 from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.files import read_json
+from eqssl.machine.finetuned import PREFIX as FINE_TUNED
 from eqssl.machine.published import difference
 from eqssl.machine.records import SEAL
 from eqssl.machine.store import published
+
+Text = TypeVar("Text")
 
 MOST_NAMED = 20
 
@@ -62,7 +65,8 @@ def locate(path: Path, cell: str | None = None) -> Located:
         allowed = "the metrics.json of a cell, metrics/cell.json or metrics/grid.csv"
         raise ValueError(f"{path}: is none of the files that hold a cell's numbers, allowed: {allowed}")
     row = {name: str(values[name]) for name in IDENTITY}
-    return _matching(path, row, lambda numbers: None if numbers == values else "other numbers")
+    own = _of_metrics(values)
+    return _matching(path, row, lambda numbers: None if numbers == own else "other numbers")
 
 
 def _of_table(path: Path, cell: str | None) -> Located:
@@ -75,8 +79,13 @@ def _of_table(path: Path, cell: str | None) -> Located:
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         allowed = f"{', '.join(names[:MOST_NAMED])}{more}"
         raise ValueError(f"--cell: given {shown(cell)}, allowed: {allowed}{did_you_mean(cell, names)}")
-    row = rows[cell]
+    row = _of_metrics(rows[cell])
     return _matching(path, row, lambda numbers: difference(row, numbers))
+
+
+def _of_metrics(values: Mapping[str, Text]) -> dict[str, Text]:
+    """The numbers that come from metrics.json: those of fine-tuning are of a file of its own."""
+    return {name: value for name, value in values.items() if not name.startswith(FINE_TUNED)}
 
 
 def _matching(path: Path, row: Mapping[str, str], differs: Callable[[dict[str, Any]], str | None]) -> Located:
