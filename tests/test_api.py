@@ -31,6 +31,7 @@ EXAMPLES = [
     ("eqssl.losses.dino", "dino_crops"),
     ("eqssl.losses.dino", "dino_centre"),
     ("eqssl.pretexts", "build"),
+    ("eqssl.evaluation.head", "with_head"),
 ]
 
 

@@ -18,19 +18,20 @@ def add_commands(commands: Commands) -> None:
     shard = add(commands, "shard", _shard)
     pretrain = add(commands, "pretrain", _pretrain)
     features = add(commands, "features", _features)
+    finetune = add(commands, "finetune", _finetune)
     probe = add(commands, "probe", _probe)
-    for added in (shard, pretrain, features, probe):
+    for added in (shard, pretrain, features, finetune, probe):
         added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
         added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
     shard.add_argument("--raw", default="", help="version of the source's files, for index.json")
     shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
-    for added in (pretrain, features):
+    for added in (pretrain, features, finetune):
         where = "folder of the tars and index.json, or its address (https://..., s3://...)"
         added.add_argument("--shards", required=True, help=where)
         _add_budget(added)
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
-    for added in (features, probe):
+    for added in (features, finetune, probe):
         added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
         added.add_argument("--cell", help="digest of the job that must have made the encoder (default: any)")
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
@@ -47,10 +48,13 @@ def _add_gathering_commands(commands: Commands) -> None:
     publish = add(commands, "publish", _publish)
     publish.add_argument("--metrics", required=True, type=Path, help="the cell's metrics.json")
     publish.add_argument("--encoder", required=True, type=Path, help="the cell's folder of the encoder")
+    publish.add_argument("--finetuned", type=Path, help="the cell's finetune.json, if it has one")
     publish.add_argument("--into", required=True, nargs=2, type=Path, metavar=("METRICS", "MODEL"))
     summary = add(commands, "summary", _summary)
     summary.add_argument("--table", required=True, type=Path, help="CSV file to write")
     summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
+    finetuned = "finetune.json of each cell, if they have one"
+    summary.add_argument("--finetuned", nargs="*", default=[], type=Path, metavar="FINETUNE", help=finetuned)
     summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
     report = add(commands, "report", _report)
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
@@ -129,6 +133,25 @@ def _features(options: argparse.Namespace) -> None:
         )
 
 
+def _finetune(options: argparse.Namespace) -> None:
+    """Train a frozen encoder further, on shares of the labels, and measure its accuracy."""
+    from eqssl.config.jobs import FinetuneJob
+
+    job = job_of(FinetuneJob, options.job)
+    with device(options.device), processor(1):
+        from eqssl.evaluation.finetuning import finetune
+
+        finetune(
+            job,
+            options.shards,
+            options.encoder,
+            options.out,
+            options.device,
+            options.cell,
+            budget_of(options),
+        )
+
+
 def _probe(options: argparse.Namespace) -> None:
     """Fit probes on stored features and write the metrics of the cell."""
     from eqssl.config.jobs import ProbeJob
@@ -144,7 +167,8 @@ def _publish(options: argparse.Namespace) -> None:
     """Copy one cell's metrics and encoder to the paths that DVC compares."""
     from eqssl.machine.store import publish
 
-    publish(options.metrics, options.encoder, *options.into)
+    metrics, model = options.into
+    publish(options.metrics, options.encoder, metrics, model, options.finetuned)
 
 
 def _summary(options: argparse.Namespace) -> None:
@@ -152,7 +176,7 @@ def _summary(options: argparse.Namespace) -> None:
     with processor(1):
         from eqssl.evaluation.summary import summarise
 
-        summarise(options.metrics, options.table, options.summary)
+        summarise(options.metrics, options.table, options.summary, options.finetuned)
 
 
 def _report(options: argparse.Namespace) -> None:

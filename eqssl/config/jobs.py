@@ -10,7 +10,8 @@ from functools import cached_property
 
 from eqssl.config.drawn import DrawnTask, drawn_tasks
 from eqssl.config.encoders import AnyEncoder
-from eqssl.config.evaluation import FeatureSettings, ProbeSettings
+from eqssl.config.evaluation import FeatureSettings, ProbeSettings, TestViews
+from eqssl.config.finetuning import FinetuneSettings
 from eqssl.config.grid import Cell
 from eqssl.config.groups import GroupName
 from eqssl.config.params import Params
@@ -80,6 +81,22 @@ class ProbeJob(Job):
     probe: ProbeSettings
 
 
+class FinetuneJob(Job):
+    """`eqssl finetune`: an encoder and shards into accuracies after fine-tuning.
+
+    Attributes:
+        finetune: the training.
+        views: the distribution of the random views of training images.
+        test_views: views of the test images.
+        test_seed: decides how these are moved, as for features.
+    """
+
+    finetune: FinetuneSettings
+    views: ViewSettings
+    test_views: TestViews
+    test_seed: Seed
+
+
 class DataPageJob(Job):
     """`eqssl data-page`: shards into a page of the report.
 
@@ -123,6 +140,14 @@ def probe_job(params: Params) -> ProbeJob:
     return ProbeJob(probe=params.probe)
 
 
+def finetune_job(params: Params) -> FinetuneJob:
+    """The job that fine-tunes encoders; the same for every cell."""
+    features = params.features
+    return FinetuneJob(
+        finetune=params.finetune, views=params.views, test_views=features.views, test_seed=features.seed
+    )
+
+
 def data_page_job(params: Params, dataset: str) -> DataPageJob:
     """The job that draws the page of a data set."""
     return DataPageJob(
@@ -151,3 +176,8 @@ def evaluation_folder(params: Params, cell: Cell) -> str:
 def probe_folder(params: Params, cell: Cell) -> str:
     """Folder of a cell's metrics, below its features'."""
     return f"{evaluation_folder(params, cell)}/probe-{probe_job(params).digest}"
+
+
+def finetune_folder(params: Params, cell: Cell) -> str:
+    """Folder of the accuracies after fine-tuning, below the cell's own."""
+    return f"{cell_folder(params, cell)}/fine-{finetune_job(params).digest}"

@@ -11,6 +11,7 @@ from typing import Any, Self
 from eqssl.config.encoders import AnyEncoder
 from eqssl.config.errors import unknown
 from eqssl.config.evaluation import FeatureSettings, ProbeSettings
+from eqssl.config.finetuning import FinetuneSettings
 from eqssl.config.grid import Cell, GridSettings
 from eqssl.config.groups import GroupName
 from eqssl.config.machine import MOST_CELLS, MachineSettings
@@ -40,6 +41,7 @@ class Params(Settings):
     pretrain: PretrainSettings
     features: FeatureSettings
     probe: ProbeSettings
+    finetune: FinetuneSettings
     pretexts: dict[Name, AnyPretext]
     machine: MachineSettings
     grid: GridSettings
@@ -103,6 +105,9 @@ class Params(Settings):
         _check_size(params)
         _check_data(params, "", [params.dataset], [params.pretext], [params.group])
         _check_data(params, "grid.", grid.dataset, grid.pretext, grid.group)
+        if params.probe.stages > params.features.stages:
+            allowed = f"1 to {params.features.stages}, the number of features.stages"
+            raise ValueError(f"probe.stages: given {params.probe.stages}, allowed: {allowed}")
         return params
 
 

@@ -26,6 +26,7 @@ from eqssl.evaluation.amounts import batch_size, sample, turned_images
 from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import feature_writer
+from eqssl.machine import provenance
 from eqssl.machine.cell_numbers import check_identity
 from eqssl.machine.live.progress import track
 from eqssl.machine.records import Record, read_record, write_record
@@ -94,7 +95,8 @@ def extract(
         measured = _measured(job, network, splits, place)
     rows: dict[str, int] = {split.name: len(split) for split in splits} | {"turned": count}
     made_of = {"encoder": record.seal, "data": splits[0].index.seal}
-    values = {**measured, "job": job.plain(), "rows": rows}
+    made = {"device": place.type, "versions": provenance.record()}
+    values = {**measured, "job": job.plain(), "rows": rows, **made}
     write_record(out / "equivariance.json", values, [file for *_, file in work], made_of)
 
 

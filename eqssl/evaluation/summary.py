@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
+from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
+from eqssl.machine.finetuned import read_finetuned, with_finetuned
 from eqssl.machine.grid_means import FIRST, grid_means
 from eqssl.machine.published import as_text
+from eqssl.machine.records import Record
 from eqssl.machine.store import published
 
 GROUPS = tuple(PLANE_GROUPS)
-_ACCURACY = re.compile(rf"acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
-
 _OTHERS = ("retrieval_", "agreement_", "reg_agreement_", "turn_r2", "pretext_")
+_FINE_TUNED = re.compile(rf"fine_acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 
 
 def columns(names: Iterable[str]) -> list[str]:
-    """Columns of grid.csv for the views and shares that occur among the names of metrics.
+    """Columns of grid.csv for the views, shares, kinds of probes and stages among the names of metrics.
 
     First come the columns that name the cell and its cost, then accuracies on the invariant feature, on the
-    regular feature, and of nearest neighbours, each followed by the ends of its interval. Without accuracies,
-    as for images without labels, there are only the first ones.
+    regular feature, and of nearest neighbours, then accuracies of other kinds of probes and of earlier
+    stages, and after fine-tuning, each followed by the ends of its interval. Without accuracies, as for
+    images without labels, there are only the first ones.
     """
-    found = [match for match in map(_ACCURACY.fullmatch, names) if match]
-    views = sorted({match["view"] for match in found}, key=VIEWS.index)
-    shares = sorted({int(match["share"]) for match in found})
-    metrics = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for view in views for share in shares]
+    names = list(names)
+    found = [name for name in map(AccuracyName.read, names) if name and name.view in VIEWS]
+    views = sorted({name.view for name in found}, key=VIEWS.index)
+    shares = sorted({name.share for name in found})
+    kinds = {(name.stage, name.classifier, name.regular) for name in found}
+    kinds |= {(1, "logistic", regular) for regular in (False, True)}
+    accuracies = [
+        [str(AccuracyName(stage, regular, kind, view, share)) for view in views for share in shares]
+        for stage, kind, regular in sorted(kinds)
+    ]
+    metrics = [name for part in accuracies[:2] for name in part]
     metrics += [f"knn_{view}" for view in views]
+    metrics += [name for part in accuracies[2:] for name in part]
+    fine = [match for match in map(_FINE_TUNED.fullmatch, names) if match]
+    views = sorted({match["view"] for match in fine}, key=VIEWS.index)
+    metrics += [
+        f"fine_acc_{view}_{share}" for view in views for share in sorted({int(m["share"]) for m in fine})
+    ]
     return [*FIRST, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
 
 
@@ -43,7 +60,12 @@ def other_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
     return [name for prefix in _OTHERS for name in found if name.startswith(prefix)]
 
 
-def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | Path) -> None:
+def summarise(
+    metrics: Sequence[str | Path],
+    table: str | Path,
+    summary: str | Path,
+    finetuned: Sequence[str | Path] = (),
+) -> None:
     """Write one row per cell into a CSV, and means over the seeds into a JSON.
 
     The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with all
@@ -56,22 +78,27 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
         metrics: the metrics.json of each cell.
         table: CSV to write.
         summary: JSON to write.
+        finetuned: the finetune.json of each cell, in any order; none if nothing was fine-tuned.
 
     Raises:
         ValueError: no cells, a damaged file, a cell given twice, or cells of one data set with different
-            views or shares; names the file and the column.
+            views or shares, or a fine-tuning of a cell that is not given; names the file and the column.
         OSError: a file is missing or cannot be written.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: dict[str, list[str]] = {}
+    further = _by_cell(finetuned)
     for path in map(Path, metrics):
-        values = published(read_metrics(path, FIRST).values)
+        record = read_metrics(path, FIRST)
+        values = with_finetuned(published(record.values), record, further.pop(_identity(record), None))
         row = {key: value for key, value in values.items() if value is not None}
         _check(path, row, names.setdefault(values["dataset"], columns(values)))
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:
             raise ValueError(f"{path}: the cell {_name(row)} is given twice")
         rows[cell] = row
+    for left in further.values():
+        raise ValueError(f"{left.path}: the metrics.json of its cell were not given")
     if not rows:
         raise ValueError("summary: no metrics.json was given")
     ordered = [rows[cell] for cell in sorted(rows)]
@@ -83,6 +110,21 @@ def summarise(metrics: Sequence[str | Path], table: str | Path, summary: str | P
     write_json(summary, grid_means(ordered, header))
 
 
+def _by_cell(paths: Sequence[str | Path]) -> dict[tuple[Any, ...], Record]:
+    """The records of fine-tunings, by their cells."""
+    found: dict[tuple[Any, ...], Record] = {}
+    for path in map(Path, paths):
+        record = read_finetuned(path)
+        if _identity(record) in found:
+            raise ValueError(f"{path}: the cell {_name(record.values)} is given twice")
+        found[_identity(record)] = record
+    return found
+
+
+def _identity(record: Record) -> tuple[Any, ...]:
+    return tuple(record.values[key] for key in IDENTITY)
+
+
 def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
     if row["group"] not in GROUPS:
         raise ValueError(f"{path}: group: given {row['group']!r}, allowed: {', '.join(GROUPS)}")
@@ -92,5 +134,5 @@ def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
             raise ValueError(f"{path}: {name}: {reason}")
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: Mapping[str, Any]) -> str:
     return f"{row['dataset']} {row['group']} {row['pretext']} seed {row['seed']}"

@@ -40,6 +40,15 @@ def probe_code() -> str:
     return code_digest("eqssl.evaluation.probing")
 
 
+def finetune_code(*modules: str) -> str:
+    """Digest of the code that fine-tunes encoders.
+
+    Args:
+        modules: the modules of the encoder.
+    """
+    return code_digest("eqssl.evaluation.finetuning", *modules)
+
+
 def publish_code() -> str:
     """Digest of the code that copies the active cell."""
     return code_digest("eqssl.machine.store")

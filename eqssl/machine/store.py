@@ -14,13 +14,14 @@ from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.experiments import experiment as found_experiment
 from eqssl.machine.files import atomic, write_json
+from eqssl.machine.finetuned import read_finetuned, with_finetuned
 from eqssl.machine.records import read_record
 
 Typed = TypeVar("Typed", dict[str, Any], list[Any], int)
 RECORDS = ".snakemake/metadata"
 
 
-def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
+def publish(metrics: Path, encoder: Path, into: Path, model: Path, finetuned: Path | None = None) -> None:
     """Copy the active cell to fixed paths, because DVC compares files by path.
 
     Nothing is copied unless every file is the one that its record names, and the records belong together.
@@ -31,6 +32,7 @@ def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
         encoder: the cell's folder: encoder.safetensors, encoder.json, pretrain.json, loss.csv.
         into: folder for the metrics.
         model: folder for the encoder.
+        finetuned: the cell's finetune.json, whose accuracies go to cell.json too; None if it has none.
 
     Raises:
         ValueError: a file is damaged, or belongs to another cell.
@@ -40,13 +42,16 @@ def publish(metrics: Path, encoder: Path, into: Path, model: Path) -> None:
     trained = read_record(encoder / "pretrain.json").check_made_of(encoder=described)
     measured = read_metrics(metrics)
     measured.check_made_of(encoder=described, pretrain=trained)
+    numbers = with_finetuned(
+        published(measured.values), measured, None if finetuned is None else read_finetuned(finetuned)
+    )
     copies = {
         measured.file("predictions.csv"): into / "predictions.csv",
         trained.file("loss.csv"): into / "loss.csv",
         described.file("encoder.safetensors"): model / "encoder.safetensors",
         described.path: model / "encoder.json",
     }
-    write_json(into / "cell.json", published(measured.values))
+    write_json(into / "cell.json", numbers)
     for source, target in copies.items():
         copy(source, target)
 

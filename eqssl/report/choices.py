@@ -62,7 +62,7 @@ def warning_groups(cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:
     """What went wrong, by kind, with a sentence for each cell. Kinds without one are left out."""
     edge, unfinished = (
         "the chosen strength is the first or last of those tried",
-        "L-BFGS stopped before it converged",
+        "a fit stopped before it converged",
     )
     groups = [
         ("training warned", training_warnings(cells)),

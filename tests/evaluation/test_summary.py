@@ -151,6 +151,23 @@ def test_views_are_in_their_order_and_shares_are_numbers():
     assert found == [f"acc_{view}_{share}" for view in ("stored", "grid", "angle") for share in (9, 100)]
 
 
+def test_other_kinds_of_probes_and_stages_come_after_the_default_ones(tmp_path):
+    extra = ("ridge_acc", "reg_svm_acc", "stage_2_acc", "stage_2_reg_svm_acc")
+    values = {f"{p}_stored_1{end}": 0.5 for p in extra for end in ("", "_lo", "_hi")}
+    text, summary = tables(tmp_path, [write(tmp_path, "a", ("stored",), (1,), **values)])
+    header = [name for name in text.splitlines()[0].split(",") if not name.endswith(("_lo", "_hi"))]
+    assert header[header.index("acc_stored_1") :] == [
+        "acc_stored_1",
+        "reg_acc_stored_1",
+        "knn_stored",
+        *(f"{prefix}_stored_1" for prefix in extra),
+    ]
+    assert summary["insects"]["C4"]["mine"]["stage_2_reg_svm_acc_stored_1"] == 0.5
+    other = write(tmp_path, "b", ("stored",), (1,), seed=1)
+    with pytest.raises(ValueError, match=r"b: ridge_acc_stored_1: not in every cell of insects"):
+        tables(tmp_path, [tmp_path / "a", other])
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_cells_of_different_shares_are_refused(tmp_path, order):
     files = [write(tmp_path, "a.json"), write(tmp_path, "b.json", shares=(1, 10, 100), seed=1)][::order]
@@ -187,3 +204,42 @@ def test_damaged_files_are_named(tmp_path):
         tables(tmp_path, [edited])
     with pytest.raises(ValueError, match=r"no metrics\.json was given"):
         tables(tmp_path, [])
+
+
+def write_finetuned(folder, name, accuracy=0.5, encoder=None, **changes):
+    identity = {"dataset": "insects", "group": "C4", "pretext": "mine", "seed": 0}
+    names = [f"fine_acc_{view}_{share}" for view in ("angle", "stored") for share in (10, 1)]
+    numbers = {key + end: accuracy for key in names for end in ("", "_lo", "_hi")}
+    made_of = {} if encoder is None else {"encoder": encoder}
+    write_record(folder / name, {**identity, **numbers, "job": {}, "details": {}, **changes}, made_of=made_of)
+    return folder / name
+
+
+def test_accuracies_of_fine_tuning_come_after_those_of_the_probes(tmp_path):
+    files = [write(tmp_path, f"m{seed}", seed=seed) for seed in (0, 1)]
+    tuned = [write_finetuned(tmp_path, f"f{seed}", 0.25 + seed / 2, seed=seed) for seed in (1, 0)]
+    summarise(files, tmp_path / "grid.csv", tmp_path / "grid.json", tuned)
+    rows = list(csv.DictReader((tmp_path / "grid.csv").open()))
+    names = [f"fine_acc_{view}_{share}" for view in ("stored", "angle") for share in (1, 10)]
+    added = [name + end for name in names for end in ("", "_lo", "_hi")]
+    assert list(rows[0]) == HEADER.split(",") + added
+    assert [[row[name] for name in added] for row in rows] == [["0.25"] * 12, ["0.75"] * 12]
+    means = json.loads((tmp_path / "grid.json").read_text())["insects"]["C4"]["mine"]
+    assert {name: value for name, value in means.items() if name.startswith("fine")} == dict.fromkeys(
+        names, 0.5
+    )
+
+
+def test_fine_tunings_that_fit_no_cell_or_not_all_cells_are_refused(tmp_path):
+    files = [write(tmp_path, f"m{seed}", seed=seed) for seed in (0, 1)]
+    first = write_finetuned(tmp_path, "f0")
+    for tuned, reason in (
+        ([first], "m1: fine_acc_stored_1: not in every cell of insects"),
+        ([first, write_finetuned(tmp_path, "f7", seed=7)], "f7: the metrics.json of its cell were not given"),
+        ([first, first], "f0: the cell insects C4 mine seed 0 is given twice"),
+        ([write_finetuned(tmp_path, "e", encoder="f")], "e: was not made of the encoder that .*m0"),
+    ):
+        given = files[:1] if tuned[-1].name == "f7" else files
+        with pytest.raises(ValueError, match=reason):
+            summarise(given, tmp_path / "grid.csv", tmp_path / "grid.json", tuned)
+    assert not (tmp_path / "grid.csv").exists()

@@ -17,6 +17,7 @@ from eqssl.data.shards.writing import write_source
 from eqssl.encoders import load_encoder
 from eqssl.encoders.release.exporting import export
 from eqssl.evaluation.features import extract
+from eqssl.evaluation.finetuning import finetune
 from eqssl.evaluation.probing import evaluate
 from eqssl.evaluation.summary import summarise
 from eqssl.machine.store import publish
@@ -38,6 +39,7 @@ def small_params() -> Params:
     values["pretrain"] |= {"epochs": 1, "batch_size": 32, "warmup_epochs": 0.0}
     values["features"] |= {"stages": 1, "views": ["stored"], "turned": 4}
     values["probe"] |= {"shares": [100], "draws": 1, "strengths": [0.01, 1.0, 13], "bootstrap": 100}
+    values["finetune"] |= {"shares": [50], "draws": 1, "epochs": 1, "least_steps": 1, "bootstrap": 100}
     values["pretexts"] = {"mine": {"task": "supervised"}}
     values["grid"] = {"dataset": ["pictures"], "group": [*GROUPS], "pretext": ["mine"], "seed": [*SEEDS]}
     return Params.check(values)
@@ -68,12 +70,15 @@ class Results:
         home = self.root / jobs.cell_folder(self.params, cell)
         evaluation = self.root / jobs.evaluation_folder(self.params, cell)
         probe = self.root / jobs.probe_folder(self.params, cell)
+        fine = self.root / jobs.finetune_folder(self.params, cell)
         trained = ("encoder.safetensors", "encoder.json", "loss.csv", "log.jsonl", "pretrain.json")
         return {
             **{name: home / name for name in trained},
             **{f"{name}.parquet": evaluation / f"features/{name}.parquet" for name in (*SPLITS, "turned")},
             "equivariance.json": evaluation / "equivariance.json",
             **{name: probe / name for name in ("metrics.json", "predictions.csv", "correct.parquet")},
+            "finetune.json": fine / "finetune.json",
+            "fine/correct.parquet": fine / "correct.parquet",
         }
 
     def path(self, name: str) -> Path:
@@ -108,14 +113,22 @@ class Results:
         features = jobs.features_job(self.params).digest
         evaluate(jobs.probe_job(self.params), evaluation, home, target, job.digest, features)
 
+    def finetune(self, out: Path | None = None, group: str = "C4", seed: int = 0) -> None:
+        files, job = self.files(group, seed), jobs.pretrain_job(self.params, self.cell(group, seed))
+        home, target = files["encoder.json"].parent, out or files["finetune.json"].parent
+        finetune(jobs.finetune_job(self.params), self.shards, home, target, "cpu", job.digest)
+
     def publish(self, out: Path | None = None) -> None:
         files, into = self.files(), out or self.root
-        publish(files["metrics.json"], files["encoder.json"].parent, into / "metrics", into / "model")
+        home, targets = files["encoder.json"].parent, (into / "metrics", into / "model")
+        publish(files["metrics.json"], home, *targets, finetuned=files["finetune.json"])
 
     def summary(self, out: Path | None = None) -> None:
         into = (out or self.root) / "metrics"
-        metrics = [self.files(*place)["metrics.json"] for place in BUILT]
-        summarise(metrics, into / "grid.csv", into / "grid.json")
+        metrics, finetuned = (
+            [self.files(*place)[name] for place in BUILT] for name in ("metrics.json", "finetune.json")
+        )
+        summarise(metrics, into / "grid.csv", into / "grid.json", finetuned)
 
     def report(self, out: Path | None = None) -> None:
         files = [self.files(*place) for place in BUILT]
@@ -132,6 +145,7 @@ class Results:
 STEPS: dict[str, tuple[Callable[[Results, Path], None], tuple[str, ...]]] = {
     "pretrain": (Results.pretrain, ("index.json", "train-00000.tar")),
     "features": (Results.features, (*SHARDS, "encoder.json", "encoder.safetensors")),
+    "finetune": (Results.finetune, (*SHARDS, "encoder.json", "encoder.safetensors")),
     "load": (Results.load, ("encoder.json", "encoder.safetensors")),
     "export": (Results.export, ("encoder.json", "encoder.safetensors")),
     "probe": (
@@ -155,9 +169,10 @@ STEPS: dict[str, tuple[Callable[[Results, Path], None], tuple[str, ...]]] = {
             "loss.csv",
             "metrics.json",
             "predictions.csv",
+            "finetune.json",
         ),
     ),
-    "summary": (Results.summary, ("metrics.json",)),
+    "summary": (Results.summary, ("metrics.json", "finetune.json")),
     "report": (Results.report, ("metrics.json", "predictions.csv", "pretrain.json", "loss.csv")),
 }
 """Step -> how it is done into a folder, and the files that it reads."""
@@ -171,6 +186,7 @@ def build(root: Path) -> Results:
         results.pretrain(None, *place)
         results.features(None, *place)
         results.probe(None, *place)
+        results.finetune(None, *place)
     results.publish()
     results.summary()
     return results

@@ -33,6 +33,8 @@ NAMES = (
     "metrics.json",
     "predictions.csv",
     "correct.parquet",
+    "finetune.json",
+    "fine/correct.parquet",
 )
 PUBLISHED = (
     "model/encoder.safetensors",
@@ -99,7 +101,7 @@ def test_a_step_names_the_file_that_is_damaged(
         for name in NAMES
         for damage in damages(name)
         # a step that was not done yet is no fault
-        if name != "metrics.json" or damage not in (deleted, folder)
+        if name not in ("metrics.json", "finetune.json") or damage not in (deleted, folder)
     ],
 )
 def test_verify_names_the_file_that_is_damaged(results: Results, name: str, damage: Damage) -> None:
@@ -157,7 +159,7 @@ def test_metrics_that_were_not_made_yet_are_no_fault(results: Results) -> None:
     assert faulty(results) == {}
 
 
-@pytest.mark.parametrize("step", ["load", "export", "features", "probe", "publish"])
+@pytest.mark.parametrize("step", ["load", "export", "features", "finetune", "probe", "publish"])
 @pytest.mark.parametrize("key", ["seal", "files", "made_of"])
 def test_a_damaged_key_of_a_record_is_no_record_of_an_earlier_version(
     results: Results, step: str, key: str

@@ -18,16 +18,17 @@ NO_NUMBERS = (None, "5", True, [1], {"a": 1}, -3, 10**400, "\ud800", DEEP)
 NO_NAMES = (None, 5, "", "a\nb", "\ud800", ["C4"], "x" * 101)
 NO_SHAPE = ("x", None, 10**400, [[1]])
 ENCODER = ("features", "export")
+OPENED = ("features", "finetune", "probe")
 
 EDITS: list[tuple[str, str, tuple[str, ...], tuple[Any, ...]]] = [
-    ("encoder.json", "dataset", ("features", "probe"), (*NO_NAMES, "other")),
-    ("encoder.json", "group", ("features", "probe"), (*NO_NAMES, "C2")),
+    ("encoder.json", "dataset", OPENED, (*NO_NAMES, "other")),
+    ("encoder.json", "group", OPENED, (*NO_NAMES, "C2")),
     ("encoder.json", "group", ("export",), (*NO_SHAPE, "C3")),
-    ("encoder.json", "pretext", ("features", "probe"), (*NO_NAMES, "other")),
-    ("encoder.json", "seed", ("features", "probe"), (*NO_NUMBERS, 1, 2**63)),
+    ("encoder.json", "pretext", OPENED, (*NO_NAMES, "other")),
+    ("encoder.json", "seed", OPENED, (*NO_NUMBERS, 1, 2**63)),
     ("encoder.json", "parameters", ("probe",), NO_NUMBERS),
     ("encoder.json", "flops", ("probe",), NO_NUMBERS),
-    ("encoder.json", "job", ("features", "probe"), (None, 10**400, {"seed": 10**400}, DEEP)),
+    ("encoder.json", "job", OPENED, (None, 10**400, {"seed": 10**400}, DEEP)),
     ("encoder.json", "name", ENCODER, (*NO_SHAPE, "\ud800")),
     ("encoder.json", "equivariant_stages", ENCODER, (*NO_SHAPE, -1)),
     ("encoder.json", "samples", ENCODER, (*NO_SHAPE, -1)),
@@ -44,6 +45,12 @@ EDITS: list[tuple[str, str, tuple[str, ...], tuple[Any, ...]]] = [
     ("metrics.json", "epochs", ("publish", "report"), [value for value in NO_NUMBERS if value is not None]),
     ("metrics.json", "acc_stored_100", ("summary",), (*NO_NUMBERS, 1.5)),
     ("metrics.json", "flops", ("summary",), NO_NUMBERS),
+    ("finetune.json", "dataset", ("publish", "summary"), (*NO_NAMES, "other")),
+    ("finetune.json", "group", ("publish", "summary"), (*NO_NAMES, "C2")),
+    ("finetune.json", "pretext", ("publish", "summary"), (*NO_NAMES, "other")),
+    ("finetune.json", "seed", ("publish", "summary"), (*NO_NUMBERS, 7, 2**63)),
+    ("finetune.json", "fine_acc_stored_50", ("publish", "summary"), (*NO_NUMBERS, 1.5)),
+    ("finetune.json", "acc_stored_100", ("publish", "summary"), (0.5, None)),
     ("metrics.json", "details", ("publish", "summary", "report"), (None, 3, "x", [])),
 ]
 
@@ -112,7 +119,7 @@ def reseal_after(results: Results, name: str) -> None:
     if name == "encoder.json":
         for later in ("pretrain.json", "equivariance.json"):
             resealed(files[later], encoder=files[name])
-    if name != "metrics.json":
+    if name not in ("metrics.json", "finetune.json"):
         sources = {source: files[f"{source}.json"] for source in ("encoder", "pretrain", "equivariance")}
         resealed(files["metrics.json"], **sources)
 

@@ -146,3 +146,18 @@ def test_publish_refuses_what_is_not_metrics(tmp_path: Path) -> None:
     cell = written_cell(tmp_path / "cell")
     resealed(cell / "metrics.json", lambda values: (values.pop("pretext"), values.pop("seed")))
     refused(cell, tmp_path, r"metrics\.json: pretext, seed: missing")
+
+
+def test_publish_adds_the_accuracies_of_fine_tuning_of_the_same_encoder(tmp_path: Path) -> None:
+    cell, other = written_cell(tmp_path / "cell"), written_cell(tmp_path / "other", seed=1)
+    identity = {key: IDENTITY[key] for key in ("dataset", "group", "pretext", "seed")}
+    for folder in (cell, other):
+        encoder = json.loads((folder / "encoder.json").read_text())["seal"]
+        values = {**identity, "fine_acc_stored_10": 0.25, "job": {}, "details": {"runs": {}}}
+        write_record(folder / "finetune.json", values, made_of={"encoder": encoder})
+    into, model = tmp_path / "metrics", tmp_path / "model"
+    with pytest.raises(ValueError, match=r"finetune\.json: was not made of the encoder"):
+        store.publish(cell / "metrics.json", cell, into, model, other / "finetune.json")
+    assert not into.exists()
+    store.publish(cell / "metrics.json", cell, into, model, cell / "finetune.json")
+    assert json.loads((into / "cell.json").read_text()) == {**IDENTITY, "fine_acc_stored_10": 0.25}

@@ -18,7 +18,16 @@ from eqssl.config.params import merged
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
 OWN_VARIABLES = ("DVC", "GIT", "EQSSL", "PYTEST")
-SAME = ("*.safetensors", "*.parquet", "*.tar", "index.json", "encoder.json", "loss.csv", "predictions.csv")
+SAME = (
+    "*.safetensors",
+    "*.parquet",
+    "*.tar",
+    "index.json",
+    "encoder.json",
+    "finetune.json",
+    "loss.csv",
+    "predictions.csv",
+)
 MADE = ("results/", "metrics/", "model/", "bench/", "dvc.lock")
 
 

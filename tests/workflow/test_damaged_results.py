@@ -38,6 +38,7 @@ def deleted(path: Path) -> None:
 def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
     project = copied(tmp_path_factory.mktemp("built") / "project", small_images)
     project.change(grid={"group": ["C4"], "pretext": ["contrastive", "random"]})
+    project.change(finetune={"shares": [10, 100], "draws": 1, "epochs": 1, "least_steps": 2})
     project.eqssl("run", "--cores", "4")
     return project
 
@@ -58,6 +59,7 @@ DAMAGES: list[tuple[str, Damage]] = [
     ("results/small/C4/random/s0-*/encoder.safetensors", deleted),
     ("results/small/C4/random/s0-*/eval-*/equivariance.json", empty),
     ("data/shards/small-*/train-00001.tar", flip),
+    (f"{CELL}/fine-*/correct.parquet", flip),
     ("metrics/grid.json", half),
     ("report/index.html", flip),
     ("report/data/small.html", flip),
@@ -113,6 +115,8 @@ def test_the_active_cell_alone_asks_for_no_other_cell(copy: Project) -> None:
         f"{CELL}/eval-*/probe-*/metrics.json",
         f"{CELL}/eval-*/probe-*/predictions.csv",
         f"{CELL}/eval-*/probe-*/correct.parquet",
+        f"{CELL}/fine-*/finetune.json",
+        f"{CELL}/fine-*/correct.parquet",
         "data/shards/small-*/index.json",
         "data/shards/small-*/test-00000.tar",
         "model/encoder.safetensors",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from project_copy import Project, copied
 
-STEPS = ("shard", "pretrain", "features", "probe", "summary", "publish", "report")
+STEPS = ("shard", "pretrain", "features", "finetune", "probe", "summary", "publish", "report")
 pytestmark = pytest.mark.slow
 
 
@@ -29,6 +29,7 @@ def prepared(folder: Path, images: Path) -> Project:
     project.change(
         grid={"group": ["C4"], "pretext": ["contrastive"]},
         pretrain={"epochs": 8},
+        finetune={"shares": [10, 100], "draws": 2, "epochs": 2, "least_steps": 10},
         machine={"checkpoint_seconds": 0.05},
     )
     return project

@@ -46,6 +46,18 @@ def test_dry_run_plans_every_cell_once(project: Project) -> None:
         assert f"{jobs.probe_folder(params, cell)}/metrics.json" in text
 
 
+def test_fine_tuning_is_planned_for_every_cell_once_it_has_shares(project: Project) -> None:
+    assert "finetune" not in project.run("snakemake", "-n", "-p", "all")
+    project.change(finetune={"shares": [10, 100]})
+    text = project.run("snakemake", "-n", "-p", "all")
+    assert re.search(r"^finetune +4$", text, flags=re.MULTILINE)
+    params = Params.load(project.folder / "params.yaml")
+    records = [f"{jobs.finetune_folder(params, cell)}/finetune.json" for cell in params.cells()]
+    gathered = next(line for line in text.splitlines() if "eqssl summary" in line)
+    assert gathered.split("--finetuned ")[1].split(" > ")[0].split() == records
+    assert "finetune           1\n" in project.run("snakemake", "-n", "cell").replace("\t", " ")
+
+
 def test_a_dry_run_imports_neither_torch_nor_escnn(project: Project) -> None:
     project.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     text = project.run("snakemake", "-n", "all")
@@ -99,6 +111,31 @@ def test_a_bad_setting_stops_snakemake_before_any_job(
     assert "Traceback" not in text
     assert not (project.folder / "results").exists()
     assert not (project.folder / "logs").exists()
+
+
+def provided_gpus(project: Project, *options: str) -> str:
+    """Snakemake says it when something runs, so one small job runs: the shards."""
+    params = Params.load(project.folder / "params.yaml")
+    folder = jobs.shard_folder(params, "small")
+    plain = ("--logger-eqssl-display", "snakemake", *options)
+    text = project.run("snakemake", "--cores", "1", "--force", *plain, "--", f"{folder}/index.json")
+    return re.search(r"^Provided resources: .*\bgpu=\D*(\d+)", text, flags=re.MULTILINE)[1]  # type: ignore[index]
+
+
+def test_jobs_that_share_a_gpu_find_room_for_all_of_them(project: Project) -> None:
+    assert provided_gpus(project) == "1"
+    project.change(machine={"jobs_per_gpu": 5})
+    assert provided_gpus(project) == "5"
+    assert provided_gpus(project, "--resources", "gpu=2") == "10"
+
+
+def test_how_many_jobs_share_a_gpu_is_in_no_command_so_that_nothing_runs_again(project: Project) -> None:
+    listed = []
+    for number in (1, 5):
+        project.change(machine={"jobs_per_gpu": number})
+        text = project.run("snakemake", "-n", "-p", "all")
+        listed.append(sorted(line for line in text.splitlines() if "python -m eqssl " in line))
+    assert listed[0] == listed[1] != []
 
 
 def test_default_profile_judges_by_content() -> None:

@@ -34,17 +34,23 @@ except (ValueError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
 validate(config, "../schemas/params.schema.json", set_default=False)
-run.prepare(ROOT)
+run.prepare(ROOT, PARAMS.machine.jobs_per_gpu)
 if workflow.is_main_process:
     store.own(store.RECORDS, "model", "metrics")
+    # The profile counts GPUs, a job takes one of them: so many jobs find room on each.
+    gpus = workflow.global_resources.get("gpu").value
+    if workflow.local_exec and gpus is not None:
+        workflow.register_resource("gpu", gpus * PARAMS.machine.jobs_per_gpu)
 
 HAS_GPU = run.has_gpu()
 SHARDS = "data/shards/{dataset}-{shard_id}"
 CELL = "results/{dataset}/{group}/{pretext}/s{seed}-{cell_id}"
 EVALUATION_ID = jobs.features_job(PARAMS).digest
 PROBE_ID = jobs.probe_job(PARAMS).digest
+FINE_ID = jobs.finetune_job(PARAMS).digest
 EVALUATION = f"{CELL}/eval-{EVALUATION_ID}"
 PROBE = f"{EVALUATION}/probe-{PROBE_ID}"
+FINE = f"{CELL}/fine-{FINE_ID}"
 
 
 # Rules say <cell>/encoder.json; the wildcards are inside the variable.
@@ -53,6 +59,7 @@ pathvars:
     cell=CELL,
     evaluation=EVALUATION,
     probe=PROBE,
+    fine=FINE,
     name="{dataset}-{group}-{pretext}-s{seed}-{cell_id}",
 
 
@@ -157,6 +164,11 @@ def first_seeds(name):
     """A file of the first seed of each data set, group and pretext, as `cells`."""
     kept = [cell.seed == min(PARAMS.grid.seed) for cell in PARAMS.cells()]
     return [path for path, first in zip(cells(name), kept) if first]
+
+
+def option(name, values):
+    """The words of an option with these values; none without values."""
+    return [name, *values] if values else []
 
 
 @cache

@@ -12,6 +12,7 @@ PICTURED = [
     f"eval-{EVALUATION_ID}/features/test.parquet",
     f"eval-{EVALUATION_ID}/features/turned.parquet",
 ]
+FINETUNED = f"fine-{FINE_ID}/finetune.json" if PARAMS.finetune.shares else None
 METRICS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/metrics.json"
 
 
@@ -24,6 +25,7 @@ rule publish:
         record=f"{ACTIVE_CELL}/pretrain.json",
         weights=f"{ACTIVE_CELL}/encoder.safetensors",
         encoder=f"{ACTIVE_CELL}/encoder.json",
+        finetuned=[f"{ACTIVE_CELL}/{FINETUNED}"] if FINETUNED else [],
     output:
         metrics="metrics/cell.json",
         predictions="metrics/predictions.csv",
@@ -36,26 +38,29 @@ rule publish:
         "logs/publish.log",
     params:
         encoder=subpath(input.weights, parent=True),
+        finetuned=lambda wildcards, input: option("--finetuned", input.finetuned),
         code=steps.publish_code(),
     shell:
         "exec python -m eqssl publish --metrics {input.metrics:q} --encoder {params.encoder:q} "
-        "--into metrics model > {log:q} 2>&1"
+        "--into metrics model {params.finetuned:q} > {log:q} 2>&1"
 
 
 rule summary:
     """One row for each cell of the grid."""
     input:
-        cells(METRICS),
+        metrics=cells(METRICS),
+        finetuned=cells(FINETUNED) if FINETUNED else [],
     output:
         table=report("metrics/grid.csv", category="Grid", caption="../report/grid.rst"),
         summary="metrics/grid.json",
     log:
         "logs/summary.log",
     params:
+        finetuned=lambda wildcards, input: option("--finetuned", input.finetuned),
         code=steps.summary_code(),
     shell:
         "exec python -m eqssl summary --table {output.table:q} --summary {output.summary:q} "
-        "{input:q} > {log:q} 2>&1"
+        "{input.metrics:q} {params.finetuned:q} > {log:q} 2>&1"
 
 
 rule html:

@@ -15,7 +15,7 @@ from eqssl.machine.live.progress import Position, read_position
 
 CELL_STEP = "probe"
 """The last step of a cell: the number of its finished jobs is the number of finished cells."""
-HEAVY = ("shard", "pretrain", "features", "probe")
+HEAVY = ("shard", "pretrain", "features", "finetune", "probe")
 """Steps that compute; the time of the others is negligible."""
 WHOLE = "steps"
 """What the loop counts that is all of a job's work, training; other loops are a part of theirs."""

@@ -1,0 +1,64 @@
+"""The numbers of a cell, with those of its fine-tuning where that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eqssl.config.grid import IDENTITY
+from eqssl.machine.cell_numbers import check_identity, number, refuse
+from eqssl.machine.records import Record, read_record
+
+PREFIX = "fine_acc_"
+"""What the names of the numbers begin with."""
+
+
+def read_finetuned(path: Path) -> Record:
+    """Read the record of a cell's fine-tuning.
+
+    Raises:
+        ValueError: it is damaged, or holds something else; names file and key.
+        OSError: it cannot be read.
+    """
+    record = read_record(path, IDENTITY)
+    details = record.values.get("details")
+    encoder = details.get("encoder") if isinstance(details, dict) else None
+    check_identity(record, encoder.get("job") if isinstance(encoder, dict) else None)
+    finetuned_numbers(record)
+    return record
+
+
+def finetuned_numbers(record: Record) -> dict[str, float]:
+    """The accuracies after fine-tuning and the ends of their intervals.
+
+    Raises:
+        ValueError: one is no number, or no accuracy; names file and key.
+    """
+    for key in record.values:
+        if key not in (*IDENTITY, "job", "details") and not key.startswith(PREFIX):
+            refuse(record.path, key, "is no number of a fine-tuning")
+    found = {key: value for key, value in record.values.items() if key.startswith(PREFIX)}
+    return {key: number(record.path, key, value) for key, value in found.items()}
+
+
+def with_finetuned(numbers: Mapping[str, Any], metrics: Record, finetuned: Record | None) -> dict[str, Any]:
+    """The published numbers of a cell with those of its fine-tuning.
+
+    Args:
+        numbers: the published part of metrics.json.
+        metrics: metrics.json.
+        finetuned: finetune.json; None if nothing was fine-tuned.
+
+    Raises:
+        ValueError: the two are not of one cell, or not of one encoder; names both files.
+    """
+    if finetuned is None:
+        return dict(numbers)
+    for key in IDENTITY:
+        if finetuned.values[key] != numbers[key]:
+            given = f"given {finetuned.values[key]!r}, but {metrics.path} has {numbers[key]!r}"
+            refuse(finetuned.path, key, given)
+    if finetuned.made_of.get("encoder") != metrics.made_of.get("encoder"):
+        raise ValueError(f"{finetuned.path}: was not made of the encoder that {metrics.path} was made of")
+    return {**numbers, **finetuned_numbers(finetuned)}
