@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from eqssl.report.charts import (
+    SMALL_PANEL,
     Chart,
     Panel,
     accuracy_axis,
@@ -25,7 +26,7 @@ from eqssl.report.tables import Row
 
 WIDEST = 30.0
 """Degrees: bins of a metrics file are joined with their neighbours until they are as wide as this."""
-SIZE, POLAR_SIZE = (3.4, 2.5), (3.4, 3.2)
+POLAR_SIZE = (3.4, 3.2)
 Curve = Sequence[tuple[float, Estimate]]
 
 
@@ -49,7 +50,7 @@ def accuracy_against_rotation(
             title,
             partial(draw, lines=[(lines[row.group], curves[id(row)]) for row in members], limits=limits),
             _span_in_words(members, curves),
-            POLAR_SIZE if polar else SIZE,
+            POLAR_SIZE if polar else SMALL_PANEL,
             "polar" if polar else "rectilinear",
         )
         for title, members in by_pretext(measured, list(styles))

@@ -22,6 +22,7 @@ from eqssl.report.style import LineStyle, house_style
 from eqssl.report.tables import Row
 
 PANEL_SIZE = (5.0, 3.7)  # inches; at 72 units to the inch, text of 12 units is text of 12 pixels on a page
+SMALL_PANEL = (3.4, 2.5)  # inches, for a panel of few lines
 Place = TypeVar("Place", int, float)
 Value = TypeVar("Value")
 

@@ -10,7 +10,7 @@ from PIL import Image
 from sealed import resealed
 from written_grid import TWINS, write_grid
 
-from eqssl.report.accuracy_charts import accuracy_against_labels
+from eqssl.report.accuracy_charts import MOST_LINES, accuracy_against_labels
 from eqssl.report.angle_charts import accuracy_against_rotation, joined
 from eqssl.report.cells import read_cells
 from eqssl.report.change_chart import change_by_angle
@@ -50,6 +50,27 @@ def test_labels_figure_shows_the_table(rows):
     assert "n = 200 test images" in chart.caption
     assert "2 seeds" in chart.caption
     assert "eq_labels" in chart.panels[0].words
+
+
+def test_many_pretexts_have_a_small_panel_each_with_a_line_for_each_group(tmp_path):
+    cells = []
+    for number in range(MOST_LINES + 1):
+        for path, losses in write_grid(tmp_path / str(number), pretexts=("labels",), seeds=(0,)):
+
+            def rename(values, number=number):
+                values["pretext"] = values["details"]["encoder"]["job"]["pretext"] = f"p{number}"
+
+            cells.append((resealed(path, rename), losses))
+    rows = rows_of(read_cells(cells))
+    chart = accuracy_against_labels(rows, styles_of(rows))
+    assert [panel.title for panel in chart.panels] == [f"p{number}" for number in range(MOST_LINES + 1)]
+    assert list(chart.legend) == ["trivial", "C4"]
+    drawn = points_of(chart.panels[3].figure())
+    members = [row for row in rows if row.pretext == "p3"]
+    expected = [
+        [100 * row.estimate(f"acc_stored_{share}").value for share in (1, 10, 100)] for row in members
+    ]
+    np.testing.assert_allclose(drawn, expected)
 
 
 def joined_by_hand(curve):
