@@ -19,7 +19,7 @@ from eqssl.report.pictures import address_of
 from eqssl.report.style import REFERENCE, house_style
 from eqssl.report.turned_features import MOST_POINTS, Turned
 
-SIDE, DPI = 2.6, 150
+SIDE, DPI = 2.6, 120
 CLASSES = 10
 """Most classes that have a colour of their own."""
 COLOURS = tuple(to_hex(colour) for colour in colormaps["tab10"].colors)  # type: ignore[attr-defined]
