@@ -79,7 +79,8 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measure
         ),
     ]
     finetuned = root / jobs.finetune_folder(params, cell) / "finetune.json"
-    if finetuned.exists():  # with metrics or without them
+    # with metrics or without them; beside what the step made, a missing record was lost
+    if finetuned.exists() or finetuned.with_name("correct.parquet").exists():
         steps.insert(2, ("finetuned", finetuned, jobs.finetune_job(params).digest, ("data", "encoder")))
     while steps and not steps[-1][1].exists():
         steps.pop()  # not made yet

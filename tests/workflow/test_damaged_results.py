@@ -60,7 +60,6 @@ DAMAGES: list[tuple[str, Damage]] = [
     ("results/small/C4/random/s0-*/eval-*/equivariance.json", empty),
     ("data/shards/small-*/train-00001.tar", flip),
     (f"{CELL}/fine-*/correct.parquet", flip),
-    ("results/small/C4/random/s0-*/fine-*/finetune.json", empty),
     ("metrics/grid.json", half),
     ("report/index.html", flip),
     ("report/data/small.html", flip),
