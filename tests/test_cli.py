@@ -34,7 +34,8 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     assert loaded.stdout.strip() == "[]"
     text = cli.parser().format_help()
-    people = ("run", "init", "check", "verify", "table", "schema", "guard", "adopt", "export")
+    people = ("run", "init", "check", "verify", "trace", "table", "schema", "guard", "adopt", "export")
+    people += ("claims", "compare", "probe-features")
     steps = ("shard", "pretrain", "features", "probe", "publish", "summary", "report", "data-page")
     for command in (*people, *steps):
         assert re.search(rf"\n    {command}\s", text)

@@ -17,6 +17,7 @@ from eqssl.config.shards import ShardSettings
 from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
+from eqssl.evaluation.parquet import read_features
 from eqssl.evaluation.summary import summarise
 from eqssl.report import print_table, write_report
 
@@ -68,6 +69,12 @@ def test_images_without_labels_lead_to_tables_and_a_report_with_pictures(tmp_pat
         assert bool(metrics["details"]["equivariance"]["angles"]) == (mask == "disc")
         assert (path.parent / "predictions.csv").read_text() == "actual,predicted\n"
         assert len(metrics["details"]["neighbours"]) == 6
+        # 15 test images under 8 elements, and 16 angles where corners are cut off
+        moved = read_features(path.parents[1] / "e/features/turned.parquet", []).views.tolist()
+        assert moved == ["grid"] * 15 * 8 + (["angle"] * 15 * 16 if mask == "disc" else [])
+        assert (
+            "turn of pairs: only 15 turned images, at least 40 are needed" in metrics["details"]["left_out"]
+        )
     summarise([path for path, _ in cells], tmp_path / "grid.csv", tmp_path / "grid.json")
     with (tmp_path / "grid.csv").open() as file:
         assert [row["retrieval_hit_1"] != "" for row in csv.DictReader(file)] == [True] * 3

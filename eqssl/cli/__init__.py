@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from eqssl.cli import people, steps
+from eqssl.cli import comparing, foreign, people, steps
 from eqssl.machine.run import end_with_parent
 
 
@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     main_parser = argparse.ArgumentParser(prog="eqssl", description=description)
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     people.add_commands(commands)
+    comparing.add_commands(commands)
+    foreign.add_commands(commands)
     steps.add_commands(commands)
     return main_parser
 

@@ -1,4 +1,4 @@
-"""Commands that people give: run, init, check, verify, table, schema, guard, adopt, export."""
+"""Commands that people give: run, init, check, verify, trace, table, schema, guard, adopt, export."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ def add_commands(commands: Commands) -> None:
     verify.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     overlay = "file of settings that replace some of these, as Snakemake's --configfile"
     verify.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
+    trace = add(commands, "trace", _trace)
+    file = "metrics.json of a cell, metrics/cell.json or metrics/grid.csv"
+    trace.add_argument("metrics", type=Path, metavar="METRICS", help=file)
+    number = "name of the number, as in grid.csv (default: acc_stored_100, if there is one)"
+    trace.add_argument("number", nargs="?", metavar="NUMBER", help=number)
+    trace.add_argument("--cell", metavar="DATASET/GROUP/PRETEXT/sSEED", help="the row of grid.csv")
+    trace.add_argument("--json", action="store_true", help="print JSON, for programs")
     table = add(commands, "table", _table)
     table.add_argument("--table", type=Path, default=Path("metrics/grid.csv"), help="CSV file")
     add_twins(table)
@@ -110,6 +117,23 @@ def _verify(options: argparse.Namespace) -> int:
         print(fault.reason)
     print(f"{len(found)} files are missing or damaged" if found else "every file is what its record says")
     return 1 if found else 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    """Print the chain from one number down to shards and source, and whether each link holds."""
+    import json
+
+    from eqssl.machine.tracing.walking import trace
+    from eqssl.machine.verify import remembered_hashes
+    from eqssl.report.trace import trace_lines, trace_values
+
+    with remembered_hashes() as hash_of:
+        found = trace(options.metrics, options.number, options.cell, hash_of)
+    if options.json:
+        print(json.dumps(trace_values(found), indent=2))
+    else:
+        print("\n".join(trace_lines(found)))
+    return 1 if found.faults else 0
 
 
 def _table(options: argparse.Namespace) -> None:

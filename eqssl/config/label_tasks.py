@@ -57,14 +57,18 @@ class OrientationSettings(LabelSettings):
 
 
 class PatchSettings(LabelSettings):
-    """Settings of the tasks on patches. Sizes are pixels of the image after it was resized to whole cells.
+    """Settings of the tasks on patches.
+
+    `cell`, `patch` and `jitter` are relative to each other: cells fill the image without its margin, where
+    they are rounded to whole pixels (`eqssl.pretexts.labels.whole_pixels`).
 
     Attributes:
-        margin: share of the image's side that is cut off on every side before it is resized; the corners
-            of a disc would tell where a patch comes from.
+        margin: share of the image's side that is cut off on every side; the corners of a disc would tell
+            where a patch comes from.
         cell: side of a cell of the grid.
-        patch: side of a patch; a gap between neighbours keeps lines from going on from one to the next.
-        jitter: largest shift of a patch from the middle of its cell, in pixels.
+        patch: side of a patch, and what the network sees it with in pixels; a gap between neighbours keeps
+            lines from going on from one to the next.
+        jitter: largest shift of a patch from the middle of its cell.
         gray: probability that all channels of an image become their mean; chromatic aberration and channels
             that do not lie exactly on each other tell locations.
     """

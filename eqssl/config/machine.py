@@ -15,6 +15,7 @@ MOST_CELLS = 1_000_000
 DECODED_MB, CACHE_MB = 4096, 20_480
 """Sizes that no setting changes; see `MachineSettings`."""
 MOST_MB = 2**30
+MOST_JOBS_PER_GPU = 64
 
 
 def _device(name: str) -> str:
@@ -35,6 +36,7 @@ class MachineSettings(Settings):
         decoded_mb: a split of more decoded images (in MiB) is read from the tars and decoded in each epoch; a
             smaller one is decoded once and kept in the scratch folder.
         cache_mb: most MiB of tars from another machine that are kept in the scratch folder.
+        jobs_per_gpu: how many jobs may use one GPU at the same time (`eqssl.machine.gpu_places`).
     """
 
     device: Annotated[str, AfterValidator(_device)]
@@ -42,3 +44,4 @@ class MachineSettings(Settings):
     most_cells: Annotated[int, Field(ge=1, le=MOST_CELLS)] = 20_000
     decoded_mb: Annotated[int, Field(ge=0, le=MOST_MB)] = DECODED_MB
     cache_mb: Annotated[int, Field(ge=1, le=MOST_MB)] = CACHE_MB
+    jobs_per_gpu: Annotated[int, Field(ge=1, le=MOST_JOBS_PER_GPU)] = 1

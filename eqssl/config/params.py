@@ -105,6 +105,9 @@ class Params(Settings):
         _check_size(params)
         _check_data(params, "", [params.dataset], [params.pretext], [params.group])
         _check_data(params, "grid.", grid.dataset, grid.pretext, grid.group)
+        if params.probe.stages > params.features.stages:
+            allowed = f"1 to {params.features.stages}, the number of features.stages"
+            raise ValueError(f"probe.stages: given {params.probe.stages}, allowed: {allowed}")
         return params
 
 

@@ -84,6 +84,24 @@ def sample(side: int, order: int, angles: int, passes: int, image_bytes: int, ba
     )
 
 
+def turned_images(wanted: int, side: int, moves: int, passes: int) -> int:
+    """How many images are moved in every way. The number depends on images and settings and on nothing else.
+
+    All that are wanted of small images. Larger ones take at most as many passes as the other feature files
+    together, but 16 images at least.
+
+    Args:
+        wanted: how many are asked for; there are as many.
+        side: of an image, in pixels.
+        moves: of each image.
+        passes: images of the other feature files, in all their views.
+
+    >>> turned_images(500, 28, 24, 4_800), turned_images(500, 224, 24, 4_800)
+    (500, 200)
+    """
+    return wanted if side <= _SMALL else min(wanted, max(_LEAST.errors, passes // moves))
+
+
 def _largest_layer(encoder: Encoder) -> int:
     """Bytes of the input and output of the layer where these are most, for one image."""
     largest = 0

@@ -16,9 +16,6 @@ from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.parquet import FeatureTable, read_features, read_info
 from eqssl.machine.records import Record
 
-COLUMNS = ("invariant", "regular")
-"""Feature columns of the last stage, which probes are fitted on."""
-
 
 @dataclass(frozen=True)
 class CellFeatures:
@@ -29,6 +26,7 @@ class CellFeatures:
         info: the metadata that all files share.
         train, val: the tables of features, without feature columns if there are fewer than two classes.
         evaluation: the record of the step that made them.
+        stages: how many stages are probed, from the last one back.
     """
 
     files: dict[SplitName, Path]
@@ -36,25 +34,41 @@ class CellFeatures:
     train: FeatureTable
     val: FeatureTable
     evaluation: Record
+    stages: int = 1
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.info.classes
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature columns that probes are fitted on, the last stage first; none where no probe is."""
+        return _needed(self.info, self.stages)
 
     @classmethod
-    def load(cls, evaluation: Record, encoder: Record) -> Self:
+    def load(cls, evaluation: Record, encoder: Record, stages: int = 1) -> Self:
         """Read train.parquet and val.parquet, and the metadata of test.parquet.
 
         Args:
             evaluation: equivariance.json, which lies beside the folder `features`.
             encoder: encoder.json.
+            stages: how many stages to read, from the last one back.
 
         Raises:
             ValueError: a file is damaged, does not belong to the encoder or to the other files, is of
-                another split, shares an image with another split, or is empty; names file, key and reason.
+                another split, shares an image with another split, is empty, or has fewer stages; names file,
+                key and reason.
             OSError: a file is missing.
         """
         files = {split: evaluation.file(f"features/{split}.parquet") for split in SPLITS}
         info = read_info(files["train"])
         for file in files.values():
             _check_info(file, read_info(file), info, encoder.values)
-        columns = _needed(info)
+        if stages > len(info.orders):
+            allowed = f"1 to {len(info.orders)}, the stages of {files['train']}"
+            raise ValueError(f"probe.stages: given {stages}, allowed: {allowed}")
+        columns = _needed(info, stages)
         train, val = (read_features(files[split], columns, split) for split in ("train", "val"))
         for table in (train, val):
             if not table.keys:
@@ -62,7 +76,7 @@ class CellFeatures:
             _check_stored(table)
             check_images(table, evaluation)
         check_apart(train, val)
-        return cls(files, info, train, val, evaluation)
+        return cls(files, info, train, val, evaluation, stages)
 
     def test(self) -> dict[str, FeatureTable]:
         """The test features of each view, `stored` first.
@@ -70,7 +84,7 @@ class CellFeatures:
         Raises:
             ValueError: the file is damaged, or its views are not of the same images in the same order.
         """
-        table = read_features(self.files["test"], _needed(self.info), "test")
+        table = read_features(self.files["test"], self.columns, "test")
         views = {view: table.view(view) for view in dict.fromkeys(table.views.tolist())}
         if "stored" not in views:
             raise ValueError(f"{table.path}: column view: has no rows of view 'stored'")
@@ -84,9 +98,8 @@ class CellFeatures:
         return views
 
 
-def _needed(info: FeatureInfo) -> tuple[str, ...]:
-    """The columns that probes are fitted on; none where no probe is."""
-    return COLUMNS if len(info.classes) > 1 else ()
+def _needed(info: FeatureInfo, stages: int) -> tuple[str, ...]:
+    return tuple(info.widths)[: 2 * stages] if len(info.classes) > 1 else ()
 
 
 def check_images(table: FeatureTable, evaluation: Record) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEGREES = tuple(range(15, 360, 15))
 """Angles at which the change of the invariant feature is measured."""
 _BATCH = MOST_MEASURED.batch
+TIE = 1e-6
+"""Cosine similarities that differ by less than float32 rounds count as equal."""
 
 
 def measure(
@@ -157,7 +159,8 @@ def retrieval(
     Query: the regular feature of the moved image. If the element belongs to the encoder's group, its inverse
     is applied to the feature; otherwise the move cannot be undone. Gallery: the regular features of the
     stored images. An image's rank is the number of gallery images whose cosine similarity is at least that of
-    the image itself, so that ties count against the encoder.
+    the image itself, so that ties count against the encoder: where all features are the same, every rank is
+    the last.
 
     Returns:
         queries: their number; mrr: mean of 1 / rank; hit_rate_1, hit_rate_5: share of ranks up to 1 and 5.
@@ -207,11 +210,11 @@ def undo_table(G: Group) -> Int[Tensor, "eight order"]:
 def pessimistic_ranks(
     queries: Float[Tensor, "n width"], gallery: Float[Tensor, "n width"]
 ) -> Int[Tensor, " n"]:
-    """Rank of gallery row i for query i: how many rows have at least its cosine similarity."""
+    """Rank of gallery row i for query i: how many have at least its cosine similarity, up to rounding."""
     similarity = (
         torch.nn.functional.normalize(queries, dim=1) @ torch.nn.functional.normalize(gallery, dim=1).T
     )
-    return (similarity >= similarity.diagonal()[:, None]).sum(1)
+    return (similarity >= similarity.diagonal()[:, None] - TIE).sum(1)
 
 
 def _features(encoder: Encoder, images: Tensor) -> list[Tensor]:

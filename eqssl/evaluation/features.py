@@ -9,21 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from eqssl.config.jobs import FeaturesJob
-from eqssl.config.masks import views_refusal
+from eqssl.config.masks import Mask, views_refusal
 from eqssl.data.loading.batches import Split, load_split
 from eqssl.data.loading.location import DEFAULT, Budget
 from eqssl.data.shards.index import SPLITS, ShardIndex
 from eqssl.data.views.normalise import normalise
 from eqssl.encoders import load_encoder
-from eqssl.evaluation import equivariance
-from eqssl.evaluation.amounts import batch_size, sample
+from eqssl.evaluation import equivariance, turned
+from eqssl.evaluation.amounts import batch_size, sample, turned_images
 from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import feature_writer
+from eqssl.machine import provenance
 from eqssl.machine.cell_numbers import check_identity
 from eqssl.machine.live.progress import track
 from eqssl.machine.records import Record, read_record, write_record
@@ -35,11 +38,12 @@ if TYPE_CHECKING:
 
 
 class _Task(NamedTuple):
-    """A batch of work: some images of a split under one view."""
+    """A batch of work: some images of a split under one view, with the element and the angle of each."""
 
-    split: Split
     view: str
     rows: slice
+    elements: Int[np.ndarray, " rows"]
+    angles: Float[np.ndarray, " rows"]
 
 
 def extract(
@@ -51,7 +55,7 @@ def extract(
     cell: str | None = None,
     budget: Budget = DEFAULT,
 ) -> None:
-    """Write features/{train,val,test}.parquet into `out`, and equivariance.json, the record of this step.
+    """Write features/{train,val,test,turned}.parquet into `out`, and equivariance.json, the step's record.
 
     The encoder is frozen: in eval mode, without gradients, always on one thread, so that the same inputs
     give the same numbers on a CPU whatever the number of its cores. Memory does not grow with the number or
@@ -78,39 +82,66 @@ def extract(
     network = load_encoder(encoder).to(place)
     splits = [load_split(shards, name, budget) for name in SPLITS]
     _check(job, network, record, splits[0].index)
-    files = {split.name: f"features/{split.name}.parquet" for split in splits}
+    test, size = splits[-1], batch_size(network)
+    count = _turned_images(job, network, splits)
+    work = [(split, _tasks(job, split, size), f"features/{split.name}.parquet") for split in splits]
+    work.append((test, _turned_tasks(count, network.mask, size), turned.FILE))
     with _frozen(place):
         info = _describe(job, network, record, splits[0])
-        for split in splits:
-            _write(job, network, split, info, out / files[split.name], place)
+        for split, tasks, file in work:
+            _write(
+                network, split, tasks, turned.kept(info) if file == turned.FILE else info, out / file, place
+            )
         measured = _measured(job, network, splits, place)
-    rows = {split.name: len(split) for split in splits}
+    rows: dict[str, int] = {split.name: len(split) for split in splits} | {"turned": count}
     made_of = {"encoder": record.seal, "data": splits[0].index.seal}
-    values = {**measured, "job": job.plain(), "rows": rows}
-    write_record(out / "equivariance.json", values, files.values(), made_of)
+    made = {"device": place.type, "versions": provenance.record()}
+    values = {**measured, "job": job.plain(), "rows": rows, **made}
+    write_record(out / "equivariance.json", values, [file for *_, file in work], made_of)
+
+
+def _tasks(job: FeaturesJob, split: Split, size: int) -> list[_Task]:
+    """The work of a split's feature file: images as stored, and the test images in every view."""
+    views = job.features.views if split.name == "test" else ("stored",)
+    elements, angles = draw_moves(len(split), job.features.seed)
+    return [
+        _Task(view, rows, elements[rows], angles[rows])
+        for view in views
+        for rows in _slices(len(split), size)
+    ]
+
+
+def _turned_tasks(images: int, mask: Mask, size: int) -> list[_Task]:
+    """The work of the file of turned images: the first test images, under one move after another."""
+    return [
+        _Task(
+            move.view,
+            rows,
+            np.full(rows.stop - rows.start, move.element),
+            np.full(rows.stop - rows.start, move.degrees, np.float32),
+        )
+        for move in turned.moves(mask)
+        for rows in _slices(images, size)
+    ]
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _write(
-    job: FeaturesJob, network: Encoder, split: Split, info: FeatureInfo, path: Path, place: torch.device
+    network: Encoder, split: Split, tasks: Sequence[_Task], info: FeatureInfo, path: Path, place: torch.device
 ) -> None:
-    """One feature file: the split's images as stored, and the test images in every view."""
-    views = job.features.views if split.name == "test" else ("stored",)
-    elements, angles = draw_moves(len(split), job.features.seed)
-    size = batch_size(network)
-    tasks = [
-        _Task(split, view, slice(start, min(start + size, len(split))))
-        for view in views
-        for start in range(0, len(split), size)
-    ]
+    """One feature file, with the stages that its metadata name."""
     read = zip(tasks, split.in_order(task.rows for task in tasks), strict=True)
     with feature_writer(path, info) as writer:
-        for task, images in track(read, len(tasks), f"features of {split.name}"):
+        for task, images in track(read, len(tasks), f"features of {path.stem}"):
             rows = task.rows
             moved = view_of(
                 images.to(place),
                 task.view,
-                torch.from_numpy(elements[rows]).to(place),
-                torch.from_numpy(angles[rows]).to(place),
+                torch.from_numpy(task.elements).to(place),
+                torch.from_numpy(task.angles).to(place),
                 network.mask,
             )
             writer.write(
@@ -119,8 +150,8 @@ def _write(
                 keys=split.keys[rows],
                 labels=split.labels[rows],
                 features=_columns(network, moved, len(info.fields)),
-                angles=angles[rows] if task.view == "angle" else None,
-                elements=elements[rows] if task.view == "grid" else None,
+                angles=task.angles if task.view == "angle" else None,
+                elements=task.elements if task.view == "grid" else None,
             )
 
 
@@ -128,18 +159,28 @@ def _measured(
     job: FeaturesJob, network: Encoder, splits: Sequence[Split], place: torch.device
 ) -> dict[str, Any]:
     """Equivariance and retrieval on the first test images."""
-    test, views = splits[-1], len(job.features.views)
-    shape = network.image_shape
+    test, shape = splits[-1], network.image_shape
     sizes = sample(
         side=shape[1],
         order=network.input_group.order,
         angles=len(equivariance.DEGREES),
-        passes=sum(map(len, splits)) + (views - 1) * len(test),
+        passes=_passes(job, splits),
         image_bytes=math.prod(shape) * (1 if test.index.pixels == "uint8" else 4),
         batch=batch_size(network),
     )
     (images,) = test.in_order([slice(0, max(sizes[:3]))])
     return equivariance.measure(network, images.to(place), job.features.seed, sizes)
+
+
+def _passes(job: FeaturesJob, splits: Sequence[Split]) -> int:
+    """Images of the files of the splits, in all their views."""
+    return sum(map(len, splits)) + (len(job.features.views) - 1) * len(splits[-1])
+
+
+def _turned_images(job: FeaturesJob, network: Encoder, splits: Sequence[Split]) -> int:
+    """How many of the first test images the file of turned images has."""
+    wanted, passes = min(job.features.turned, len(splits[-1])), _passes(job, splits)
+    return turned_images(wanted, network.image_shape[1], len(turned.moves(network.mask)), passes)
 
 
 def _columns(network: Encoder, images: Tensor, kept: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from eqssl.config.sources import SplitName
 from eqssl.data.shards.index import SPLIT_WORDS, UNLABELLED
 from eqssl.evaluation.cell_features import CellFeatures
 from eqssl.evaluation.draws import nested_draws
+from eqssl.evaluation.fitting import Probeable
 from eqssl.evaluation.parquet import iterate_features
 
 Labels = Int[np.ndarray, " images"]
@@ -55,7 +56,7 @@ def why_no_accuracies(labels: Mapping[SplitName, Labels], classes: Sequence[str]
     return None
 
 
-def possible(data: CellFeatures, settings: ProbeSettings) -> tuple[ProbeSettings, list[str]]:
+def possible(data: Probeable, settings: ProbeSettings) -> tuple[ProbeSettings, list[str]]:
     """The settings without shares of the labels that are too few for a balanced draw.
 
     Args:
@@ -69,7 +70,7 @@ def possible(data: CellFeatures, settings: ProbeSettings) -> tuple[ProbeSettings
     for share in settings.shares:
         try:
             if share < 100:
-                nested_draws(data.train.labels, [share], 1, data.info.classes, settings.seed)
+                nested_draws(data.train.labels, [share], 1, data.classes, settings.seed)
             shares.append(share)
         except ValueError as error:
             left_out.append(f"{share} % of the labels: {error}")

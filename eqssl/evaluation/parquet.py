@@ -28,7 +28,7 @@ class FeatureTable:
 
     Attributes:
         path: the file.
-        info: its metadata.
+        info: its metadata; None for features of other software.
         keys, views: key of the image and name of the view of each row.
         angles: degrees by which the image was turned (view `angle`), else 0.
         elements: position in D4 of the element that moved the image (view `grid`), else -1.
@@ -37,7 +37,7 @@ class FeatureTable:
     """
 
     path: Path
-    info: FeatureInfo
+    info: FeatureInfo | None
     keys: list[str]
     views: np.ndarray[Any, np.dtype[np.str_]]
     angles: Float[np.ndarray, " rows"]
@@ -142,7 +142,7 @@ class FeatureWriter:
         """
         count = len(keys)
         for column, values in features.items():
-            _check_finite(self._path, column, values, keys)
+            check_finite(self._path, column, values, keys)
         columns = [
             pa.array(keys, pa.string()),
             _category(SPLITS, split, count),
@@ -306,7 +306,7 @@ def _checked_batch(path: Path, info: FeatureInfo, batch: pa.RecordBatch) -> dict
         column = batch.column(name)
         if name in info.widths:
             values[name] = column.flatten().to_numpy().reshape(len(keys), info.widths[name])
-            _check_finite(path, name, values[name], keys)
+            check_finite(path, name, values[name], keys)
         elif pa.types.is_dictionary(column.type):
             values[name] = np.array(column.dictionary.to_pylist(), "U8")[column.indices.to_numpy()]
         elif name != "key":
@@ -316,9 +316,14 @@ def _checked_batch(path: Path, info: FeatureInfo, batch: pa.RecordBatch) -> dict
     return values
 
 
-def _check_finite(
+def check_finite(
     path: Path, column: str, values: Float[np.ndarray, "rows width"], keys: Sequence[str]
 ) -> None:
+    """Refuse numbers that are not finite.
+
+    Raises:
+        ValueError: names the file, the column and the first key that has one.
+    """
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise ValueError(f"{path}: column {column}: key {keys[row]!r} has a number that is not finite")

@@ -31,6 +31,9 @@ class Standardiser:
         return cls(mean, np.divide(1.0, deviation, out=np.zeros_like(mean), where=varies))
 
     def __call__(self, features: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
-        """Standardise; float32."""
-        scaled: np.ndarray = (features - self.mean.astype(np.float32)) * self.scale.astype(np.float32)
+        """Standardise; float32, to the last bit as scikit-learn's StandardScaler does."""
+        never = np.full_like(self.scale, np.inf)  # a feature that does not vary becomes 0
+        deviation = np.divide(1.0, self.scale, out=never, where=self.scale > 0)
+        scaled: np.ndarray = features - self.mean.astype(np.float32)
+        scaled /= deviation.astype(np.float32)
         return scaled

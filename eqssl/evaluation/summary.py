@@ -11,6 +11,7 @@ from typing import Any
 from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
+from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
 from eqssl.machine.finetuned import read_finetuned, with_finetuned
@@ -20,36 +21,43 @@ from eqssl.machine.records import Record
 from eqssl.machine.store import published
 
 GROUPS = tuple(PLANE_GROUPS)
-_ACCURACY = re.compile(rf"(?P<fine>fine_)?acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
+_OTHERS = ("retrieval_", "agreement_", "reg_agreement_", "turn_r2", "pretext_")
+_FINE_TUNED = re.compile(rf"fine_acc_(?P<view>{'|'.join(VIEWS)})_(?P<share>\d+)")
 
 
 def columns(names: Iterable[str]) -> list[str]:
-    """Columns of grid.csv for the views and shares that occur among the names of metrics.
+    """Columns of grid.csv for the views, shares, kinds of probes and stages among the names of metrics.
 
     First come the columns that name the cell and its cost, then accuracies on the invariant feature, on the
-    regular feature, of nearest neighbours, and after fine-tuning, each followed by the ends of its interval.
-    Without accuracies, as for images without labels, there are only the first ones.
+    regular feature, and of nearest neighbours, then accuracies of other kinds of probes and of earlier
+    stages, and after fine-tuning, each followed by the ends of its interval. Without accuracies, as for
+    images without labels, there are only the first ones.
     """
-    found = [match for match in map(_ACCURACY.fullmatch, names) if match]
-    views, shares = _views_and_shares(match for match in found if not match["fine"])
-    metrics = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for view in views for share in shares]
+    names = list(names)
+    found = [name for name in map(AccuracyName.read, names) if name and name.view in VIEWS]
+    views = sorted({name.view for name in found}, key=VIEWS.index)
+    shares = sorted({name.share for name in found})
+    kinds = {(name.stage, name.classifier, name.regular) for name in found}
+    kinds |= {(1, "logistic", regular) for regular in (False, True)}
+    accuracies = [
+        [str(AccuracyName(stage, regular, kind, view, share)) for view in views for share in shares]
+        for stage, kind, regular in sorted(kinds)
+    ]
+    metrics = [name for part in accuracies[:2] for name in part]
     metrics += [f"knn_{view}" for view in views]
-    views, shares = _views_and_shares(match for match in found if match["fine"])
-    metrics += [f"fine_acc_{view}_{share}" for view in views for share in shares]
+    metrics += [name for part in accuracies[2:] for name in part]
+    fine = [match for match in map(_FINE_TUNED.fullmatch, names) if match]
+    views = sorted({match["view"] for match in fine}, key=VIEWS.index)
+    metrics += [
+        f"fine_acc_{view}_{share}" for view in views for share in sorted({int(m["share"]) for m in fine})
+    ]
     return [*FIRST, *(name + end for name in metrics for end in ("", "_lo", "_hi"))]
 
 
-def _views_and_shares(found: Iterable[re.Match[str]]) -> tuple[list[str], list[int]]:
-    """The views and the shares that occur, in order."""
-    pairs = {(match["view"], int(match["share"])) for match in found}
-    views = sorted({view for view, _ in pairs}, key=VIEWS.index)
-    return views, sorted({share for _, share in pairs})
-
-
 def other_columns(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Columns of grid.csv for retrieval and for label tasks, in the order in which they occur in the rows."""
+    """Columns of grid.csv for retrieval, turned images and pretexts, in their order in the rows."""
     found = list(dict.fromkeys(name for row in rows for name in row))
-    return [name for prefix in ("retrieval_", "pretext_") for name in found if name.startswith(prefix)]
+    return [name for prefix in _OTHERS for name in found if name.startswith(prefix)]
 
 
 def summarise(
@@ -63,7 +71,8 @@ def summarise(
     The rows are sorted by data set, group (smallest first), pretext and seed. Numbers are written with all
     their digits. What a cell does not have is empty: only label tasks fill the columns `pretext_*`, and data
     sets without labels have no accuracies. The JSON is {dataset: {group: {pretext: {metric: mean}}}} with the
-    accuracies, the equivariance error, retrieval and the metrics of label tasks, without intervals.
+    accuracies, the equivariance error, and the numbers of retrieval, turned images and pretexts, without
+    intervals.
 
     Args:
         metrics: the metrics.json of each cell.

@@ -12,13 +12,15 @@ from typing import Any, NoReturn
 
 from eqssl.config.grid import IDENTITY
 from eqssl.config.plain import shown
+from eqssl.machine import accuracy_names
 from eqssl.machine.records import Record, read_record
 
 LARGEST = 2**63 - 1
 COUNTS = ("parameters", "flops", "epochs", "seconds", "seconds_pretrain", "error", "equivariance_error")
 """Numbers that are never negative."""
 ACCURACY = re.compile(
-    r"acc|(?:reg_|fine_)?acc_[a-z]+_\d+|knn_[a-z]+|retrieval_(?:hit_\d+|mrr)|mrr|hit_rate_\d+"
+    rf"acc|{accuracy_names.PATTERN}|fine_acc_[a-z]+_\d+|(?:reg_)?agreement_[a-z]+"
+    r"|knn_[a-z]+|retrieval_(?:hit_\d+|mrr)|mrr|hit_rate_\d+"
     r"|pretext_(?:.+_)?(?:accuracy|accuracy_apart|chance|orbit_ceiling|turn_found)"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -29,6 +30,15 @@ def open_lock(path: Path) -> BinaryIO:
         os.close(handle)
         raise
     return os.fdopen(handle, "ab")
+
+
+def try_lock(file: BinaryIO) -> bool:
+    """Lock an open file for this process alone; False if another one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _check(path: Path) -> None:

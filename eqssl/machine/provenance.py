@@ -16,14 +16,19 @@ LIBRARIES = ("eqssl", "torch", "escnn", "numpy", "scipy", "scikit-learn", "pyarr
 
 
 def record() -> dict[str, Any]:
-    """What a result is made with: versions, platform, processor, git commit and a digest of all code."""
+    """What a result is made with: versions, platform, processor, git commit and a digest of all code.
+
+    `clean` says whether the package's files are those of the commit; settings and results do not count.
+    """
     return {
         "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": cores(),
+        "gpus": gpus(),
         "commit": _commit(),
+        "clean": _clean(),
         "code": code_digest(*all_modules()),
     }
 
@@ -33,6 +38,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Names of the machine's NVIDIA GPUs, as the driver tells them.
+
+    Args:
+        driver: its folder, with a file `information` for each GPU.
+    """
+    texts = [file.read_text("utf-8", "replace") for file in sorted(driver.glob("*/information"))]
+    lines = [line.partition(":") for text in texts for line in text.splitlines()]
+    return [value.strip() for key, _, value in lines if key.strip() == "Model"]
 
 
 def _version(name: str) -> str | None:
@@ -61,11 +77,26 @@ def _first_processor(information: str) -> str | None:
 @cache
 def _commit() -> str | None:
     """The git commit of the working tree that contains this package; None for an installed package."""
+    answer = _git("rev-parse", "--verify", "--quiet", "HEAD")
+    return answer or None
+
+
+@cache
+def _clean() -> bool | None:
+    """Whether git finds no change in this package since the commit; None where there is no commit."""
+    if _commit() is None:
+        return None
+    answer = _git("status", "--porcelain", "--", PACKAGE.name)
+    return None if answer is None else answer == ""
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says in the working tree that contains this package; None if it cannot say."""
     if not (PACKAGE.parent / ".git").exists():
         return None
-    command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--verify", "--quiet", "HEAD"]
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None
+    return answer.stdout.strip() if answer.returncode == 0 else None

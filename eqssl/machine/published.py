@@ -116,7 +116,7 @@ def _check_tables(chain: Chain, folder: Path, cells: Sequence[Numbers]) -> None:
     except ValueError as error:
         chain.fault(table, str(error))
         return
-    reasons = [_difference(row, expected.pop(_identity(row), None)) for row in rows]
+    reasons = [difference(row, expected.pop(_identity(row), None)) for row in rows]
     reasons += [f"{' '.join(identity)}: missing" for identity in expected]
     if reason := next(filter(None, reasons), None):
         chain.fault(table, f"{table}: {reason}")
@@ -124,8 +124,8 @@ def _check_tables(chain: Chain, folder: Path, cells: Sequence[Numbers]) -> None:
     _check_json(chain, means, grid_means([known[_identity(row)] for row in rows], header), table)
 
 
-def _difference(row: Mapping[str, str], cell: Numbers | None) -> str | None:
-    """How a row differs from the metrics of its cell; None if it does not."""
+def difference(row: Mapping[str, str], cell: Numbers | None) -> str | None:
+    """How a row of grid.csv differs from the metrics of its cell; None if it does not."""
     name = " ".join(_identity(row))
     if cell is None:
         return f"{name}: is not a cell of this grid"

@@ -38,15 +38,22 @@ def hold() -> None:
     _held.append(_take(fcntl.LOCK_SH))
 
 
-def prepare(root: Path) -> None:
+def prepare(root: Path, jobs_per_gpu: int = 1) -> None:
     """Set the environment of the jobs that this process starts.
 
     The code of the working tree `root` comes first, also in DVC's temporary workspaces; programs are those
     of this interpreter's environment; and a job ends, after saving what it has, when this process dies.
+
+    Args:
+        root: the working tree.
+        jobs_per_gpu: how many of them may use one GPU at the same time.
     """
+    from eqssl.machine.gpu_places import VARIABLE
+
     os.environ["PYTHONPATH"] = _before(str(root), os.environ.get("PYTHONPATH", ""))
     os.environ["PATH"] = _before(str(Path(sys.executable).parent), os.environ.get("PATH", ""))
     os.environ[PARENT] = str(os.getpid())
+    os.environ[VARIABLE] = str(jobs_per_gpu)
 
 
 def has_gpu() -> bool:

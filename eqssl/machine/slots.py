@@ -1,8 +1,9 @@
 """Sharing the cores and GPUs of a machine among processes that do not know of each other.
 
-Each core and each GPU is a file in a folder of the user; a process that uses it locks that file (flock).
-Snakemake only counts the cores of its own jobs. These locks also count other Snakemakes, DVC's workers and
-commands that were started by hand. The kernel releases a lock when its process ends, even if it is killed.
+Each core and each place on a GPU is a file in a folder of the user; a process that uses it locks that file
+(flock). Snakemake only counts the cores of its own jobs. These locks also count other Snakemakes, DVC's
+workers and commands that were started by hand. The kernel releases a lock when its process ends, even if it
+is killed.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
-from eqssl.machine.locks import check_private, open_lock
+from eqssl.machine.gpu_places import jobs_per_gpu, take_place
+from eqssl.machine.locks import check_private, open_lock, try_lock
+
+Held = TypeVar("Held")
 
 _PAUSE_SECONDS = 0.05
 _MESSAGE_SECONDS = 5.0
@@ -45,30 +49,41 @@ def cpu_slots(count: int) -> Iterator[list[str]]:
     if count < 1:
         raise ValueError(f"cores: given {count}, allowed: 1 or more")
     cores = [f"core-{number}" for number in usable_cores()]
-    with _held("core", cores, min(count, len(cores))) as names:
-        yield names
+    names: list[str] = []
+    wanted = min(count, len(cores))
+
+    def collect(folder: Path, stack: ExitStack) -> list[str] | None:
+        _collect(folder, stack, cores, wanted, names)
+        return names if len(names) == wanted else None
+
+    with _held("core", collect, f"{wanted} of {', '.join(cores)}") as held:
+        yield held
 
 
 @contextmanager
 def gpu_slot() -> Iterator[str | None]:
-    """Hold one GPU for the length of the block, and make it the only one that CUDA sees.
+    """Hold a place on a GPU for the length of the block, and make it the only one that CUDA sees.
 
-    Enter the block before CUDA is first used. Without a GPU nothing is taken, and neither is it under SLURM,
-    which has already assigned a GPU to each job.
+    A GPU has one place, or as many as $EQSSL_JOBS_PER_GPU says. Of several GPUs the one with the fewest jobs
+    is taken. Enter the block before CUDA is first used. Without a GPU nothing is taken, and neither is it
+    under SLURM, which has already assigned a GPU to each job.
 
     Yields:
         The number or name of the GPU; None if nothing is taken.
+
+    Raises:
+        ValueError: if $EQSSL_JOBS_PER_GPU or $EQSSL_GPUS is out of range.
+        OSError: if the folder of the locks cannot be used.
     """
     gpus = visible_gpus()
     if not gpus or "SLURM_JOB_ID" in os.environ:
         yield None
         return
-    locks = {_lock_name(gpu): gpu for gpu in gpus}
-    with _held("gpu", list(locks), 1) as (name,):
+    with _held_gpu(gpus) as gpu:
         before = os.environ.get("CUDA_VISIBLE_DEVICES")
-        os.environ["CUDA_VISIBLE_DEVICES"] = locks[name]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         try:
-            yield locks[name]
+            yield gpu
         finally:
             if before is None:
                 del os.environ["CUDA_VISIBLE_DEVICES"]
@@ -78,7 +93,7 @@ def gpu_slot() -> Iterator[str | None]:
 
 @contextmanager
 def device_slot(device: str) -> Iterator[str | None]:
-    """Hold the GPU that a device setting needs: any for `auto` and `cuda`, GPU 1 for `cuda:1`, else none."""
+    """Hold a place on the GPU that a device setting needs: any for `auto` and `cuda`, GPU 1 for `cuda:1`."""
     if device in ("auto", "cuda"):
         with gpu_slot() as gpu:
             yield gpu
@@ -88,8 +103,7 @@ def device_slot(device: str) -> Iterator[str | None]:
     if chosen is None or int(chosen[1]) >= len(gpus):
         yield None
         return
-    gpu = gpus[int(chosen[1])]
-    with _held(_lock_name(gpu), [_lock_name(gpu)], 1):
+    with _held_gpu([gpus[int(chosen[1])]]) as gpu:
         yield gpu
 
 
@@ -132,48 +146,56 @@ def _lock_name(gpu: str) -> str:
 
 
 @contextmanager
-def _held(kind: str, names: Sequence[str], count: int) -> Iterator[list[str]]:
-    """Hold `count` of the named locks.
+def _held_gpu(gpus: Sequence[str]) -> Iterator[str]:
+    """Hold a place on one of these GPUs; gives the GPU."""
+    locks = {_lock_name(gpu): gpu for gpu in gpus}
+    most = jobs_per_gpu()
 
-    One process at a time collects locks: it holds the gate of that kind until it has all it needs. So nobody
-    is overtaken. There is no deadlock either, because every other holder has all its locks and does not wait.
-    (A process must not ask for more locks while it holds some.)
+    def take(folder: Path, stack: ExitStack) -> str | None:
+        return take_place(folder, list(locks), most, stack)
+
+    with _held("gpu", take, f"a place on {', '.join(locks)}") as name:
+        yield locks[name]
+
+
+@contextmanager
+def _held(kind: str, take: Callable[[Path, ExitStack], Held | None], wanted: str) -> Iterator[Held]:
+    """Hold locks, which `take` takes as soon as it can; until then it gives None.
+
+    One process at a time takes locks: it holds the gate of that kind until it has all it needs. So nobody is
+    overtaken. There is no deadlock either, because every other holder has all its locks and does not wait. (A
+    process must not ask for more locks while it holds some.)
     """
     folder = _folder()
     with ExitStack() as stack:
         with open_lock(folder / f"{kind}-gate") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
-            held = _collect(folder, names, count, stack)
+            held = _patiently(lambda: take(folder, stack), wanted)
         yield held
 
 
-def _collect(folder: Path, names: Sequence[str], count: int, stack: ExitStack) -> list[str]:
-    held: list[str] = []
+def _patiently(take: Callable[[], Held | None], wanted: str) -> Held:
+    """Try again and again, and say once what is waited for."""
     started = time.monotonic()
     told = False
-    while True:
-        for name in names:
-            if len(held) < count and name not in held:
-                file = open_lock(folder / name)
-                if _try_lock(file):
-                    stack.enter_context(file)
-                    held.append(name)
-                else:
-                    file.close()
-        if len(held) == count:
-            return held
+    while (held := take()) is None:
         if not told and time.monotonic() - started > _MESSAGE_SECONDS:
             told = True
-            print(f"eqssl: waiting for {count} of {', '.join(names)}", file=sys.stderr, flush=True)
+            print(f"eqssl: waiting for {wanted}", file=sys.stderr, flush=True)
         time.sleep(_PAUSE_SECONDS)
+    return held
 
 
-def _try_lock(file: BinaryIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _collect(folder: Path, stack: ExitStack, names: Sequence[str], count: int, held: list[str]) -> None:
+    """Lock those of the names that are free, until `count` are held."""
+    for name in names:
+        if len(held) < count and name not in held:
+            file = open_lock(folder / name)
+            if try_lock(file):
+                stack.enter_context(file)
+                held.append(name)
+            else:
+                file.close()
 
 
 def _folder() -> Path:

@@ -12,6 +12,7 @@ from eqssl.config.plain import shown
 from eqssl.config.regular_files import read_text
 from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
 from eqssl.machine.cell_numbers import read_metrics
+from eqssl.machine.experiments import experiment as found_experiment
 from eqssl.machine.files import atomic, write_json
 from eqssl.machine.finetuned import read_finetuned, with_finetuned
 from eqssl.machine.records import read_record
@@ -146,14 +147,8 @@ def adopt(experiment: str) -> int:
     Raises:
         ValueError: there is no such experiment, or its files are neither in DVC's cache nor in a remote.
     """
-    from dvc.api import DVCFileSystem  # type: ignore[import-untyped]
-    from dvc.exceptions import DvcException  # type: ignore[import-untyped]
-    from scmrepo.exceptions import SCMError
-
     copied = 0
-    try:
-        files = DVCFileSystem(rev=experiment)
-        files.repo.get_rev()  # raises for an unknown name; `exists` would only return False
+    with found_experiment(experiment) as files:
         for root in ("results", "data/shards", RECORDS):
             if not files.exists(root):
                 continue
@@ -163,7 +158,4 @@ def adopt(experiment: str) -> int:
                     with atomic(target) as temporary:
                         files.get_file(path, str(temporary))
                     copied += 1
-    except (DvcException, SCMError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"experiment {shown(experiment)}: {reason}") from None
     return copied

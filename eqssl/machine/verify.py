@@ -15,7 +15,7 @@ from pathlib import Path
 from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
-from eqssl.machine.chain import Chain, Fault, Hash
+from eqssl.machine.chain import Chain, Digests, Fault, Folders, Hash, cell_steps
 from eqssl.machine.files import sha256
 from eqssl.machine.finetuned import with_finetuned
 from eqssl.machine.hashes import HashCache, cached_sha256
@@ -64,30 +64,28 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measure
         Its metrics; None if they are not all there yet, or are faulty.
     """
     job = jobs.pretrain_job(params, cell)
-    home = root / job.folder
-    evaluation = root / jobs.evaluation_folder(params, cell)
-    steps: list[tuple[str, Path, str | None, tuple[str, ...]]] = [
-        ("data", root / jobs.shard_folder(params, cell.dataset) / "index.json", job.data, ()),
-        ("encoder", home / "encoder.json", job.digest, ("data",)),
-        ("pretrain", home / "pretrain.json", None, ("encoder",)),
-        ("equivariance", evaluation / "equivariance.json", jobs.features_job(params).digest, ("encoder",)),
-        (
-            "metrics",
-            root / jobs.probe_folder(params, cell) / "metrics.json",
-            jobs.probe_job(params).digest,
-            ("encoder", "pretrain", "equivariance"),
-        ),
-    ]
+    folders = Folders(
+        root / jobs.shard_folder(params, cell.dataset),
+        root / job.folder,
+        root / jobs.evaluation_folder(params, cell),
+        root / jobs.probe_folder(params, cell),
+    )
+    features, probe = jobs.features_job(params).digest, jobs.probe_job(params).digest
+    steps = cell_steps(folders, Digests(job.data, job.digest, features, probe))
     finetuned = root / jobs.finetune_folder(params, cell) / "finetune.json"
-    # with metrics or without them; beside what the step made, a missing record was lost
-    if finetuned.exists() or finetuned.with_name("correct.parquet").exists():
-        steps.insert(2, ("finetuned", finetuned, jobs.finetune_job(params).digest, ("data", "encoder")))
-    while steps and not steps[-1][1].exists():
+    # beside the table that the step made first, a missing record was lost
+    tuned = finetuned.exists() or finetuned.with_name("correct.parquet").exists()
+    fewest = 2 if tuned else 0  # fine-tuning needs data and encoder
+    while len(steps) > fewest and not steps[-1].path.exists():
         steps.pop()  # not made yet
     found: dict[str, Record | None] = {}
-    for name, path, digest, sources in steps:
-        found[name] = chain.step(path, digest, **{source: found[source] for source in sources})
-    metrics, more = found.get("metrics"), found.get("finetuned")
+    for step in steps:
+        found[step.name] = chain.check(step, found)
+    more = None
+    if tuned:
+        digest = jobs.finetune_job(params).digest
+        more = chain.step(finetuned, digest, data=found["data"], encoder=found["encoder"])
+    metrics = found.get("metrics")
     if metrics is None or (params.finetune.shares and more is None):
         return None
     try:

@@ -69,7 +69,7 @@ def warnings(cells: Sequence[Cell]) -> list[str]:
         if edge:
             sentences.append(f"{cell.name}: the chosen strength is the first or last of those tried: {edge}")
         if unfinished:
-            sentences.append(f"{cell.name}: L-BFGS stopped before it converged: {unfinished}")
+            sentences.append(f"{cell.name}: a fit stopped before it converged: {unfinished}")
         sentences += [f"{cell.name}: left out: {text}" for text in left_out(cell.details)]
     return sentences
 

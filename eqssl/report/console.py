@@ -11,14 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eqssl.config.grid import IDENTITY
-from eqssl.machine.cell_numbers import number
-from eqssl.machine.csv_rows import csv_rows
+from eqssl.machine.grid_rows import Identity, grid_rows
 from eqssl.report.cells import GROUPS, MISSING
 from eqssl.report.estimates import Estimate, over_seeds
 
 Numbers = Mapping[str, Estimate]
-Identity = tuple[str, str, str, str]
 _LABELLED = (
     "Linear probe on the invariant feature, accuracy in %, ± half the 95 % interval. Test images: as "
     "stored, turned by an element of D4 (grid), by any angle (angle)."
@@ -69,32 +66,16 @@ def _shares(rows: Sequence[tuple[Identity, Numbers]]) -> set[int]:
 
 def _read(path: Path) -> list[tuple[Identity, dict[str, Estimate]]]:
     """Identity and numbers of each line."""
-    with csv_rows(path) as reader:
-        absent = [key for key in IDENTITY if key not in (reader.fieldnames or ())]
-        if absent:
-            raise ValueError(f"{path}: the header lacks {', '.join(absent)}")
-        rows: dict[Identity, dict[str, Estimate]] = {}
-        for line in reader:
-            place = f"line {reader.line_num}: "
-            if None in line or None in line.values():
-                raise ValueError(f"{path}: {place}has another number of fields than the header")
-            try:
-                given = {key: float(text) for key, text in line.items() if key not in IDENTITY and text}
-            except ValueError as error:
-                raise ValueError(f"{path}: {place}{error}") from None
-            numbers = {key: number(path, key, value, place) for key, value in given.items()}
-            estimates = {
+    return [
+        (
+            identity,
+            {
                 key: Estimate(value, numbers.get(f"{key}_lo"), numbers.get(f"{key}_hi"))
                 for key, value in numbers.items()
-            }
-            dataset, group, pretext, seed = (line[key] for key in IDENTITY)
-            identity = (dataset, group, pretext, seed)
-            if identity in rows:
-                raise ValueError(f"{path}: {place}the same cell stands above")
-            rows[identity] = estimates
-    if not rows:
-        raise ValueError(f"{path}: no cells")
-    return list(rows.items())
+            },
+        )
+        for identity, numbers in grid_rows(path).items()
+    ]
 
 
 def _table(

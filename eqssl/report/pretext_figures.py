@@ -193,10 +193,8 @@ def show(
 
 
 def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Marks) -> None:
-    """Show the image without its margin, and where patches are cut from it."""
-    from eqssl.pretexts.labels.patches import middle_of
-
-    show(axes, middle_of(row.image, layout.settings.margin, layout.side), "", "where it is cut")
+    """Show what patches are cut from, and where."""
+    show(axes, layout.canvas(row.image), "", "where it is cut")
     _outline(axes, layout, row.draw["shifts"][0], colours, numbers)
 
 
@@ -204,7 +202,7 @@ def _outline(axes: Axes, layout: Layout, shifts: Tensor, colours: Marks, numbers
     """Draw the edges of all patches, some in other colours, some with numbers."""
     from eqssl.pretexts.labels.layouts import Grid
 
-    size, side = layout.settings.patch, layout.side
+    size, side = layout.size, layout.side
     for slot, (down, right) in enumerate((layout.places(torch.zeros(1)) + side / 2 + shifts).tolist()):
         edge: Any = Circle((right, down), size / 2)
         if isinstance(layout, Grid):

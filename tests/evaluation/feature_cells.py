@@ -16,6 +16,7 @@ from eqssl.data.shards.writing import write_source
 from eqssl.data.sources.base import Sample
 from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.parquet import feature_writer
+from eqssl.evaluation.turned import kept, moves
 from eqssl.machine.records import write_record
 from eqssl.symmetry import group
 
@@ -66,11 +67,12 @@ def probe_job(**changes) -> ProbeJob:
 
 
 def write_cell(
-    folder: Path, noise: float = 1.5, counts=(300, 60, 90), seed: int = 0, labels_of=None, **changes
+    folder: Path, noise: float = 1.5, counts=(300, 60, 90), seed: int = 0, labels_of=None, turned=0, **changes
 ) -> tuple[Path, Path]:
     """Write a cell as earlier steps leave it; gives the folders of the evaluation and of the encoder.
 
     `labels_of` gives the labels that are written from the split and the classes that the features are of.
+    `turned` is how many test images are moved in every way.
     """
     info = information(**changes)
     evaluation = folder / "eval"
@@ -86,6 +88,7 @@ def write_cell(
                 moved = {"elements": random.integers(8, size=count)}
                 writer.write(split, "grid", keys, told, columns(info, labels, noise, seed + 7), **moved)
                 writer.write(split, "angle", keys, told, worse, angles=360 * random.random(count))
+    write_turned(evaluation / "features/turned.parquet", info, turned, noise)
     encoder = {
         "dataset": "insects",
         "group": info.group,
@@ -98,11 +101,26 @@ def write_cell(
     }
     seal = write_record(folder / "encoder.json", encoder)
     write_record(folder / "pretrain.json", {"epochs": 2, "seconds": 1.5}, made_of={"encoder": seal})
-    rows = dict(zip(("train", "val", "test"), counts, strict=True))
+    rows = dict(zip(("train", "val", "test", "turned"), (*counts, turned), strict=True))
     files = [f"features/{split}.parquet" for split in rows]
     measured = {"error": 1e-7, "rows": rows, "retrieval": RETRIEVAL}
     write_record(evaluation / "equivariance.json", measured, files, {"encoder": seal})
     return evaluation, folder
+
+
+def write_turned(path: Path, info: FeatureInfo, images: int, noise: float = 1.5, mask="disc") -> None:
+    """Write made-up features of moved test images; those of the unmoved ones have half of the noise."""
+    labels = np.arange(images) % max(1, len(info.classes))
+    keys = [f"test-{i:04d}" for i in range(images)]
+    with feature_writer(path, kept(info)) as writer:
+        for number, (view, element, degrees) in enumerate(moves(mask) if images else ()):
+            values = columns(kept(info), labels, noise * (1 if number else 0.5), 50 + number)
+            moved = (
+                {"angles": np.full(images, degrees)}
+                if view == "angle"
+                else {"elements": np.full(images, element)}
+            )
+            writer.write("test", view, keys, labels, values, **moved)
 
 
 class Squares:

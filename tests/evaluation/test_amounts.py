@@ -8,7 +8,7 @@ import torch
 from eqssl.config.encoders import ResNet18Settings
 from eqssl.config.groups import GROUPS
 from eqssl.encoders import build_encoder
-from eqssl.evaluation.amounts import MOST_MEASURED, batch_size, sample
+from eqssl.evaluation.amounts import MOST_MEASURED, batch_size, sample, turned_images
 
 
 def encoder(settings, group, side):
@@ -41,3 +41,14 @@ def test_measuring_large_images_takes_a_fifth_of_the_passes_at_most(images, side
     assert max(found[:3]) * 3 * side**2 <= 2**26
     assert (found.errors, found.turned, found.gallery) <= (512, 128, 1000)
     assert min(found) >= 1
+
+
+@pytest.mark.parametrize("passes", [100, 5000, 10**6])
+@pytest.mark.parametrize("moves", [8, 24])
+def test_turning_large_images_takes_no_more_passes_than_their_other_features(passes, moves):
+    assert turned_images(500, 64, moves, passes) == 500
+    found = turned_images(500, 65, moves, passes)
+    assert found == min(500, max(16, passes // moves))
+    assert found * moves <= max(passes, 16 * moves)
+    assert turned_images(3, 224, moves, passes) == 3
+    assert turned_images(0, 224, moves, passes) == 0

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from feature_cells import AveragingEncoder
+from scipy.stats import rankdata
+from sklearn.metrics import label_ranking_average_precision_score
 
 from eqssl.data.views.normalise import cut_disc, normalise
 from eqssl.evaluation.equivariance import (
@@ -117,6 +120,49 @@ def test_retrieval_is_perfect_for_d4_and_only_for_it():
         share = sum(own) / 200
         assert share <= results[name]["hit_rate_1"] < share + 0.2
         assert results[name]["hit_rate_1"] < results[name]["mrr"] < results[name]["hit_rate_5"] + 0.1
+
+
+@pytest.mark.parametrize("name", ["trivial", "C2", "C4", "D4"])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_retrieval_is_that_of_numpy_scipy_and_scikit_learn(name, copies):
+    """Each image is there `copies` times, so that its features tie with those of its copies."""
+    x = images(60).repeat(copies, 1, 1, 1)
+    encoder, elements = AveragingEncoder(name, exact=name != "D4"), draw_moves(60 * copies, 4)[0]
+    own = list(encoder.group.elements)
+    gallery, queries = [], []
+    for image, element in zip(x, elements, strict=True):
+        mirrored, quarters = divmod(int(element), 4)
+        pixels = image[0].numpy()
+        moved = np.rot90(pixels[:, ::-1] if mirrored else pixels, quarters).copy()
+        field = seen(encoder, torch.from_numpy(moved)[None, None])[-1][0].double().numpy()
+        matrix = group("D4").matrix(group("D4").elements[element])
+        inside = [i for i, g in enumerate(own) if np.allclose(encoder.group.matrix(g), matrix)]
+        if inside:  # the number of each h is at d h
+            places = [own.index(own[inside[0]] @ h) for h in own]
+            field = field[:, places]
+        queries.append(field.ravel() / np.linalg.norm(field))
+        stored = seen(encoder, image[None])[-1][0].double().numpy().ravel()
+        gallery.append(stored / np.linalg.norm(stored))
+    # rounded, so that what is equal but for rounding ties
+    scores = np.round(np.array(queries) @ np.array(gallery).T, 5)
+    ranks = np.array([rankdata(-row, method="max")[i] for i, row in enumerate(scores)])
+    found = retrieval(encoder, x, seed=4)
+    assert found["mrr"] == pytest.approx(
+        label_ranking_average_precision_score(np.eye(len(x)), scores), abs=2e-3
+    )
+    assert found["mrr"] == pytest.approx(np.mean(1 / ranks), abs=2e-3)
+    assert found["hit_rate_1"] == pytest.approx(np.mean(ranks == 1), abs=0.01)
+    assert found["hit_rate_5"] == pytest.approx(np.mean(ranks <= 5), abs=0.01)
+    if copies == 3:  # of three equal images each counts as the third
+        assert found["hit_rate_1"] == 0 < found["hit_rate_5"]
+        assert found["mrr"] <= 1 / 3
+
+
+def test_features_that_are_equal_but_for_rounding_find_nothing():
+    collapsed = torch.ones(50, 8) + 1e-7 * torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    assert pessimistic_ranks(collapsed, collapsed).tolist() == [50] * 50
+    apart = torch.ones(50, 8) + 0.01 * torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    assert pessimistic_ranks(apart, apart).tolist() == [1] * 50
 
 
 def test_measure_gives_group_exactness_counts_and_the_largest_error():

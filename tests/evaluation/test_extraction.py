@@ -25,6 +25,7 @@ from eqssl.symmetry import group
 from eqssl.symmetry.turning import turn
 
 JOB = {"dataset": "squares", "pretext": "random", "seed": 0}
+FILES = tuple(f"features/{name}.parquet" for name in ("train", "val", "test", "turned"))
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,8 @@ def make_encoder(folder, params, shards, name="C4", side=12):
     return folder
 
 
-def job(views=("stored", "grid", "angle"), stages=2, seed=0):
-    return FeaturesJob(features=FeatureSettings(stages=stages, views=views, seed=seed))
+def job(views=("stored", "grid", "angle"), stages=2, turned=7, seed=0):
+    return FeaturesJob(features=FeatureSettings(stages=stages, views=views, turned=turned, seed=seed))
 
 
 @pytest.mark.parametrize("name", ["trivial", "D4"])
@@ -102,12 +103,9 @@ def test_the_files_say_what_they_were_made_from(shards, tmp_path, params):
     assert equivariance["error"] < 1e-5
     assert len(equivariance["stages"]) == 2
     assert equivariance["images"] == equivariance["retrieval"]["queries"] == 20
-    assert equivariance["rows"] == {"train": 48, "val": 12, "test": 20}
+    assert equivariance["rows"] == {"train": 48, "val": 12, "test": 20, "turned": 7}
     assert equivariance["job"] == job(stages=1).plain()
-    assert equivariance["files"] == {
-        name: sha256(tmp_path / "out" / name)
-        for name in ("features/train.parquet", "features/val.parquet", "features/test.parquet")
-    }
+    assert equivariance["files"] == {name: sha256(tmp_path / "out" / name) for name in FILES}
     assert equivariance["made_of"] == {
         "encoder": seal_in(folder / "encoder.json"),
         "data": seal_in(shards / "index.json"),
@@ -151,12 +149,7 @@ def test_extraction_is_reproducible_and_leaves_torch_as_it_was(shards, tmp_path,
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
-    for file in (
-        "features/train.parquet",
-        "features/val.parquet",
-        "features/test.parquet",
-        "equivariance.json",
-    ):
+    for file in (*FILES, "equivariance.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     extract(job(seed=1), shards, folder, tmp_path / "c", "cpu")
     assert (tmp_path / "a/features/test.parquet").read_bytes() != (
@@ -243,12 +236,7 @@ def test_features_of_streamed_images_are_the_same_bytes(shards, tmp_path, params
     folder = make_encoder(tmp_path / "cell", params, shards)
     for name, budget in (("mapped", Budget()), ("streamed", Budget(decoded_mb=0))):
         extract(job(), shards, folder, tmp_path / name, "cpu", budget=budget)
-    for file in (
-        "features/train.parquet",
-        "features/val.parquet",
-        "features/test.parquet",
-        "equivariance.json",
-    ):
+    for file in (*FILES, "equivariance.json"):
         assert (tmp_path / "mapped" / file).read_bytes() == (tmp_path / "streamed" / file).read_bytes()
     equivariance = json.loads((tmp_path / "streamed/equivariance.json").read_text())
     assert equivariance["turned_images"] == 20

@@ -29,7 +29,7 @@ def run(folder, **settings):
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cell")
-    write_cell(folder, noise=4.0)
+    write_cell(folder, noise=4.0, turned=60)
     return folder, run(folder)
 
 
@@ -43,7 +43,9 @@ def test_metrics_are_flat_numbers_with_the_agreed_names(cell):
     metrics = {key: value for key, value in cell[1].items() if key not in apart}
     expected = {"dataset", "group", "pretext", "seed", "parameters", "flops", "epochs"}
     expected |= {"equivariance_error", "seconds_pretrain"}
-    expected |= {"retrieval_hit_1", "retrieval_hit_5", "retrieval_mrr"}
+    expected |= {"retrieval_hit_1", "retrieval_hit_5", "retrieval_mrr", "turn_r2", "turn_r2_invariant"}
+    agreements = [f"{p}_{view}" for p in ("agreement", "reg_agreement") for view in ("grid", "angle")]
+    expected |= {name + end for name in agreements for end in ("", "_lo", "_hi")}
     for view in ("stored", "grid", "angle"):
         names = [f"{p}_{view}_{share}" for p in ("acc", "reg_acc") for share in (1, 10, 100)] + [
             f"knn_{view}"
@@ -52,7 +54,7 @@ def test_metrics_are_flat_numbers_with_the_agreed_names(cell):
     assert set(metrics) == expected
     assert (metrics["epochs"], metrics["seconds_pretrain"], metrics["equivariance_error"]) == (2, 1.5, 1e-7)
     for name, value in metrics.items():
-        if "acc" in name or "knn" in name:
+        if "acc" in name or "knn" in name or "agreement" in name:
             assert 0 <= value <= 1
         if name + "_lo" in metrics:
             assert metrics[name + "_lo"] <= value <= metrics[name + "_hi"]

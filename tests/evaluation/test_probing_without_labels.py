@@ -94,7 +94,7 @@ def test_unlabelled_images_change_no_number_of_the_labelled_ones(tmp_path):
                 labels = np.stack([part.labels, np.full(len(part.keys), -1)], 1).reshape(-1)
                 writer.write(split, view, keys, labels, mixed, **moved)
     twice = {"train": 600, "val": 120, "test": 180}
-    resealed(tmp_path / "both/eval/equivariance.json", lambda values: values.update(rows=twice))
+    resealed(tmp_path / "both/eval/equivariance.json", lambda values: values["rows"].update(twice))
     expected, found = run(tmp_path / "labelled"), run(tmp_path / "both")
     assert accuracies(found) == accuracies(expected) != {}
     assert predictions(tmp_path / "both") == predictions(tmp_path / "labelled")

@@ -120,10 +120,52 @@ def test_label_tasks_have_columns_of_their_own_that_are_empty_elsewhere(tmp_path
     assert not [name for name in means["other"] if name.startswith("pretext_")]
 
 
+def test_numbers_of_turned_images_come_between_retrieval_and_pretexts(tmp_path):
+    turned = {"turn_r2": 0.5, "turn_r2_invariant": -0.1, "agreement_grid": 1.0, "agreement_grid_lo": 0.9}
+    others = {"pretext_accuracy": 0.5, "reg_agreement_grid": 0.75, "retrieval_mrr": 0.25}
+    files = [write(tmp_path, "a", **turned, **others), write(tmp_path, "b", seed=1)]
+    text, summary = tables(tmp_path, files)
+    names = ["retrieval_mrr", "agreement_grid", "agreement_grid_lo", "reg_agreement_grid"]
+    names += ["turn_r2", "turn_r2_invariant", "pretext_accuracy"]
+    assert text.splitlines()[0] == HEADER + "," + ",".join(names)
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [[row[name] for name in names] for row in rows] == [
+        ["0.25", "1.0", "0.9", "0.75", "0.5", "-0.1", "0.5"],
+        [""] * 7,
+    ]
+    means = summary["insects"]["C4"]["mine"]
+    assert (means["turn_r2_invariant"], means["agreement_grid"]) == (-0.1, 1.0)
+    assert "agreement_grid_lo" not in means
+
+
+@pytest.mark.parametrize("name", ["agreement_angle", "reg_agreement_grid"])
+def test_an_agreement_that_is_no_share_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"a: {name}: given 1\.5, expected an accuracy between 0 and 1"):
+        tables(tmp_path, [write(tmp_path, "a", **{name: 1.5})])
+    tables(tmp_path, [write(tmp_path, "b", turn_r2=-3.5)])
+
+
 def test_views_are_in_their_order_and_shares_are_numbers():
     names = ["acc_angle_9", "acc_angle_100", "acc_grid_9", "acc_stored_9", "acc_stored_9_lo", "reg_acc_x_1"]
     found = [name for name in columns(names) if name.startswith("acc") and not name.endswith(("lo", "hi"))]
     assert found == [f"acc_{view}_{share}" for view in ("stored", "grid", "angle") for share in (9, 100)]
+
+
+def test_other_kinds_of_probes_and_stages_come_after_the_default_ones(tmp_path):
+    extra = ("ridge_acc", "reg_svm_acc", "stage_2_acc", "stage_2_reg_svm_acc")
+    values = {f"{p}_stored_1{end}": 0.5 for p in extra for end in ("", "_lo", "_hi")}
+    text, summary = tables(tmp_path, [write(tmp_path, "a", ("stored",), (1,), **values)])
+    header = [name for name in text.splitlines()[0].split(",") if not name.endswith(("_lo", "_hi"))]
+    assert header[header.index("acc_stored_1") :] == [
+        "acc_stored_1",
+        "reg_acc_stored_1",
+        "knn_stored",
+        *(f"{prefix}_stored_1" for prefix in extra),
+    ]
+    assert summary["insects"]["C4"]["mine"]["stage_2_reg_svm_acc_stored_1"] == 0.5
+    other = write(tmp_path, "b", ("stored",), (1,), seed=1)
+    with pytest.raises(ValueError, match=r"b: ridge_acc_stored_1: not in every cell of insects"):
+        tables(tmp_path, [tmp_path / "a", other])
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -21,6 +21,7 @@ SPLIT_OF = {
     "train.parquet": "val.parquet",
     "val.parquet": "train.parquet",
     "test.parquet": "val.parquet",
+    "turned.parquet": "test.parquet",
     "train-00000.tar": "val-00000.tar",
     "val-00001.tar": "train-00001.tar",
     "test-00000.tar": "train-00000.tar",

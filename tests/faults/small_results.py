@@ -37,7 +37,7 @@ def small_params() -> Params:
     values["shards"] = {"count": 2, "validation": 0.2, "seed": 0}
     values["encoder"]["width"] = [4, 8]
     values["pretrain"] |= {"epochs": 1, "batch_size": 32, "warmup_epochs": 0.0}
-    values["features"] |= {"stages": 1, "views": ["stored"]}
+    values["features"] |= {"stages": 1, "views": ["stored"], "turned": 4}
     values["probe"] |= {"shares": [100], "draws": 1, "strengths": [0.01, 1.0, 13], "bootstrap": 100}
     values["finetune"] |= {"shares": [50], "draws": 1, "epochs": 1, "least_steps": 1, "bootstrap": 100}
     values["pretexts"] = {"mine": {"task": "supervised"}}
@@ -74,7 +74,7 @@ class Results:
         trained = ("encoder.safetensors", "encoder.json", "loss.csv", "log.jsonl", "pretrain.json")
         return {
             **{name: home / name for name in trained},
-            **{f"{split}.parquet": evaluation / f"features/{split}.parquet" for split in SPLITS},
+            **{f"{name}.parquet": evaluation / f"features/{name}.parquet" for name in (*SPLITS, "turned")},
             "equivariance.json": evaluation / "equivariance.json",
             **{name: probe / name for name in ("metrics.json", "predictions.csv", "correct.parquet")},
             "finetune.json": fine / "finetune.json",
@@ -157,6 +157,7 @@ STEPS: dict[str, tuple[Callable[[Results, Path], None], tuple[str, ...]]] = {
             "train.parquet",
             "val.parquet",
             "test.parquet",
+            "turned.parquet",
         ),
     ),
     "publish": (

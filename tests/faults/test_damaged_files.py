@@ -28,6 +28,7 @@ NAMES = (
     "train.parquet",
     "val.parquet",
     "test.parquet",
+    "turned.parquet",
     "equivariance.json",
     "metrics.json",
     "predictions.csv",

@@ -91,15 +91,16 @@ METADATA = {
 }
 
 
+@pytest.mark.parametrize("name", ["train", "turned"])
 @pytest.mark.parametrize("key", METADATA)
-def test_impossible_metadata_of_features_are_named(results: Results, key: str) -> None:
-    path = results.path("train.parquet")
+def test_impossible_metadata_of_features_are_named(results: Results, key: str, name: str) -> None:
+    path = results.path(f"{name}.parquet")
     table = pq.read_table(path)
     for text in METADATA[key]:
         values = {**table.schema.metadata, f"eqssl.{key}".encode(): text.encode()}
         pq.write_table(table.replace_schema_metadata(values), path)
         resealed(results.path("equivariance.json"))
-        with pytest.raises(ValueError, match=rf"^\S*train\.parquet: metadata eqssl\.{key}: [^\n]*$"):
+        with pytest.raises(ValueError, match=rf"^\S*{name}\.parquet: metadata eqssl\.{key}: [^\n]*$"):
             results.probe(results.root / "again")
 
 

@@ -31,7 +31,7 @@ FOUR_CORES = "import eqssl.machine.slots as s; s.usable_cores = lambda: [0, 1, 2
 def locks(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(slots.tempfile, "tempdir", None)
-    for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES", "EQSSL_GPUS"):
+    for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES", "EQSSL_GPUS", "EQSSL_JOBS_PER_GPU"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / f"eqssl-slots-{os.getuid()}"
 

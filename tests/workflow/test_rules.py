@@ -114,6 +114,31 @@ def test_a_bad_setting_stops_snakemake_before_any_job(
     assert not (project.folder / "logs").exists()
 
 
+def provided_gpus(project: Project, *options: str) -> str:
+    """Snakemake says it when something runs, so one small job runs: the shards."""
+    params = Params.load(project.folder / "params.yaml")
+    folder = jobs.shard_folder(params, "small")
+    plain = ("--logger-eqssl-display", "snakemake", *options)
+    text = project.run("snakemake", "--cores", "1", "--force", *plain, "--", f"{folder}/index.json")
+    return re.search(r"^Provided resources: .*\bgpu=\D*(\d+)", text, flags=re.MULTILINE)[1]  # type: ignore[index]
+
+
+def test_jobs_that_share_a_gpu_find_room_for_all_of_them(project: Project) -> None:
+    assert provided_gpus(project) == "1"
+    project.change(machine={"jobs_per_gpu": 5})
+    assert provided_gpus(project) == "5"
+    assert provided_gpus(project, "--resources", "gpu=2") == "10"
+
+
+def test_how_many_jobs_share_a_gpu_is_in_no_command_so_that_nothing_runs_again(project: Project) -> None:
+    listed = []
+    for number in (1, 5):
+        project.change(machine={"jobs_per_gpu": number})
+        text = project.run("snakemake", "-n", "-p", "all")
+        listed.append(sorted(line for line in text.splitlines() if "python -m eqssl " in line))
+    assert listed[0] == listed[1] != []
+
+
 def test_default_profile_judges_by_content() -> None:
     for name in ("default", "slurm"):
         profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())

@@ -41,7 +41,9 @@ rule features:
         encoder=rules.pretrain.output.encoder,
     output:
         features=expand(
-            "<evaluation>/features/{split}.parquet", split=SPLITS, allow_missing=True
+            "<evaluation>/features/{name}.parquet",
+            name=[*SPLITS, "turned"],
+            allow_missing=True,
         ),
         equivariance="<evaluation>/equivariance.json",
     log:

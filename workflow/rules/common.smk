@@ -33,9 +33,13 @@ except (ValueError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
 validate(config, "../schemas/params.schema.json", set_default=False)
-run.prepare(ROOT)
+run.prepare(ROOT, PARAMS.machine.jobs_per_gpu)
 if workflow.is_main_process:
     store.own(store.RECORDS, "model", "metrics")
+    # The profile counts GPUs, a job takes one of them: so many jobs find room on each.
+    gpus = workflow.global_resources.get("gpu").value
+    if workflow.local_exec and gpus is not None:
+        workflow.register_resource("gpu", gpus * PARAMS.machine.jobs_per_gpu)
 
 HAS_GPU = run.has_gpu()
 SHARDS = "data/shards/{dataset}-{shard_id}"

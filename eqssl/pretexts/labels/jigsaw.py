@@ -35,7 +35,7 @@ class Jigsaw(PatchTask, ModuleWithConstants):
     def build(self, settings: JigsawSettings, classes: int, generator: torch.Generator | None) -> None:
         """Choose the permutations, and create the labels and the head."""
         self.settings = settings
-        self.layout = Grid(self.group, settings, settings.cells)
+        self.layout = Grid(self.group, settings, self.encoder.image_shape[-1], settings.cells)
         chosen = choose_permutations(self.slots, settings.permutations, settings.distance, settings.set_seed)
         self.labels = permutation_labels(self.slots, chosen)
         self.register_constant("permutations", torch.as_tensor(chosen, dtype=torch.int64), saved=True)

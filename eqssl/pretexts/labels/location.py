@@ -34,7 +34,8 @@ class RelativeLocation(PatchTask):
         """Create the labels and the head."""
         self.settings = settings
         ring = settings.layout == "ring"
-        self.layout = Ring(self.group, settings) if ring else Grid(self.group, settings, SIDE)
+        side = self.encoder.image_shape[-1]
+        self.layout = Ring(self.group, settings, side) if ring else Grid(self.group, settings, side, SIDE)
         self.centre = Ring.centre if ring else NEIGHBOURS // 2
         self.labels = _without(self.slots, self.centre)
         self.head = self.make_head(settings, None, generator, of_pairs=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -42,6 +43,14 @@ class PatchTask(LabelTask):
     def act_on_draw(self, draw: Draw, labels: Int[Tensor, " batch"], element: Any) -> Draw:
         """Shifts turn with their patches, lost colours stay lost."""
         return {**draw, "shifts": self.layout.act_on_shifts(draw["shifts"], element)}
+
+    def warnings(self, numbers: Mapping[str, float]) -> dict[str, str]:
+        """That a patch may tell where it was, if it does."""
+        if not self.layout.tells_places:
+            return {}
+        side, patch = self.encoder.image_shape[-1], self.settings.patch
+        reason = f"on images of {side} pixels, patches of {patch} pixels cannot be shifted enough"
+        return {"places": f"interpolation may tell where a patch was: {reason}; take smaller ones"}
 
     def patches(
         self, images: Float[Tensor, "batch channel side side"], draw: Draw

@@ -19,11 +19,17 @@ def middle_of(
     with `antialias`, which takes several times as long.
     """
     cut = int(margin * images.shape[-1])
-    middle = images[..., cut : images.shape[-2] - cut, cut : images.shape[-1] - cut]
-    along = _resizing(middle.shape[-1], side, images.dtype, images.device)
+    return resized(images[..., cut : images.shape[-2] - cut, cut : images.shape[-1] - cut], side)
+
+
+def resized(images: Float[Tensor, "*batch side side"], side: int) -> Float[Tensor, "*batch new new"]:
+    """Square images with another side, bilinear as in `middle_of`."""
+    if images.shape[-1] == side:
+        return images
+    along = _resizing(images.shape[-1], side, images.dtype, images.device)
     # in full precision whatever autocast says, because images are not features
     with torch.autocast(images.device.type, enabled=False):
-        return along @ middle @ along.t()
+        return along @ images @ along.t()
 
 
 @cache

@@ -3,14 +3,24 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from label_tasks import build
+from label_tasks import TASKS, build
+from scipy.special import j1
 
-from eqssl.pretexts.labels.layouts import STEPS
-from eqssl.pretexts.labels.patches import draw_gray, middle_of, standardised, without_colours
+from eqssl.config.pretexts import PretextSettings
+from eqssl.pretexts.labels.layouts import FREE_RADII, STEPS
+from eqssl.pretexts.labels.patches import (
+    cut,
+    draw_gray,
+    draw_shifts,
+    middle_of,
+    standardised,
+    without_colours,
+)
+from eqssl.pretexts.labels.whole_pixels import whole_pixels
 
 
 def test_patches_of_the_grid_lie_where_the_shifts_put_them():
-    pretext = build("grid", "C4", margin=0.0)
+    pretext = build("grid", "C4", size=3 * 14, margin=0.0)
     side = 3 * 14
     image = torch.arange(side * side, dtype=torch.float64).view(1, 1, side, side)
     shifts = torch.zeros(1, 9, 2, dtype=torch.int64)
@@ -23,9 +33,79 @@ def test_patches_of_the_grid_lie_where_the_shifts_put_them():
         torch.testing.assert_close(patches[:, slot], expected)
 
 
+def test_patches_of_other_images_are_whole_pixels_resized_alike():
+    pretext = build("grid", "C4", size=28, margin=0.15)
+    layout = pretext.layout
+    assert (layout.apart, layout.size, layout.jitter) == (7, 4, 1)
+    image = torch.rand(1, 1, 28, 28, dtype=torch.float64)
+    patches = layout.patches(image, torch.zeros(1, 9, 2, dtype=torch.int64))
+    for slot in range(9):
+        top, left = slot // 3 * 7 + 5, slot % 3 * 7 + 5
+        tile = image[..., top : top + 4, left : left + 4]
+        larger = F.interpolate(tile, (10, 10), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(patches[:, slot], standardised(larger))
+
+
+@pytest.mark.parametrize("side", [*range(12, 70), 96, 224, 225])
+@pytest.mark.parametrize(("task", "cells"), [("grid", 3), ("jigsaw of 4", 2), ("jigsaw of 9", 3)])
+@pytest.mark.parametrize("margin", [0.0, 0.15])
+def test_sizes_in_whole_pixels_are_symmetric_and_leave_patches_apart(side, task, cells, margin):
+    settings = PretextSettings.read({**TASKS[task], "margin": margin}, "tested")
+    apart, patch, jitter = whole_pixels(settings, cells, side)
+    extent = (cells - 1) * apart + patch
+    assert (side - extent) % 2 == 0
+    assert extent + 2 * jitter <= side - 2 * int(margin * side)
+    assert patch + 2 * jitter <= apart
+    scale = (side - 2 * int(margin * side)) / (cells * settings.cell)
+    assert abs(apart - settings.cell * scale) <= 0.5
+    assert abs(patch - settings.patch * scale) <= 1.5
+
+
+def test_images_that_are_too_small_are_named_with_the_least_that_works():
+    settings = PretextSettings.read({**TASKS["grid"], "margin": 0.15}, "tested")
+    with pytest.raises(ValueError, match=r"images of 5 pixels.* images of at least 6 pixels"):
+        whole_pixels(settings, 3, 5)
+    whole_pixels(settings, 3, 6)
+
+
+def neighbours_alike(patches):
+    """The correlation of neighbouring pixels in the patches of each slot."""
+    across = (patches[..., 1:] * patches[..., :-1]).mean((0, 2, 3))
+    down = (patches[..., 1:, :] * patches[..., :-1, :]).mean((0, 2, 4))
+    return torch.cat([across, down], 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "group_name", "changes"),
+    [
+        ("grid", "C4", {}),
+        ("jigsaw of 4", "C4", {}),
+        ("jigsaw of 9", "D4", {}),
+        ("ring", "C8", {"cell": 18, "patch": 10}),
+    ],
+)
+@pytest.mark.parametrize("size", [28, 45])
+def test_interpolation_does_not_tell_where_a_patch_was(task, group_name, changes, size):
+    """On noise all slots have patches of the same distribution, or a network would read the slot there."""
+    pretext = build(task, group_name, size=size, margin=0.15, **changes).float()
+    noise = torch.rand(6000, 1, size, size, generator=torch.Generator().manual_seed(2))
+    draw = pretext.draw(len(noise), torch.Generator().manual_seed(3))
+    found = neighbours_alike(pretext.layout.patches(noise, draw["shifts"]))
+    assert (found - found.mean(0)).abs().max() < 0.03
+
+
+def test_the_control_fails_patches_of_a_resized_image_tell_their_place():
+    noise = torch.rand(6000, 1, 28, 28, generator=torch.Generator().manual_seed(2))
+    large = middle_of(noise, 0.15, 42)
+    shifts = draw_shifts(len(noise), 9, 2, torch.Generator().manual_seed(3))
+    corners = torch.cartesian_prod(torch.arange(3), torch.arange(3)) * 14 + 2
+    found = neighbours_alike(standardised(cut(large, corners + shifts, 10)))
+    assert (found - found.mean(0)).abs().max() > 0.05
+
+
 def test_patches_of_the_ring_lie_where_the_shifts_put_them():
     """A linear image sampled between pixels is known exactly."""
-    pretext = build("ring", "C4", margin=0.0)
+    pretext = build("ring", "C4", size=3 * 14, margin=0.0)
     side = 3 * 14
     centred = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     image = (3 * centred[:, None] + centred).view(1, 1, side, side)
@@ -43,17 +123,35 @@ def test_patches_of_the_ring_lie_where_the_shifts_put_them():
 
 
 @pytest.mark.parametrize("task", ["grid", "ring"])
-def test_shifts_are_no_larger_than_asked(task: str):
+def test_shifts_are_no_larger_than_the_layout_says(task: str):
     pretext = build(task, "C4")
     shifts = pretext.draw(500, torch.Generator().manual_seed(0))["shifts"].double()
     length = shifts.abs().amax(-1) if task == "grid" else shifts.norm(dim=-1)
-    assert 0.95 * pretext.settings.jitter < float(length.max()) <= pretext.settings.jitter
+    largest = pretext.layout.jitter if task == "grid" else pretext.layout.radius
+    assert 0.95 * largest < float(length.max()) <= largest
     assert shifts.mean((0, 1)).abs().max() < 0.1
 
 
 def test_shifts_on_the_ring_are_as_dense_everywhere_in_their_disc():
-    shifts = build("ring", "C4").draw(5000, torch.Generator().manual_seed(0))["shifts"]
-    assert float((shifts.norm(dim=-1) < 0.5).double().mean()) == pytest.approx(0.25, abs=0.02)
+    pretext = build("ring", "C4")
+    shifts = pretext.draw(5000, torch.Generator().manual_seed(0))["shifts"]
+    inside = shifts.norm(dim=-1) < pretext.layout.radius / 2
+    assert float(inside.double().mean()) == pytest.approx(0.25, abs=0.02)
+
+
+def test_radii_on_the_ring_are_zeros_of_the_first_harmonic():
+    pretext = build("ring", "C4", jitter=2, cell=18)
+    inner = 28 - 2 * int(0.1 * 28)
+    for radius in (pretext.layout.radius * inner / (3 * 18), *FREE_RADII):
+        assert abs(j1(2 * math.pi * radius)) < 1e-3
+
+
+def test_a_ring_on_images_that_are_too_small_warns_that_interpolation_tells_places():
+    changes = {"cell": 18, "patch": 10, "jitter": 1}
+    small, large = (build("ring", "C8", size=size, **changes) for size in (12, 28))
+    assert "interpolation may tell where a patch was: on images of 12" in small.warnings({})["places"]
+    assert large.warnings({}) == {}
+    assert 2 * small.layout.radius + 10 <= 2 * 18 * math.sin(math.pi / 8) + 1e-9
 
 
 def test_each_patch_is_standardised_by_itself():

@@ -1,0 +1,69 @@
+"""Commands that compare finished cells: claims, compare."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eqssl.cli.adding import Commands, add
+
+if TYPE_CHECKING:
+    from eqssl.config.params import Params
+    from eqssl.evaluation.grid_cells import GridCells
+
+GRID = Path("metrics/grid.csv")
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    claims = add(commands, "claims", _claims)
+    claims.add_argument("grid", nargs="?", type=Path, default=GRID, help=f"table of cells (default: {GRID})")
+    bundle = "also write the table and which test images were right to NAME.csv and NAME.parquet"
+    claims.add_argument("--bundle", type=Path, metavar="NAME", help=bundle)
+    compare = add(commands, "compare", _compare)
+    what = "metrics.json of a cell, [DATASET/]GROUP/PRETEXT[/sSEED] of the grid, or a DVC experiment"
+    compare.add_argument("first", metavar="A", help=what)
+    compare.add_argument("second", metavar="B", help="the same")
+    compare.add_argument("--grid", type=Path, default=GRID, help=f"table of cells (default: {GRID})")
+    for added in (claims, compare):
+        added.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+        overlay = "file of settings that replace some of these, as Snakemake's --configfile"
+        added.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
+
+
+def _claims(options: argparse.Namespace) -> None:
+    """Print each claim of docs/claims.md that a grid can decide, its difference, and the verdict."""
+    from eqssl.config.claims import claims_of
+    from eqssl.evaluation.claims import verdicts
+    from eqssl.report.claims_console import print_claims
+
+    if not options.grid.is_file():
+        raise ValueError(f"{options.grid}: no such file; `eqssl run` makes it")
+    params, grids = _grids(options)
+    for cells in grids:
+        print_claims(cells, verdicts(cells, claims_of(params)))
+    if options.bundle is not None:
+        from eqssl.evaluation.bundling import bundle
+
+        bundle(options.grid, params, options.bundle)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Compare two cells, or the seeds of two entries of the grid, number by number."""
+    from eqssl.evaluation.comparison import compare
+    from eqssl.evaluation.subjects import subject
+    from eqssl.report.claims_console import print_comparison
+
+    _, grids = _grids(options)
+    first, second = (subject(text, grids) for text in (options.first, options.second))
+    print_comparison(first, second, compare(first, second))
+
+
+def _grids(options: argparse.Namespace) -> tuple[Params, list[GridCells]]:
+    """The settings, and the cells of the table; none if it is not there."""
+    from eqssl.config.params import Params
+    from eqssl.evaluation.grid_cells import read_grid
+
+    params = Params.load(options.params, *options.configfile)
+    return params, read_grid(options.grid, params) if options.grid.is_file() else []

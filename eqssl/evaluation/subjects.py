@@ -1,0 +1,99 @@
+"""Find what `eqssl compare` is asked for: a cell's files, cells of the grid, or an experiment of DVC."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eqssl.config.plain import shown
+from eqssl.evaluation.comparison import Subject
+from eqssl.evaluation.correct import NAME, read_correct
+from eqssl.evaluation.correct_bundle import Shares
+from eqssl.evaluation.grid_cells import GridCells, Side
+from eqssl.machine.cell_numbers import read_metrics, top_numbers
+from eqssl.machine.experiments import experiment_files
+from eqssl.machine.grid_means import FIRST
+
+FULL = "acc_stored_100"
+
+
+def subject(text: str, grids: Sequence[GridCells]) -> Subject:
+    """What a text names.
+
+    Args:
+        text: the path of a metrics.json or of its folder; `[DATASET/]GROUP/PRETEXT[/sSEED]` of the grid; or
+            the name of a DVC experiment or any other git revision.
+        grids: the cells of the grid.
+
+    Raises:
+        ValueError: nothing has this name, or its files are damaged.
+        OSError: a file cannot be read.
+    """
+    path = Path(text)
+    if path.exists():
+        return of_cell(path / "metrics.json" if path.is_dir() else path)
+    found = _of_grid(text, grids)
+    return found or of_experiment(text)
+
+
+def of_cell(path: Path) -> Subject:
+    """A finished cell, from its metrics.json and the correct.parquet beside it."""
+    record = read_metrics(path, FIRST)
+    table = read_correct(record.file(NAME))
+    seed = int(record.values["seed"])
+    name = "/".join(str(record.values[key]) for key in ("dataset", "group", "pretext")) + f"/s{seed}"
+    shares = {metric: table.shares(metric) for metric in table.counts}
+    return Subject(name, {seed: top_numbers(record)}, {seed: shares})
+
+
+def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:
+    """Cells of the grid; None if it has none of this name."""
+    words = text.split("/")
+    seed = words.pop()[1:] if len(words) > 2 and words[-1][:1] == "s" and words[-1][1:].isdecimal() else None
+    for cells in grids:
+        if not 2 <= len(words) <= 3 or (len(words) == 3 and words[0] != cells.dataset):
+            continue
+        side = Side(*words[-2:])
+        numbers = {
+            cell.seed: values
+            for cell, values in cells.numbers.items()
+            if (cell.group, cell.pretext) == side and seed in (None, str(cell.seed))
+        }
+        if numbers:
+            right = {
+                cell.seed: shares
+                for cell, shares in cells.right.items()
+                if (cell.group, cell.pretext) == side and cell.seed in numbers
+            }
+            return Subject(text, numbers, right)
+    return None
+
+
+def of_experiment(name: str) -> Subject:
+    """The active cell of an experiment or revision, from metrics/cell.json and metrics/predictions.csv."""
+    files = experiment_files(name, ("metrics/cell.json", "metrics/predictions.csv"))
+    try:
+        values = json.loads(files["metrics/cell.json"])
+        numbers = {
+            key: float(value)
+            for key, value in values.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        seed = int(values["seed"])
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"experiment {shown(name)}: metrics/cell.json: damaged: {error}") from None
+    return Subject(name, {seed: numbers}, {seed: _shares(files.get("metrics/predictions.csv"), numbers)})
+
+
+def _shares(predictions: bytes | None, numbers: dict[str, float]) -> Shares:
+    """Which test images the full probe was right about; empty without predictions of this cell."""
+    if predictions is None or FULL not in numbers:
+        return {}
+    rows = list(csv.DictReader(io.StringIO(predictions.decode("utf-8", "replace"))))
+    right = np.array([row.get("actual") == row.get("predicted") for row in rows], float)
+    return {FULL: right} if len(right) and abs(right.mean() - numbers[FULL]) < 1e-9 else {}

@@ -1,0 +1,1 @@
+"""`eqssl trace`: from one number down to the images that it comes from."""

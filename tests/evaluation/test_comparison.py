@@ -1,0 +1,85 @@
+"""Two cells, or the seeds of two entries, compared number by number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from feature_cells import probe_job, write_cell
+from rich.console import Console
+
+from eqssl.config.grid import Cell
+from eqssl.evaluation.comparison import Subject, compare
+from eqssl.evaluation.grid_cells import GridCells
+from eqssl.evaluation.paired import paired_difference, seed_difference
+from eqssl.evaluation.probing import evaluate
+from eqssl.evaluation.subjects import subject
+from eqssl.report.claims_console import print_comparison
+
+
+def made(name, accuracies, right=None):
+    numbers = {seed: {"acc_stored_100": value, "epochs": 5.0} for seed, value in accuracies.items()}
+    shares = {seed: {"acc_stored_100": np.array(row)} for seed, row in (right or {}).items()}
+    return Subject(name, numbers, shares)
+
+
+def test_seeds_are_paired_and_images_too_where_they_are_known():
+    first = made("a", {0: 0.75, 1: 0.5}, {0: [1, 1, 1, 0], 1: [1, 0, 1, 0.0]})
+    second = made("b", {0: 0.5, 1: 0.5}, {0: [1, 0, 1, 0], 1: [0, 0, 1, 1.0]})
+    found = compare(first, second)
+    (line,) = found.lines
+    assert (line.metric, line.first, line.second) == ("acc_stored_100", 0.625, 0.5)
+    assert line.difference == paired_difference(np.array([[0, 1, 0, 0], [1, 0, 0, -1.0]]))
+    assert "seeds and test images" in found.note
+    without = compare(made("a", {0: 0.75, 1: 0.5}), second)
+    assert without.lines[0].difference == seed_difference([0.25, 0.0])
+    assert "interval over seeds" in without.note
+
+
+def test_single_cells_of_different_seeds_are_compared_and_it_is_said():
+    found = compare(made("a", {0: 0.5}, {0: [1, 0.0]}), made("b", {1: 1.0}, {1: [1, 1.0]}))
+    assert found.seeds == [(0, 1)]
+    assert "seed 0 against seed 1" in found.note
+    with pytest.raises(ValueError, match="no common seed: a has 0, 1; b has 2"):
+        compare(made("a", {0: 0.5, 1: 0.5}), made("b", {2: 0.5}))
+
+
+def test_nothing_in_common_is_an_error():
+    with pytest.raises(ValueError, match="a and b have no accuracy in common"):
+        compare(made("a", {0: 0.5}), Subject("b", {0: {"epochs": 5.0}}, {}))
+
+
+def test_a_cell_is_found_by_its_files_and_compared_with_itself_differs_by_nothing(tmp_path):
+    evaluation, encoder = write_cell(tmp_path)
+    evaluate(probe_job(), evaluation, encoder, tmp_path / "probe")
+    by_folder = subject(str(tmp_path / "probe"), [])
+    by_file = subject(str(tmp_path / "probe/metrics.json"), [])
+    found = compare(by_folder, by_file)
+    assert {line.metric for line in found.lines} >= {"acc_stored_100", "reg_acc_grid_1", "knn_angle"}
+    assert all(line.difference.mean == 0 for line in found.lines)
+    assert {line.difference.p for line in found.lines if line.difference.images} == {1.0}
+    assert {line.difference.p for line in found.lines if not line.difference.images} <= {None}
+    (tmp_path / "probe/correct.parquet").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"correct\.parquet: SHA-256"):
+        subject(str(tmp_path / "probe"), [])
+
+
+def test_cells_are_found_by_their_names_in_the_grid(tmp_path, monkeypatch):
+    cells = [Cell(dataset="d", group="C4", pretext="random", seed=seed) for seed in (0, 1)]
+    grid = GridCells("d", {cell: {"acc_stored_100": 0.5} for cell in cells}, {})
+    assert set(subject("C4/random", [grid]).numbers) == {0, 1}
+    assert set(subject("d/C4/random/s1", [grid]).numbers) == {1}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="experiment 'D4/random': "):
+        subject("D4/random", [grid])
+
+
+def test_the_printed_lines_hold_numbers_and_what_they_speak_of():
+    first, second = made("one", {0: 0.75}, {0: [1, 1, 1, 0.0]}), made("two", {0: 0.5}, {0: [1, 0, 1, 0.0]})
+    console = Console(width=100, record=True, color_system=None)
+    with console.capture() as capture:
+        print_comparison(first, second, compare(first, second), console)
+    text = capture.get()
+    assert "A: one" in text
+    assert "75.00  50.00" in text
+    assert "+25.00" in text
+    assert "says nothing of another" in text
