@@ -73,14 +73,16 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measure
     features, probe = jobs.features_job(params).digest, jobs.probe_job(params).digest
     steps = cell_steps(folders, Digests(job.data, job.digest, features, probe))
     finetuned = root / jobs.finetune_folder(params, cell) / "finetune.json"
-    fewest = 2 if finetuned.exists() else 0  # fine-tuning needs data and encoder
+    # beside the table that the step made first, a missing record was lost
+    tuned = finetuned.exists() or finetuned.with_name("correct.parquet").exists()
+    fewest = 2 if tuned else 0  # fine-tuning needs data and encoder
     while len(steps) > fewest and not steps[-1].path.exists():
         steps.pop()  # not made yet
     found: dict[str, Record | None] = {}
     for step in steps:
         found[step.name] = chain.check(step, found)
     more = None
-    if fewest:
+    if tuned:
         digest = jobs.finetune_job(params).digest
         more = chain.step(finetuned, digest, data=found["data"], encoder=found["encoder"])
     metrics = found.get("metrics")
