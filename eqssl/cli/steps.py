@@ -53,8 +53,7 @@ def _add_gathering_commands(commands: Commands) -> None:
     summary = add(commands, "summary", _summary)
     summary.add_argument("--table", required=True, type=Path, help="CSV file to write")
     summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
-    finetuned = "finetune.json of each cell, if they have one"
-    summary.add_argument("--finetuned", nargs="*", default=[], type=Path, metavar="FINETUNE", help=finetuned)
+    _add_finetuned(summary)
     summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
     report = add(commands, "report", _report)
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
@@ -71,6 +70,7 @@ def _add_gathering_commands(commands: Commands) -> None:
         "JSON list of what the report judges, each [key, text, pretexts, against, metric] (default: none)"
     )
     report.add_argument("--claims", default="[]", help=claims)
+    _add_finetuned(report)
     data = add(commands, "data-page", _data_page)
     data.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
     settings = "a DataPageJob as JSON (see eqssl.config.jobs)"
@@ -179,6 +179,11 @@ def _summary(options: argparse.Namespace) -> None:
         summarise(options.metrics, options.table, options.summary, options.finetuned)
 
 
+def _add_finetuned(command: argparse.ArgumentParser) -> None:
+    text = "finetune.json of each cell, if they have one"
+    command.add_argument("--finetuned", nargs="*", default=[], type=Path, metavar="FINETUNE", help=text)
+
+
 def _report(options: argparse.Namespace) -> None:
     """Write the HTML report of cells."""
     twins, claims = twins_of(options.twins), claims_given(options.claims)
@@ -186,7 +191,7 @@ def _report(options: argparse.Namespace) -> None:
         from eqssl.report import write_report
 
         cells = [(metrics, loss) for metrics, loss in options.cells]
-        write_report(cells, options.out, twins, options.shards, options.data_page, claims)
+        write_report(cells, options.out, twins, options.shards, options.data_page, claims, options.finetuned)
 
 
 def _data_page(options: argparse.Namespace) -> None:

@@ -52,6 +52,7 @@ def write_report(
     shards: Sequence[Path] = (),
     pages: Sequence[str] = (),
     claims: Sequence[Claim] = (),
+    finetuned: Sequence[Path] = (),
 ) -> None:
     """Write the report of a grid.
 
@@ -66,14 +67,15 @@ def write_report(
             are no such pictures.
         pages: data sets that have a page of their own, data/NAME.html beside the file, which is linked.
         claims: what was claimed of the grid; the report begins with the verdicts.
+        finetuned: finetune.json of each cell that has one.
 
     Raises:
         ValueError: no cells, a cell given twice, or a damaged file; names the file, the key and the reason.
         OSError: a file cannot be read or written.
     """
-    found = read_cells(cells)
+    found = read_cells(cells, finetuned)
     text = render(found, twins, galleries(rows_of(found), twins, shards), pages, claims)
-    write_text(out, sealed_text(text, [cell.seal for cell in found]))
+    write_text(out, sealed_text(text, [seal for cell in found for seal in cell.seals]))
 
 
 def render(

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
+from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.report.cells import Cell
 from eqssl.report.estimates import Estimate, over_seeds
 
 VIEWS = ("stored", "grid", "angle")
+CLASSIFIERS = {"ridge": "ridge", "svm": "linear SVM"}
 SHARES_FIRST = 2
 """How many shares of the labels the table shows at first."""
 
@@ -80,9 +82,9 @@ def rows_of(cells: Sequence[Cell]) -> list[Row]:
     return [Row(*key, tuple(seeds)) for key, seeds in groupby(cells, identity)]
 
 
-def shares_of(cells: Sequence[Cell]) -> list[int]:
-    """The per cents of the labels that probes were fitted on, largest first."""
-    found = {re.fullmatch(r"acc_[a-z]+_(\d+)", key) for cell in cells for key in cell.numbers}
+def shares_of(cells: Sequence[Cell], kind: str = "acc") -> list[int]:
+    """The shares of the labels in per cent, largest first, of probes or, with `fine_acc`, of fine-tuning."""
+    found = {re.fullmatch(rf"{kind}_[a-z]+_(\d+)", key) for cell in cells for key in cell.numbers}
     return sorted({int(match[1]) for match in found if match}, reverse=True)
 
 
@@ -94,7 +96,7 @@ def views_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def main_columns(cells: Sequence[Cell]) -> list[Column]:
-    """The columns of the main table: accuracies of both features, k-NN, cost, equivariance error.
+    """The columns of the main table: accuracies of all kinds, turned images, cost, equivariance error.
 
     The first few come first: two shares of the labels, or what stands for accuracies, and operations.
 
@@ -118,6 +120,13 @@ def main_columns(cells: Sequence[Cell]) -> list[Column]:
             for share in shares[:1]
             for view in views
         ),
+        *_other_probes(cells, shares[:1], views),
+        *(
+            Column(f"fine_acc_{view}_{share}", view, f"Fine-tuned, {share} %", "accuracy", "high")
+            for share in shares_of(cells, "fine_acc")
+            for view in views
+        ),
+        *_turned(bool(views)),
         Column("parameters", "parameters", "Training", "count"),
         Column("epochs", "epochs", "Training", "count"),
         Column("seconds_pretrain", "seconds", "Training", "seconds", "low"),
@@ -132,6 +141,42 @@ def _accuracies(shares: Sequence[int], views: Sequence[str]) -> list[Column]:
         Column(f"acc_{view}_{share}", view, f"{share} % of labels", "accuracy", "high")
         for share in shares
         for view in views
+    ]
+
+
+def _other_probes(cells: Sequence[Cell], shares: Sequence[int], views: Sequence[str]) -> list[Column]:
+    """Accuracies of the invariant feature with other kinds of probes, and those of earlier stages."""
+    names = {name for cell in cells for name in map(AccuracyName.read, cell.numbers) if name}
+    kinds = sorted({(name.stage, name.classifier) for name in names if not name.regular} - {(1, "logistic")})
+    return [
+        Column(str(AccuracyName(stage, False, kind, view, share)), view, heading, "accuracy", "high")
+        for stage, kind in kinds
+        for share in shares
+        for heading in [_heading(stage, kind, share)]
+        for view in views
+    ]
+
+
+def _heading(stage: int, classifier: str, share: int) -> str:
+    words = ["" if classifier == "logistic" else CLASSIFIERS[classifier]]
+    words += [f"stage {stage} from the end" if stage > 1 else "", f"{share} %"]
+    text = ", ".join(word for word in words if word)
+    return text[0].upper() + text[1:]
+
+
+def _turned(labelled: bool) -> list[Column]:
+    """What is measured on images that were turned."""
+    retrieval = [
+        Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
+        Column("retrieval_hit_5", "hit 5", "Retrieval", "accuracy", "high"),
+        Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
+    ]
+    return [
+        *(retrieval if labelled else []),
+        Column("agreement_grid", "grid", "Agreement", "accuracy", "high"),
+        Column("agreement_angle", "angles", "Agreement", "accuracy", "high"),
+        Column("turn_r2", "regular", "R2 of the turn", "share", "high"),
+        Column("turn_r2_invariant", "invariant", "R2 of the turn", "share"),
     ]
 
 

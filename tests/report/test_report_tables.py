@@ -4,6 +4,8 @@ from statistics import mean
 import pytest
 from sealed import resealed
 
+from eqssl.config.grid import IDENTITY
+from eqssl.machine.records import write_record
 from eqssl.report.cells import read_cells
 from eqssl.report.tables import best_of, main_columns, may_be_best, rows_of
 
@@ -62,3 +64,43 @@ def test_a_few_columns_come_first_and_the_rest_on_demand(rows):
     assert {"acc_angle_1", "knn_grid", "reg_acc_grid_100", "parameters", "equivariance_error"} <= {
         column.key for column in columns if column.extra
     }
+
+
+def tuned(path, **accuracies):
+    """The finetune.json of the cell whose metrics.json this is."""
+    values = {key: json.loads(path.read_text())[key] for key in IDENTITY}
+    ends = {f"{name}{end}": x for name, x in accuracies.items() for end in ("", "_lo", "_hi")}
+    out = path.with_name("finetune.json")
+    write_record(out, {**values, **ends, "job": {}, "details": {}})
+    return out
+
+
+def test_fine_tuned_accuracies_are_those_of_their_cells(grid):
+    first, second = grid[0][0], grid[1][0]
+    records = [tuned(second, fine_acc_stored_10=0.7), tuned(first, fine_acc_stored_10=0.6)]
+    cells = read_cells(grid, records)
+    by_path = {cell.path: cell for cell in cells}
+    assert by_path[first].estimate("fine_acc_stored_10").value == 0.6
+    assert by_path[second].estimate("fine_acc_stored_10").value == 0.7
+    assert [len(cell.seals) for cell in cells].count(2) == 2
+    column = next(c for c in main_columns(cells) if c.key.startswith("fine"))
+    assert (column.key, column.section, column.extra) == ("fine_acc_stored_10", "Fine-tuned, 10 %", True)
+    assert "fine_acc_stored_10" not in {c.key for c in main_columns(read_cells(grid))}
+    with pytest.raises(ValueError, match=r"finetune\.json: the metrics\.json of its cell were not given"):
+        read_cells(grid[1:], records)
+
+
+def test_other_probes_earlier_stages_and_turned_images_have_columns_if_they_were_measured(grid):
+    added = {
+        "ridge_acc_stored_100": "Ridge, 100 %",
+        "svm_acc_angle_100": "Linear SVM, 100 %",
+        "stage_2_acc_grid_100": "Stage 2 from the end, 100 %",
+        "stage_2_svm_acc_grid_100": "Linear SVM, stage 2 from the end, 100 %",
+        "agreement_angle": "Agreement",
+        "turn_r2": "R2 of the turn",
+        "retrieval_mrr": "Retrieval",
+    }
+    resealed(grid[0][0], lambda values: values.update(dict.fromkeys([*added, "ridge_acc_stored_1"], 0.5)))
+    found = {column.key: column.section for column in main_columns(read_cells(grid)) if column.extra}
+    assert {key: found.get(key) for key in added} == added
+    assert "ridge_acc_stored_1" not in found  # the largest share alone: the table has many columns already

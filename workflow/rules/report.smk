@@ -71,6 +71,7 @@ rule html:
         correct=cells(CORRECT),
         losses=cells("loss.csv"),
         records=cells("pretrain.json"),
+        finetuned=cells(FINETUNED) if FINETUNED else [],
         # read for pictures of a few cells, which ones depends on the accuracies
         pictures=[path for name in PICTURED for path in first_seeds(name)],
         indices=[f"{shard_folder(name)}/index.json" for name in PARAMS.grid.dataset],
@@ -89,6 +90,7 @@ rule html:
             for name in PARAMS.grid.dataset
             for word in ("--shards", shard_folder(name))
         ],
+        finetuned=lambda wildcards, input: option("--finetuned", input.finetuned),
         twins=json.dumps(PARAMS.twins()),
         claims=json.dumps(claims_of(PARAMS)),
         code=steps.report_code(),
@@ -96,7 +98,7 @@ rule html:
         templates=TEMPLATES,
     shell:
         "exec python -m eqssl report --out {output:q} --twins {params.twins:q} --claims {params.claims:q} "
-        "{params.shards:q} {params.pages:q} {params.cells:q} > {log:q} 2>&1"
+        "{params.shards:q} {params.pages:q} {params.cells:q} {params.finetuned:q} > {log:q} 2>&1"
 
 
 rule data_page:
