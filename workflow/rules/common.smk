@@ -19,14 +19,16 @@ from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
-from eqssl.machine import raw_data, run, steps, store, verify
+from eqssl.machine import raw_data, run, steps, store, transferred, verify
 from eqssl.machine.files import sha256
 
 try:
     PARAMS = Params.check(config)
     if workflow.is_main_process:
         run.hold()
-        for name in dict.fromkeys([PARAMS.dataset, *PARAMS.grid.dataset]):
+        for name in dict.fromkeys(
+            [PARAMS.dataset, *PARAMS.grid.dataset, *PARAMS.transfer.datasets]
+        ):
             for path in PARAMS.datasets[name].inputs:
                 raw_data.check_pointer(path)
 except (ValueError, OSError) as error:
@@ -50,6 +52,7 @@ FINE_ID = jobs.finetune_job(PARAMS).digest
 EVALUATION = f"{CELL}/eval-{EVALUATION_ID}"
 PROBE = f"{EVALUATION}/probe-{PROBE_ID}"
 FINE = f"{CELL}/fine-{FINE_ID}"
+TRANSFER = f"{CELL}/on-{{target}}-{{transfer_id}}"
 
 
 # Rules say <cell>/encoder.json; the wildcards are inside the variable.
@@ -59,16 +62,20 @@ pathvars:
     evaluation=EVALUATION,
     probe=PROBE,
     fine=FINE,
+    transfer=TRANSFER,
+    transfer_probe=f"{TRANSFER}/probe-{PROBE_ID}",
     name="{dataset}-{group}-{pretext}-s{seed}-{cell_id}",
 
 
 wildcard_constraints:
     dataset="|".join(PARAMS.datasets),
+    target="|".join(PARAMS.datasets),
     group=r"\w+",
     pretext="|".join(PARAMS.pretexts),
     seed=r"\d+",
     shard_id=r"[0-9a-f]{8}",
     cell_id=r"[0-9a-f]{8}",
+    transfer_id=r"[0-9a-f]{8}",
 
 
 def checked(given, folder):
