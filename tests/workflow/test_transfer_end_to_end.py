@@ -11,6 +11,7 @@ from project_copy import Project
 from eqssl.config import jobs
 from eqssl.config.grid import IDENTITY
 from eqssl.config.params import Params
+from eqssl.machine import verify
 
 NAMES = ("target", *IDENTITY)
 
@@ -30,8 +31,7 @@ def paired(project: Project) -> Project:
 
 
 def test_an_encoder_is_judged_on_another_data_set(paired: Project) -> None:
-    run = ("run", "--cores", "2", "cell", "metrics/transfer.csv")
-    paired.eqssl(*run)
+    paired.eqssl("run", "--cores", "2", "metrics/transfer.csv")
     params = Params.load(paired.folder / "params.yaml")
     table = paired.folder / "metrics/transfer.csv"
     with table.open(newline="") as file:
@@ -43,14 +43,14 @@ def test_an_encoder_is_judged_on_another_data_set(paired: Project) -> None:
     assert row["target"] == "other"
     assert float(row["acc_stored_100"]) == metrics["acc_stored_100"] > 0.15  # ten classes
     assert float(row["equivariance_error"]) < 1e-5
-    assert "every file is what its record says" in paired.eqssl("verify")
+    assert verify.faults(params, paired.folder) == []
+    assert not (paired.folder / jobs.evaluation_folder(params, params.cell)).exists()  # nothing else was made
 
-    wanted = record.read_bytes()
+    text = table.read_text()
+    table.write_text(text.replace("other,small,D4", "other,small,C4"))
+    (fault,) = verify.faults(params, paired.folder)
+    assert fault.reason == f"{table}: other small C4 random 0: is not a cell of this grid"
+    table.write_text(text)
     record.unlink()  # beside its tables, so that it was lost
-    listed = paired.eqssl("verify", code=1)
-    assert f"{record.relative_to(paired.folder)}: missing\n1 files" in listed
-    paired.eqssl(*run)
-    assert json.loads(record.read_text())["acc_stored_100"] == json.loads(wanted)["acc_stored_100"]
-    table.write_text(table.read_text().replace("other,small,D4", "other,small,C4"))
-    listed = paired.eqssl("verify", code=1)
-    assert "metrics/transfer.csv: other small C4 random 0: is not a cell of this grid" in listed
+    (fault,) = verify.faults(params, paired.folder)
+    assert fault.reason == f"{record}: missing"
