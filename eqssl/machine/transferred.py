@@ -11,7 +11,7 @@ from eqssl.config import jobs
 from eqssl.config.grid import IDENTITY, Cell
 from eqssl.config.params import Params
 from eqssl.config.plain import shown
-from eqssl.machine.cell_numbers import TARGET, check_metrics, refuse
+from eqssl.machine.cell_numbers import TARGET, check_metrics, read_metrics, refuse
 from eqssl.machine.chain import Chain, Digests, Folders, cell_steps
 from eqssl.machine.published import check_rows
 from eqssl.machine.records import Record, read_record
@@ -39,6 +39,16 @@ def read_transferred(path: Path) -> Record:
     if not isinstance(read, dict) or read.get("dataset") != target:
         refuse(path, TARGET, f"given {target!r}, but its features are of {shown(read)}")
     return record
+
+
+def read_measured(path: Path) -> Record:
+    """Read the metrics.json of a cell or of a transfer.
+
+    Raises:
+        ValueError: it is damaged, or holds something else; names file and key.
+        OSError: it cannot be read.
+    """
+    return read_transferred(path) if TARGET in read_record(path).values else read_metrics(path)
 
 
 def check_target_table(features: Record) -> None:
