@@ -50,8 +50,8 @@ def _check_channels(params: Params, own: Iterable[str]) -> None:
             given, wanted = channels.get(target), channels.get(name)
             if None not in (given, wanted) and given != wanted:
                 raise ValueError(
-                    f"transfer.datasets.{position}: given {target!r}, whose images have {given} channels, but "
-                    f"those of {name} have {wanted}; allowed: datasets.{target}.channels: {wanted}"
+                    f"transfer.datasets.{position}: given {target!r}, whose images have {given} channels, "
+                    f"but those of {name} have {wanted}; allowed: datasets.{target}.channels: {wanted}"
                 )
 
 
