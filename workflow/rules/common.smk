@@ -149,6 +149,14 @@ def shard_index(wildcards):
     return f"{shard_folder(wildcards.dataset)}/index.json"
 
 
+def target_index(wildcards):
+    """index.json of the data set that an encoder reads."""
+    cell = job_of(wildcards).cell
+    folder = jobs.transfer_folder(PARAMS, cell, wildcards.target)
+    checked(TRANSFER.format(**wildcards), folder)
+    return f"{shard_folder(wildcards.target)}/index.json"
+
+
 def shard_code(wildcards):
     """Digest of the code that makes shards."""
     return steps.shard_code(PARAMS.datasets[wildcards.dataset])
@@ -164,6 +172,15 @@ def cells(name):
     """A file of every cell of the grid, by its path below the cell's folder."""
     found = [cell_job(c.dataset, c.group, c.pretext, c.seed) for c in PARAMS.cells()]
     return [f"{job.folder}/{name}" for job in found]
+
+
+def transfers(cells):
+    """The metrics.json of each transfer of cells."""
+    return [
+        f"{jobs.transfer_probe_folder(PARAMS, cell, target)}/metrics.json"
+        for cell in cells
+        for target in PARAMS.targets(cell)
+    ]
 
 
 def option(name, values):

@@ -1,25 +1,6 @@
 # The features of every encoder on the data sets that `transfer` names, and probes on them.
-
-
-def targets(cells):
-    """The metrics.json of each transfer of cells."""
-    return [
-        f"{jobs.transfer_probe_folder(PARAMS, cell, target)}/metrics.json"
-        for cell in cells
-        for target in PARAMS.targets(cell)
-    ]
-
-
-def target_index(wildcards):
-    """index.json of the data set that an encoder reads."""
-    cell = job_of(wildcards).cell
-    folder = jobs.transfer_folder(PARAMS, cell, wildcards.target)
-    checked(TRANSFER.format(**wildcards), folder)
-    return f"{shard_folder(wildcards.target)}/index.json"
-
-
-ACTIVE_TRANSFERS = targets([PARAMS.cell])
-TRANSFERS = targets(PARAMS.cells())
+ACTIVE_TRANSFERS = transfers([PARAMS.cell])
+TRANSFERS = transfers(PARAMS.cells())
 
 
 rule transfer:
