@@ -84,7 +84,10 @@ def test_images_without_labels_lead_to_tables_and_a_report_with_pictures(tmp_pat
     assert "MRR" in capture.get()
     write_report(cells, tmp_path / "index.html", {}, [tmp_path / "shards"])
     text = (tmp_path / "index.html").read_text()
-    assert text.count('<img src="data:image/webp;base64,') == 3
+    pictures = re.findall(r'<img src="data:image/webp;base64,[^"]+" [^>]*alt="([^"]*)"', text)
+    assert sum("nearest training images" in alt for alt in pictures) == 3
+    assert sum("filters of the first layer" in alt for alt in pictures) == 3
+    assert len(pictures) == 6
     assert re.search(r"<li>(photo \d+\.png|p\d{3}): ", text)
     assert "No figure" not in text
     assert f"<dd>{mask}</dd>" in text

@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 from eqssl.config.params import Params
-from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
+from eqssl.report.accuracy_charts import accuracy_against_labels
+from eqssl.report.angle_charts import accuracy_against_rotation
 from eqssl.report.cells import read_cells
 from eqssl.report.style import house_style, pretext_styles, save_figure
 from eqssl.report.tables import rows_of

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from eqssl.config.claims import Claim
     from eqssl.config.settings import Settings
     from eqssl.data.loading.location import Budget
 
@@ -36,6 +37,26 @@ def twins_of(text: str) -> dict[str, str]:
         allowed = "a JSON table of names, pretext -> its plain twin"
         raise ValueError(f"--twins: given {shown(values)}, allowed: {allowed}")
     return values
+
+
+def claims_given(text: str) -> tuple[Claim, ...]:
+    """Read what a report judges from JSON.
+
+    Raises:
+        ValueError: not JSON, or no list of claims.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from eqssl.config.claims import Claim
+    from eqssl.config.plain import parse_json, shown
+
+    values = parse_json(text, "--claims")
+    try:
+        return TypeAdapter(tuple[Claim, ...]).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["--claims", *map(str, first["loc"])])
+        raise ValueError(f"{place}: given {shown(first['input'])}, allowed: {first['msg']}") from None
 
 
 def budget_of(options: argparse.Namespace) -> Budget:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from eqssl.cli.adding import Commands, add, add_twins
 from eqssl.cli.holding import device, processor
-from eqssl.cli.reading import budget_of, job_of, twins_of
+from eqssl.cli.reading import budget_of, claims_given, job_of, twins_of
 
 if TYPE_CHECKING:
     from eqssl.config.jobs import FeaturesJob
@@ -58,8 +58,7 @@ def _add_gathering_commands(commands: Commands) -> None:
     summary = add(commands, "summary", _summary)
     summary.add_argument("--table", required=True, type=Path, help="CSV file to write")
     summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
-    finetuned = "finetune.json of each cell, if they have one"
-    summary.add_argument("--finetuned", nargs="*", default=[], type=Path, metavar="FINETUNE", help=finetuned)
+    _add_finetuned(summary)
     summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
     transfers = add(commands, "transfer-table", _transfer_table)
     transfers.add_argument("--table", required=True, type=Path, help="CSV file to write")
@@ -77,6 +76,11 @@ def _add_gathering_commands(commands: Commands) -> None:
     page = "data set whose page data/NAME.html lies beside the report (may be given several times)"
     report.add_argument("--data-page", action="append", default=[], metavar="NAME", help=page)
     add_twins(report)
+    claims = (
+        "JSON list of what the report judges, each [key, text, pretexts, against, metric] (default: none)"
+    )
+    report.add_argument("--claims", default="[]", help=claims)
+    _add_finetuned(report)
     data = add(commands, "data-page", _data_page)
     data.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
     settings = "a DataPageJob as JSON (see eqssl.config.jobs)"
@@ -203,14 +207,19 @@ def _transfer_table(options: argparse.Namespace) -> None:
         write_transfer_table(options.metrics, options.table)
 
 
+def _add_finetuned(command: argparse.ArgumentParser) -> None:
+    text = "finetune.json of each cell, if they have one"
+    command.add_argument("--finetuned", nargs="*", default=[], type=Path, metavar="FINETUNE", help=text)
+
+
 def _report(options: argparse.Namespace) -> None:
     """Write the HTML report of cells."""
-    twins = twins_of(options.twins)
+    twins, claims = twins_of(options.twins), claims_given(options.claims)
     with processor(1):
         from eqssl.report import write_report
 
         cells = [(metrics, loss) for metrics, loss in options.cells]
-        write_report(cells, options.out, twins, options.shards, options.data_page)
+        write_report(cells, options.out, twins, options.shards, options.data_page, claims, options.finetuned)
 
 
 def _data_page(options: argparse.Namespace) -> None:

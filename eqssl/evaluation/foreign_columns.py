@@ -160,7 +160,8 @@ def _features(path: Path, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; its page checksums are verified where it has them."""
     with _undamaged(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        # Arrow's buffers for what comes next would keep every row group until the file is closed
+        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
     with file:
         yield file
 

@@ -272,7 +272,8 @@ def _check_split(path: Path, batch: dict[str, Any], split: str | None) -> None:
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        # Arrow's buffers for what comes next would keep every row group until the file is closed
+        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import atomic, write_json
-from eqssl.machine.finetuned import read_finetuned, with_finetuned
+from eqssl.machine.finetuned import cell_of, finetuned_by_cell, refuse_left, with_finetuned
 from eqssl.machine.grid_means import FIRST, grid_means
 from eqssl.machine.published import as_text
-from eqssl.machine.records import Record
 from eqssl.machine.store import published
 
 GROUPS = tuple(PLANE_GROUPS)
@@ -87,18 +85,17 @@ def summarise(
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: dict[str, list[str]] = {}
-    further = _by_cell(finetuned)
+    further = finetuned_by_cell(finetuned)
     for path in map(Path, metrics):
         record = read_metrics(path, FIRST)
-        values = with_finetuned(published(record.values), record, further.pop(_identity(record), None))
+        values = with_finetuned(published(record.values), record, further.pop(cell_of(record), None))
         row = {key: value for key, value in values.items() if value is not None}
         _check(path, row, names.setdefault(values["dataset"], columns(values)))
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:
             raise ValueError(f"{path}: the cell {_name(row)} is given twice")
         rows[cell] = row
-    for left in further.values():
-        raise ValueError(f"{left.path}: the metrics.json of its cell were not given")
+    refuse_left(further)
     if not rows:
         raise ValueError("summary: no metrics.json was given")
     ordered = [rows[cell] for cell in sorted(rows)]
@@ -108,21 +105,6 @@ def summarise(
         writer.writerow(header)
         writer.writerows([as_text(row.get(name)) for name in header] for row in ordered)
     write_json(summary, grid_means(ordered, header))
-
-
-def _by_cell(paths: Sequence[str | Path]) -> dict[tuple[Any, ...], Record]:
-    """The records of fine-tunings, by their cells."""
-    found: dict[tuple[Any, ...], Record] = {}
-    for path in map(Path, paths):
-        record = read_finetuned(path)
-        if _identity(record) in found:
-            raise ValueError(f"{path}: the cell {_name(record.values)} is given twice")
-        found[_identity(record)] = record
-    return found
-
-
-def _identity(record: Record) -> tuple[Any, ...]:
-    return tuple(record.values[key] for key in IDENTITY)
 
 
 def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,38 @@ def finetuned_numbers(record: Record) -> dict[str, float]:
     return {key: number(record.path, key, value) for key, value in found.items()}
 
 
+def finetuned_by_cell(paths: Sequence[str | Path]) -> dict[tuple[Any, ...], Record]:
+    """The records of fine-tunings by data set, group, pretext and seed.
+
+    Raises:
+        ValueError: one is damaged, or a cell is given twice; names the file.
+        OSError: a file cannot be read.
+    """
+    found: dict[tuple[Any, ...], Record] = {}
+    for path in map(Path, paths):
+        record = read_finetuned(path)
+        cell = cell_of(record)
+        if cell in found:
+            raise ValueError(f"{path}: the cell {' '.join(cell[:3])} seed {cell[3]} is given twice")
+        found[cell] = record
+    return found
+
+
+def cell_of(record: Record) -> tuple[Any, ...]:
+    """Data set, group, pretext and seed of a record."""
+    return tuple(record.values[key] for key in IDENTITY)
+
+
+def refuse_left(finetuned: Mapping[tuple[Any, ...], Record]) -> None:
+    """Refuse records of fine-tuning that no cell was found for.
+
+    Raises:
+        ValueError: there is one; names its file.
+    """
+    for left in finetuned.values():
+        raise ValueError(f"{left.path}: the metrics.json of its cell were not given")
+
+
 def with_finetuned(numbers: Mapping[str, Any], metrics: Record, finetuned: Record | None) -> dict[str, Any]:
     """The published numbers of a cell with those of its fine-tuning.
 
@@ -56,8 +88,8 @@ def with_finetuned(numbers: Mapping[str, Any], metrics: Record, finetuned: Recor
     if finetuned is None:
         return dict(numbers)
     for key in IDENTITY:
-        if finetuned.values[key] != numbers[key]:
-            given = f"given {finetuned.values[key]!r}, but {metrics.path} has {numbers[key]!r}"
+        if finetuned.values[key] != metrics.values[key]:
+            given = f"given {finetuned.values[key]!r}, but {metrics.path} has {metrics.values[key]!r}"
             refuse(finetuned.path, key, given)
     if finetuned.made_of.get("encoder") != metrics.made_of.get("encoder"):
         raise ValueError(f"{finetuned.path}: was not made of the encoder that {metrics.path} was made of")

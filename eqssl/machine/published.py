@@ -19,10 +19,10 @@ Numbers: TypeAlias = Mapping[str, Any]
 
 
 class Measured(NamedTuple):
-    """The metrics of a cell: the part of metrics.json that is published, and the seal of the whole."""
+    """The published numbers of a cell, and the seals of the records that have them."""
 
     numbers: Numbers
-    seal: str
+    seals: tuple[str, ...]
 
 
 def check_published(chain: Chain, params: Params, root: Path, cell: Measured | None) -> None:
@@ -78,7 +78,8 @@ def check_grid(chain: Chain, root: Path, cells: Sequence[Measured | None]) -> No
     all_there = len(whole) == len(cells)
     if all_there and (root / "metrics/grid.csv").is_file():
         _check_tables(chain, root / "metrics", [cell.numbers for cell in whole])
-    _check_page(chain, root / "report/index.html", [cell.seal for cell in whole] if all_there else None)
+    seals = [seal for cell in whole for seal in cell.seals]
+    _check_page(chain, root / "report/index.html", seals if all_there else None)
 
 
 def check_data_pages(chain: Chain, params: Params, root: Path) -> None:

@@ -96,7 +96,7 @@ def _check_cell(chain: Chain, params: Params, cell: Cell, root: Path) -> Measure
     except ValueError as error:
         chain.fault(finetuned, str(error))
         return None
-    return Measured(numbers, metrics.seal)
+    return Measured(numbers, (metrics.seal, *([more.seal] if more else [])))
 
 
 def repair(params: Params, remove: bool, grid: bool) -> list[str]:

@@ -11,10 +11,13 @@ from typing import Any
 from eqssl.config.grid import IDENTITY
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.config.plain import shown
+from eqssl.evaluation.correct import CorrectTable
 from eqssl.machine.cell_numbers import numbers, read_metrics, refuse, top_numbers
 from eqssl.machine.csv_rows import csv_rows
-from eqssl.machine.records import read_record
+from eqssl.machine.finetuned import cell_of, finetuned_by_cell, refuse_left, with_finetuned
+from eqssl.machine.records import Record, read_record
 from eqssl.report.estimates import Estimate
+from eqssl.report.right_images import read_right
 
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -31,13 +34,16 @@ class Cell:
 
     Attributes:
         dataset, group, pretext, seed: which cell.
-        numbers: the top-level numbers of metrics.json, by their names in metrics/grid.csv.
+        numbers: the top-level numbers of metrics.json, by their names in metrics/grid.csv, and those of
+            finetune.json if there is one.
         details: the `details` of metrics.json.
         losses: (epoch, mean loss) of each finished epoch; empty for an untrained encoder.
         path: path of metrics.json.
         classes, test_images: how many, from predictions.csv beside metrics.json; None if it has no rows.
-        seal: of metrics.json.
+        seals: of metrics.json, and of finetune.json if there is one.
         diagnostics: the same as `losses` for what joint-embedding pretexts tell of their embeddings.
+        right: which test images its probes were right about; None if that was not recorded.
+        home: the folder of the encoder.
     """
 
     dataset: str
@@ -50,8 +56,10 @@ class Cell:
     path: Path
     classes: int | None = None
     test_images: int | None = None
-    seal: str = ""
+    seals: tuple[str, ...] = ()
     diagnostics: Mapping[str, Curve] = field(default_factory=dict)
+    right: CorrectTable | None = None
+    home: Path = Path()
 
     @property
     def name(self) -> str:
@@ -114,19 +122,24 @@ class Cell:
         )
 
 
-def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
+def read_cells(files: Sequence[tuple[Path, Path]], finetuned: Sequence[Path] = ()) -> list[Cell]:
     """Read the (metrics.json, loss.csv) of each cell, sorted as the report shows them.
+
+    Of a cell that was fine-tuned `finetuned` has the finetune.json.
 
     Data sets and pretexts keep the order in which they first appear, with references last. Groups are in the
     order of `GROUPS`, seeds in increasing order.
 
     Raises:
-        ValueError: there are no cells, a file is damaged, or a cell is given twice; names file and reason.
+        ValueError: there are no cells, a file is damaged, a cell is given twice, or a fine-tuning without its
+            cell; names file and reason.
         OSError: a file cannot be read.
     """
     if not files:
         raise ValueError("report: no cells were given")
-    cells = [read_cell(Path(metrics), Path(losses)) for metrics, losses in files]
+    further = finetuned_by_cell(finetuned)
+    cells = [read_cell(Path(metrics), Path(losses), further) for metrics, losses in files]
+    refuse_left(further)
     seen: dict[str, Path] = {}
     for cell in cells:
         if cell.name in seen:
@@ -147,26 +160,31 @@ def read_cells(files: Sequence[tuple[Path, Path]]) -> list[Cell]:
     )
 
 
-def read_cell(metrics: Path, losses: Path) -> Cell:
+def read_cell(metrics: Path, losses: Path, finetuned: dict[tuple[Any, ...], Record] | None = None) -> Cell:
     """Read one cell. Raises ValueError with the file, the key and the reason if a file is damaged.
 
-    predictions.csv lies beside metrics.json, pretrain.json beside loss.csv; all four belong together.
+    predictions.csv lies beside metrics.json, pretrain.json beside loss.csv; all four belong together. The
+    cell's record is taken out of `finetuned`.
     """
     record = read_metrics(metrics)
+    tuned = finetuned.pop(cell_of(record), None) if finetuned else None
     trained = read_record(losses.with_name("pretrain.json"))
     record.check_made_of(pretrain=trained)
     classes, test_images = _counts(record.file("predictions.csv"))
     curves = read_curves(trained.file(losses.name))
+    found = with_finetuned(top_numbers(record), record, tuned)
     cell = Cell(
         **{key: record.values[key] for key in IDENTITY},
-        numbers=top_numbers(record),
+        numbers=found,
         details=record.values.get("details", {}),
         losses=curves.pop("loss", ()),
         diagnostics=curves,
         path=metrics,
         classes=classes,
         test_images=test_images,
-        seal=record.seal,
+        seals=(record.seal, *([tuned.seal] if tuned else [])),
+        right=read_right(record, found),
+        home=losses.parent,
     )
     # report a damaged entry now, with the name of its file, and not while a figure is drawn
     _ = cell.angles, cell.changes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,23 +22,34 @@ from eqssl.report.style import LineStyle, house_style
 from eqssl.report.tables import Row
 
 PANEL_SIZE = (5.0, 3.7)  # inches; at 72 units to the inch, text of 12 units is text of 12 pixels on a page
+SMALL_PANEL = (3.4, 2.5)  # inches, for a panel of few lines
 Place = TypeVar("Place", int, float)
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing: its title, the function that draws it, and its content in words."""
+    """One drawing.
+
+    Attributes:
+        title: what stands above it.
+        draw: the function that draws it.
+        words: its content in words.
+        size: width and height in inches.
+        projection: of its axes; "polar" for angles round a circle.
+    """
 
     title: str
     draw: Callable[[Axes], None]
     words: str
+    size: tuple[float, float] = PANEL_SIZE
+    projection: Literal["rectilinear", "polar"] = "rectilinear"
 
     def figure(self) -> Figure:
         """The panel alone."""
         with house_style():
-            figure = Figure(figsize=PANEL_SIZE, layout="constrained")
-            self.paint(figure.subplots())
+            figure = Figure(figsize=self.size, layout="constrained")
+            self.paint(figure.subplots(subplot_kw={"projection": self.projection}))
         return figure
 
     def paint(self, axes: Axes) -> None:
@@ -80,7 +91,8 @@ class Chart:
             figure = Figure(
                 figsize=(PANEL_SIZE[0] * columns, PANEL_SIZE[1] * lines + 0.4), layout="constrained"
             )
-            grid = figure.subplots(lines, columns, squeeze=False)
+            kind = {"projection": self.panels[0].projection}
+            grid = figure.subplots(lines, columns, squeeze=False, subplot_kw=kind)
             for axes in grid.flat[len(self.panels) :]:
                 axes.set_axis_off()
             for panel, axes in zip(self.panels, grid.flat, strict=False):
@@ -100,6 +112,19 @@ def by_group(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
             [row for row in rows if (row.dataset, row.group) == (dataset, group)],
         )
         for dataset, group in keys
+    ]
+
+
+def by_pretext(rows: Sequence[Row], order: Sequence[str]) -> list[tuple[str, list[Row]]]:
+    """Title and rows of each pretext's panel, in order. Titles name the data set if there are several."""
+    several = len({row.dataset for row in rows}) > 1
+    keys = dict.fromkeys((row.dataset, row.pretext) for row in rows)
+    return [
+        (
+            f"{pretext}, {dataset}" if several else pretext,
+            [row for row in rows if (row.dataset, row.pretext) == (dataset, pretext)],
+        )
+        for dataset, pretext in sorted(keys, key=lambda key: order.index(key[1]))
     ]
 
 

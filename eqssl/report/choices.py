@@ -58,20 +58,22 @@ def strengths(cell: Cell) -> dict[str, str]:
     }
 
 
-def warnings(cells: Sequence[Cell]) -> list[str]:
-    """A sentence per cell and problem.
-
-    What training warned of comes first, then choices at an edge, fits that did not converge, too few labels.
-    """
-    sentences = training_warnings(cells)
-    for cell in cells:
-        edge, unfinished = _counts(cell, _at_edge), _counts(cell, _unfinished)
-        if edge:
-            sentences.append(f"{cell.name}: the chosen strength is the first or last of those tried: {edge}")
-        if unfinished:
-            sentences.append(f"{cell.name}: a fit stopped before it converged: {unfinished}")
-        sentences += [f"{cell.name}: left out: {text}" for text in left_out(cell.details)]
-    return sentences
+def warning_groups(cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:
+    """What went wrong, by kind, with a sentence for each cell. Kinds without one are left out."""
+    edge, unfinished = (
+        "the chosen strength is the first or last of those tried",
+        "a fit stopped before it converged",
+    )
+    groups = [
+        ("training warned", training_warnings(cells)),
+        (edge, [f"{cell.name}: {edge}: {text}" for cell in cells if (text := _counts(cell, _at_edge))]),
+        (
+            unfinished,
+            [f"{cell.name}: {unfinished}: {text}" for cell in cells if (text := _counts(cell, _unfinished))],
+        ),
+        ("left out", [f"{cell.name}: left out: {text}" for cell in cells for text in left_out(cell.details)]),
+    ]
+    return [(kind, sentences) for kind, sentences in groups if sentences]
 
 
 def _probes(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:

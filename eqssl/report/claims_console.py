@@ -11,6 +11,7 @@ from eqssl.evaluation.claims import Verdict
 from eqssl.evaluation.comparison import Comparison, Subject
 from eqssl.evaluation.grid_cells import GridCells
 from eqssl.evaluation.paired import Difference
+from eqssl.report.verdict_text import sentence
 
 NONE = "-"
 _READING = (
@@ -38,9 +39,7 @@ def print_claims(cells: GridCells, verdicts: Sequence[Verdict], console: Console
     console.print(table)
     for verdict in verdicts:
         console.print()
-        console.print(
-            f"[bold]{verdict.key}[/bold]: {verdict.claim}: [bold]{verdict.verdict}[/bold] ({verdict.reason})"
-        )
+        console.print(f"[bold]{verdict.key}[/bold]: {sentence(verdict)}")
         if verdict.pairs:
             console.print(_pairs(verdict))
     console.print()

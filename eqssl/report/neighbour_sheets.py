@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from eqssl.config.plain import shown
@@ -13,8 +12,6 @@ from eqssl.report.cells import Cell, section
 from eqssl.report.pictures import StoredImages, address_of, sheet
 from eqssl.report.tables import Row
 
-MOST = 24
-"""Most sheets of one data set."""
 _AFTER_QUERY = 14
 
 
@@ -38,39 +35,38 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Sheets:
-    """The sheets of one data set, and how many encoders have none because there are too many."""
+    """The sheets of one data set, and how many channels its images have."""
 
     dataset: str
     sheets: tuple[Sheet, ...]
-    left_out: int
     channels: int
 
 
-def neighbour_sheets(rows: Sequence[Row], shards: Sequence[Path]) -> list[Sheets]:
-    """A sheet for the first seed of each row whose images are among the shards.
+def neighbour_sheets(rows: Sequence[Row], images: Mapping[str, StoredImages]) -> list[Sheets]:
+    """A sheet for the first seed of each row whose images are there.
 
     Args:
-        rows: the rows of the report.
-        shards: folders of shards; each is found by the digest that encoders state.
+        rows: the rows of the report that are shown in pictures.
+        images: the stored images by the digest of their index, which encoders state.
 
     Raises:
         ValueError: an index.json, a tar or an entry of metrics.json is damaged; names file and reason.
         OSError: a file cannot be read.
     """
-    images = {stored.index.digest: stored for stored in map(StoredImages, shards)}
     found = []
     for dataset in dict.fromkeys(row.dataset for row in rows):
         cells = [row.cells[0] for row in rows if row.dataset == dataset]
-        pairs = [(cell, images.get(_digest(cell))) for cell in cells]
+        pairs = [(cell, images.get(data_of(cell))) for cell in cells]
         able = [(cell, stored) for cell, stored in pairs if stored and cell.details.get("neighbours")]
-        sheets = tuple(_sheet(cell, stored) for cell, stored in able[:MOST])
+        sheets = tuple(_sheet(cell, stored) for cell, stored in able)
         if sheets:
             channels = able[0][1].index.image_shape[0]
-            found.append(Sheets(dataset, sheets, len(able) - len(sheets), channels))
+            found.append(Sheets(dataset, sheets, channels))
     return found
 
 
-def _digest(cell: Cell) -> str:
+def data_of(cell: Cell) -> str:
+    """The digest of the index of the shards that the encoder was made of."""
     return str(section(cell.details, "encoder").get("data"))
 
 

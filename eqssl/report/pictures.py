@@ -49,7 +49,7 @@ class StoredImages:
     def name(self, split: SplitName, key: str) -> str:
         """What the source calls an image, or its key if it has no such name."""
         names = self.index.splits[split].names
-        return (names[self._row(split, key)] if names else "") or key
+        return (names[self.row(split, key)] if names else "") or key
 
     def picture(self, split: SplitName, key: str) -> Picture:
         """A small picture of an image.
@@ -58,7 +58,7 @@ class StoredImages:
             ValueError: there is no such image, or its file is damaged; names the tar, the key and the reason.
             OSError: the tar cannot be read.
         """
-        return small(in_colours(self.pixels(split, self._row(split, key))))
+        return small(in_colours(self.pixels(split, self.row(split, key))))
 
     def pixels(self, split: SplitName, row: int) -> Pixels:
         """An image as it is stored, by its row in index.json.
@@ -83,7 +83,8 @@ class StoredImages:
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from None
 
-    def _row(self, split: SplitName, key: str) -> int:
+    def row(self, split: SplitName, key: str) -> int:
+        """The row of an image in index.json, by its key."""
         if key not in self._places[split]:
             raise ValueError(f"{self.index.folder}: split {split} has no image {key!r}")
         return self._places[split][key]

@@ -148,6 +148,19 @@ def group_styles(groups: Sequence[str], colour: str) -> dict[str, LineStyle]:
     }
 
 
+def group_colours(groups: Sequence[str]) -> dict[str, LineStyle]:
+    """A style with a colour of its own for each group; the trivial one is gray, the fifth dashed."""
+    styles, number = {}, 0
+    for group in groups:
+        if group == "trivial":
+            styles[group] = LineStyle(REFERENCE["random"], SOLID, "o", False)
+            continue
+        dashes = (SOLID, DASHED, DOTTED)[number // len(FAMILIES) % 3]
+        styles[group] = LineStyle(FAMILIES[number % len(FAMILIES)][0], dashes, MARKERS[number % 6], True)
+        number += 1
+    return styles
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in the report's style whatever matplotlibrc says, and restore its settings afterwards."""

@@ -1,17 +1,21 @@
-"""The main table and the differences, as plain data: rows over seeds, columns, the best of each column."""
+"""The main table as plain data: rows over seeds, columns, the best of each column."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
+from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.report.cells import Cell
 from eqssl.report.estimates import Estimate, over_seeds
 
 VIEWS = ("stored", "grid", "angle")
+CLASSIFIERS = {"ridge": "ridge", "svm": "linear SVM"}
+SHARES_FIRST = 2
+"""How many shares of the labels the table shows at first."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Column:
         section: heading over neighbouring columns.
         kind: how the number is written.
         best: which end of the column is the better one, if either is.
+        extra: whether it is shown on demand alone.
     """
 
     key: str
@@ -61,39 +66,11 @@ class Column:
     section: str
     kind: Literal["accuracy", "share", "count", "mega", "seconds", "error"]
     best: Literal["high", "low"] | None = None
+    extra: bool = False
 
     def of(self, row: Row) -> Estimate | None:
         """This column's number in a row."""
         return row.largest(self.key) if self.kind == "error" else row.estimate(self.key)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One row minus another, in one column.
-
-    Attributes:
-        value: the difference of the two numbers.
-        apart: whether their intervals have no point in common; None where an interval is unknown.
-    """
-
-    value: float
-    apart: bool | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A row minus the row it is compared with.
-
-    Attributes:
-        kind: "twin" (the same task without the symmetry), "random" (untrained) or "trivial" (no symmetry).
-        row, base: minuend and subtrahend.
-        differences: by column key; None where a side lacks the number.
-    """
-
-    kind: Literal["twin", "random", "trivial"]
-    row: Row
-    base: Row
-    differences: dict[str, Difference | None]
 
 
 def rows_of(cells: Sequence[Cell]) -> list[Row]:
@@ -105,9 +82,9 @@ def rows_of(cells: Sequence[Cell]) -> list[Row]:
     return [Row(*key, tuple(seeds)) for key, seeds in groupby(cells, identity)]
 
 
-def shares_of(cells: Sequence[Cell]) -> list[int]:
-    """The per cents of the labels that probes were fitted on, largest first."""
-    found = {re.fullmatch(r"acc_[a-z]+_(\d+)", key) for cell in cells for key in cell.numbers}
+def shares_of(cells: Sequence[Cell], kind: str = "acc") -> list[int]:
+    """The shares of the labels in per cent, largest first, of probes or, with `fine_acc`, of fine-tuning."""
+    found = {re.fullmatch(rf"{kind}_[a-z]+_(\d+)", key) for cell in cells for key in cell.numbers}
     return sorted({int(match[1]) for match in found if match}, reverse=True)
 
 
@@ -119,22 +96,14 @@ def views_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def main_columns(cells: Sequence[Cell]) -> list[Column]:
-    """The columns of the main table: accuracies of both features, k-NN, cost, equivariance error.
+    """The columns of the main table: accuracies of all kinds, turned images, cost, equivariance error.
+
+    The first few come first: two shares of the labels, or what stands for accuracies, and operations.
 
     Where there are no accuracies, as for images without labels: retrieval and the accuracy of the pretext.
     """
     shares, views = shares_of(cells), views_of(cells)
-    columns: list[Column] = []
-    for share in shares:
-        columns += [
-            Column(f"acc_{view}_{share}", view, f"{share} % of labels", "accuracy", "high") for view in views
-        ]
-    columns += [Column(f"knn_{view}", view, "k-NN", "accuracy", "high") for view in views]
-    for share in shares[:1]:
-        columns += [
-            Column(f"reg_acc_{view}_{share}", view, f"Regular, {share} %", "accuracy", "high")
-            for view in views
-        ]
+    columns = _accuracies(shares[:SHARES_FIRST], views)
     if not views:
         columns += [
             Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
@@ -142,14 +111,73 @@ def main_columns(cells: Sequence[Cell]) -> list[Column]:
             Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
             Column("pretext_accuracy", "accuracy", "Pretext", "accuracy"),
         ]
-    columns += [
-        Column("parameters", "parameters", "Cost", "count"),
-        Column("flops", "MFLOP", "Cost", "mega"),
-        Column("epochs", "epochs", "Cost", "count"),
-        Column("seconds_pretrain", "seconds", "Cost", "seconds", "low"),
+    columns.append(Column("flops", "MFLOP", "Cost", "mega"))
+    extra = [
+        *_accuracies(shares[SHARES_FIRST:], views),
+        *(Column(f"knn_{view}", view, "k-NN", "accuracy", "high") for view in views),
+        *(
+            Column(f"reg_acc_{view}_{share}", view, f"Regular, {share} %", "accuracy", "high")
+            for share in shares[:1]
+            for view in views
+        ),
+        *_other_probes(cells, shares[:1], views),
+        *(
+            Column(f"fine_acc_{view}_{share}", view, f"Fine-tuned, {share} %", "accuracy", "high")
+            for share in shares_of(cells, "fine_acc")
+            for view in views
+        ),
+        *_turned(bool(views)),
+        Column("parameters", "parameters", "Training", "count"),
+        Column("epochs", "epochs", "Training", "count"),
+        Column("seconds_pretrain", "seconds", "Training", "seconds", "low"),
         Column("equivariance_error", "error", "Equivariance", "error", "low"),
     ]
+    columns += [replace(column, extra=True) for column in extra]
     return [column for column in columns if any(column.key in cell.numbers for cell in cells)]
+
+
+def _accuracies(shares: Sequence[int], views: Sequence[str]) -> list[Column]:
+    return [
+        Column(f"acc_{view}_{share}", view, f"{share} % of labels", "accuracy", "high")
+        for share in shares
+        for view in views
+    ]
+
+
+def _other_probes(cells: Sequence[Cell], shares: Sequence[int], views: Sequence[str]) -> list[Column]:
+    """Accuracies of the invariant feature with other kinds of probes, and those of earlier stages."""
+    names = {name for cell in cells for name in map(AccuracyName.read, cell.numbers) if name}
+    kinds = sorted({(name.stage, name.classifier) for name in names if not name.regular} - {(1, "logistic")})
+    return [
+        Column(str(AccuracyName(stage, False, kind, view, share)), view, heading, "accuracy", "high")
+        for stage, kind in kinds
+        for share in shares
+        for heading in [_heading(stage, kind, share)]
+        for view in views
+    ]
+
+
+def _heading(stage: int, classifier: str, share: int) -> str:
+    words = ["" if classifier == "logistic" else CLASSIFIERS[classifier]]
+    words += [f"stage {stage} from the end" if stage > 1 else "", f"{share} %"]
+    text = ", ".join(word for word in words if word)
+    return text[0].upper() + text[1:]
+
+
+def _turned(labelled: bool) -> list[Column]:
+    """What is measured on images that were turned."""
+    retrieval = [
+        Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
+        Column("retrieval_hit_5", "hit 5", "Retrieval", "accuracy", "high"),
+        Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
+    ]
+    return [
+        *(retrieval if labelled else []),
+        Column("agreement_grid", "grid", "Agreement", "accuracy", "high"),
+        Column("agreement_angle", "angles", "Agreement", "accuracy", "high"),
+        Column("turn_r2", "regular", "R2 of the turn", "share", "high"),
+        Column("turn_r2_invariant", "invariant", "R2 of the turn", "share"),
+    ]
 
 
 def regular_columns(cells: Sequence[Cell]) -> list[Column]:
@@ -183,36 +211,3 @@ def best_of(column: Column, rows: Sequence[Row]) -> float | None:
 def may_be_best(column: Column, row: Row) -> bool:
     """Whether a row takes part in the search for a column's best."""
     return not row.is_reference and not (column.kind == "error" and row.group == "trivial")
-
-
-def comparisons(rows: Sequence[Row], keys: Sequence[str], twins: Mapping[str, str]) -> list[Comparison]:
-    """Every difference of interest, in the order twin, random, trivial.
-
-    Args:
-        rows: the rows of the table.
-        keys: the columns to subtract, by their names in metrics/grid.csv.
-        twins: pretext -> its plain twin.
-    """
-    table = {(row.dataset, row.group, row.pretext): row for row in rows}
-    bases: list[tuple[Literal["twin", "random", "trivial"], Callable[[Row], tuple[str, str, str | None]]]] = [
-        ("twin", lambda row: (row.dataset, row.group, twins.get(row.pretext))),
-        ("random", lambda row: (row.dataset, row.group, "random")),
-        ("trivial", lambda row: (row.dataset, "trivial", row.pretext)),
-    ]
-
-    def found() -> Iterator[Comparison]:
-        for kind, base_key in bases:
-            for row in rows:
-                base = table.get(base_key(row))  # type: ignore[arg-type]
-                if base is not None and base is not row:
-                    yield Comparison(kind, row, base, {key: subtract(row, base, key) for key in keys})
-
-    return list(found())
-
-
-def subtract(row: Row, base: Row, key: str) -> Difference | None:
-    """A column of `row` minus that of `base`."""
-    left, right = row.estimate(key), base.estimate(key)
-    if left is None or right is None:
-        return None
-    return Difference(left.value - right.value, left.apart(right))

@@ -85,6 +85,27 @@ def test_row_groups_are_bounded_whatever_the_batches(tmp_path, count, batch):
     assert max(len(part["key"]) for part in iterate_features(path, ["label"])) <= ROW_GROUP
 
 
+def most_held(batches):
+    """The most bytes that Arrow holds while the batches come and go, over what it held before."""
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in batches:
+        most = max(most, pa.total_allocated_bytes() - before)
+    return most
+
+
+def test_row_groups_that_were_read_are_let_go(tmp_path):
+    path = tmp_path / "test.parquet"
+    write(path, 24 * ROW_GROUP, ROW_GROUP, information(fields=(1,), orders=(64,)))
+    size = path.stat().st_size
+    assert most_held(iterate_features(path, ["regular"])) < size / 3
+
+    def kept():
+        with pq.ParquetFile(path, pre_buffer=True) as file:
+            yield from file.iter_batches(columns=["regular"])
+
+    assert most_held(kept()) > size / 2
+
+
 def test_rows_are_the_same_however_they_come_in(tmp_path):
     write(tmp_path / "a.parquet", 5000, 512)
     write(tmp_path / "b.parquet", 5000, 77)

@@ -92,7 +92,7 @@ def test_a_collapse_is_the_first_of_the_warnings_and_names_its_cell(grid, tmp_pa
     assert training_warnings(read_cells(grid)) == [f"{named}: in training, {words}: {entry['text']}"]
     write_report(grid, tmp_path / "index.html", TWINS)
     text = (tmp_path / "index.html").read_text()
-    warnings = text[text.index('id="warnings"') : text.index("</aside>")]
+    warnings = text[text.index('id="warnings"') : text.index("</main>")]
     assert f"<li>{named}: in training, {words}: embeddings have collapsed: &lt;all&gt;</li>" in warnings
 
 

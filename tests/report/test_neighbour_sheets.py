@@ -13,7 +13,7 @@ from written_grid import TWINS, metrics, unlabelled, write_cell
 from eqssl.data.shards.index import ShardIndex
 from eqssl.data.shards.writing import write_source
 from eqssl.report import write_report
-from eqssl.report.neighbour_sheets import MOST
+from eqssl.report.chosen import MOST
 from eqssl.report.pictures import GAP, StoredImages, in_colours, sheet, small
 
 
@@ -103,7 +103,7 @@ def test_there_is_one_sheet_for_each_group_and_pretext_and_no_more_than_the_most
                 cells.append(write_cell(tmp_path / "r", values))
     text = page_of(tmp_path, cells, [shards])
     assert len(pictures(text)) == MOST
-    assert f"{2 * len(pretexts) - MOST} more encoders are not shown." in text
+    assert f"{MOST} of {2 * len(pretexts)} encoders." in text
     assert index.splits["test"].keys[1] not in text  # of the second seed
 
 

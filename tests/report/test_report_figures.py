@@ -10,10 +10,14 @@ from PIL import Image
 from sealed import resealed
 from written_grid import TWINS, write_grid
 
-from eqssl.report.accuracy_charts import accuracy_against_labels, accuracy_against_rotation
+from eqssl.report.accuracy_charts import MOST_LINES, accuracy_against_labels
+from eqssl.report.angle_charts import accuracy_against_rotation, joined
 from eqssl.report.cells import read_cells
-from eqssl.report.equivariance_charts import change_by_angle, equivariance_by_group
+from eqssl.report.change_chart import change_by_angle
+from eqssl.report.cost_chart import accuracy_against_cost
+from eqssl.report.estimates import Estimate
 from eqssl.report.label_charts import label_accuracy
+from eqssl.report.stage_chart import TOLERANCE, equivariance_by_stage
 from eqssl.report.style import FAMILIES, INK, ON_DARK, REFERENCE, inline_svg, pretext_styles, save_figure
 from eqssl.report.tables import rows_of
 from eqssl.report.training_charts import loss_curves
@@ -48,14 +52,68 @@ def test_labels_figure_shows_the_table(rows):
     assert "eq_labels" in chart.panels[0].words
 
 
-def test_rotation_figure_shows_the_bins(rows):
-    chart = accuracy_against_rotation(rows, styles_of(rows))
-    drawn = points_of(chart.panels[0].figure())
-    first = [
-        np.mean(pair) for pair in zip(*[[e.value for _, e in c.angles] for c in rows[0].cells], strict=True)
+def test_many_pretexts_have_a_small_panel_each_with_a_line_for_each_group(tmp_path):
+    cells = []
+    for number in range(MOST_LINES + 1):
+        for path, losses in write_grid(tmp_path / str(number), pretexts=("labels",), seeds=(0,)):
+
+            def rename(values, number=number):
+                values["pretext"] = values["details"]["encoder"]["job"]["pretext"] = f"p{number}"
+
+            cells.append((resealed(path, rename), losses))
+    rows = rows_of(read_cells(cells))
+    chart = accuracy_against_labels(rows, styles_of(rows))
+    assert [panel.title for panel in chart.panels] == [f"p{number}" for number in range(MOST_LINES + 1)]
+    assert list(chart.legend) == ["trivial", "C4"]
+    drawn = points_of(chart.panels[3].figure())
+    members = [row for row in rows if row.pretext == "p3"]
+    expected = [
+        [100 * row.estimate(f"acc_stored_{share}").value for share in (1, 10, 100)] for row in members
     ]
-    np.testing.assert_allclose(drawn[0], 100 * np.array(first))
-    assert len(drawn) == 4
+    np.testing.assert_allclose(drawn, expected)
+
+
+def joined_by_hand(curve):
+    """Neighbouring pairs of 24 bins: degrees, accuracy, and half the width of the interval."""
+    return [
+        (
+            (curve[i][0] + curve[i + 1][0]) / 2,
+            (curve[i][1].value + curve[i + 1][1].value) / 2,
+            np.sqrt(sum(((curve[j][1].hi - curve[j][1].lo) / 2) ** 2 for j in (i, i + 1))) / 2,
+        )
+        for i in range(0, 24, 2)
+    ]
+
+
+def test_rotation_figure_has_a_panel_for_each_pretext_with_a_line_for_each_group(rows):
+    chart = accuracy_against_rotation(rows, styles_of(rows))
+    assert [panel.title for panel in chart.panels] == ["eq_labels", "labels", "random", "supervised"]
+    assert list(chart.legend) == ["trivial", "C4"]
+    drawn = points_of(chart.panels[0].figure())
+    assert len(drawn) == 2
+    row = next(row for row in rows if (row.group, row.pretext) == ("trivial", "eq_labels"))
+    by_hand = [joined_by_hand(cell.angles) for cell in row.cells]
+    np.testing.assert_allclose(drawn[0], 100 * np.mean([[y for _, y, _ in c] for c in by_hand], axis=0))
+
+
+def test_joined_bins_keep_the_mean_and_add_the_errors_of_different_images(rows):
+    curve = rows[0].cells[0].angles
+    assert len(curve) == 24
+    for (degrees, found), (x, y, half) in zip(joined(curve), joined_by_hand(curve), strict=True):
+        assert (degrees, found.value, found.half_width) == pytest.approx((x, y, half))
+    assert joined(curve[:12]) == list(curve[:12])  # already 30 degrees wide
+    assert joined(curve[:23]) == list(curve[:23])  # bins that do not pair up are left alone
+    unknown = [(degrees, Estimate(0.5)) for degrees, _ in curve]
+    assert all(value == Estimate(0.5) for _, value in joined(unknown))
+
+
+def test_rotation_figure_round_a_circle_shows_the_same_numbers(rows):
+    flat, polar = (accuracy_against_rotation(rows, styles_of(rows), polar=p) for p in (False, True))
+    assert [panel.words for panel in flat.panels] == [panel.words for panel in polar.panels]
+    figure = polar.panels[0].figure()
+    assert figure.axes[0].name == "polar"
+    for line, other in zip(points_of(flat.panels[0].figure()), points_of(figure), strict=True):
+        np.testing.assert_allclose(other, [*line, line[0]])
 
 
 def test_rotation_figure_names_what_was_not_measured(tmp_path):
@@ -65,11 +123,27 @@ def test_rotation_figure_names_what_was_not_measured(tmp_path):
     rows = rows_of(read_cells(grid))
     chart = accuracy_against_rotation(rows, styles_of(rows))
     assert "Not measured: trivial eq_labels." in chart.caption
-    assert len(points_of(chart.panels[0].figure())) == 3
+    assert len(points_of(chart.panels[0].figure())) == 1
     nothing = accuracy_against_rotation(rows[:1], styles_of(rows[:1]))
     assert not nothing.panels
     with pytest.raises(ValueError, match="not recorded"):
         nothing.figure()
+
+
+def test_cost_figure_shows_accuracy_over_operations(rows):
+    chart = accuracy_against_cost(rows, styles_of(rows), "acc_stored_100")
+    (panel,) = chart.panels
+    axes = panel.figure().axes[0]
+    assert axes.get_xscale() == "log"
+    drawn = points_of(panel.figure())
+    pretexts = list(dict.fromkeys(row.pretext for row in rows))
+    expected = [
+        [100 * row.estimate("acc_stored_100").value for row in rows if row.pretext == name]
+        for name in pretexts
+    ]
+    np.testing.assert_allclose(drawn, expected)
+    assert "trivial: 12.3 million; C4: 24.7 million" in panel.words
+    assert not accuracy_against_cost(rows, styles_of(rows), None).panels
 
 
 def test_loss_figure_has_a_panel_for_each_trained_pretext(rows):
@@ -79,17 +153,19 @@ def test_loss_figure_has_a_panel_for_each_trained_pretext(rows):
     assert len(points_of(chart.panels[0].figure())) == 2
 
 
-def test_equivariance_figure_shows_zero_on_the_lowest_line(rows):
-    chart = equivariance_by_group(rows, styles_of(rows))
+def test_equivariance_figure_shows_each_stage_and_zero_on_the_lowest_line(rows):
+    chart = equivariance_by_stage(rows, styles_of(rows))
     assert "n = 512 test images" in chart.caption
-    axes = chart.panels[0].figure().axes[0]
-    assert axes.get_yscale() == "log"
-    values = [y for line in axes.get_lines() for y in line.get_ydata()]
-    measured = [cell.numbers["equivariance_error"] for row in rows for cell in row.cells]
-    assert sorted(y for y in values if y > axes.get_ylim()[0] and y != 1e-5) == sorted(
-        y for y in measured if y
-    )
-    assert sum(y == axes.get_ylim()[0] for y in values) == measured.count(0.0) == 8
+    assert [panel.title for panel in chart.panels] == ["trivial", "C4"]
+    zero, group = (panel.figure().axes[0] for panel in chart.panels)
+    assert group.get_yscale() == "log"
+    assert [label.get_text() for label in group.get_xticklabels()] == ["1", "2", "invariant"]
+    lines = [list(line.get_ydata()) for line in group.get_lines() if len(set(line.get_ydata())) > 1]
+    members = [row for row in rows if row.group == "C4"]
+    largest = [max(cell.numbers["equivariance_error"] for cell in row.cells) for row in members]
+    np.testing.assert_allclose(lines, [[error / 2, error, error / 3] for error in largest])
+    floor = zero.get_ylim()[0]
+    assert {y for line in zero.get_lines() for y in line.get_ydata()} == {floor, TOLERANCE}
 
 
 def add_by_seed(values):

@@ -3,10 +3,11 @@ from statistics import mean
 
 import pytest
 from sealed import resealed
-from written_grid import TWINS, write_grid
 
+from eqssl.config.grid import IDENTITY
+from eqssl.machine.records import write_record
 from eqssl.report.cells import read_cells
-from eqssl.report.tables import best_of, comparisons, main_columns, may_be_best, rows_of
+from eqssl.report.tables import best_of, main_columns, may_be_best, rows_of
 
 
 @pytest.fixture
@@ -52,47 +53,54 @@ def test_only_a_self_supervised_row_can_be_the_best(rows):
     assert best_of(columns["parameters"], rows) is None
 
 
-def test_twins_are_those_that_are_declared_whatever_their_names(rows):
-    def twins(declared):
-        found = comparisons(rows, ["acc_stored_100"], declared)
-        return [(c.row.pretext, c.base.pretext) for c in found if c.kind == "twin" and c.row.group == "C4"]
-
-    assert twins({}) == []
-    assert twins({"supervised": "labels"}) == [("supervised", "labels")]
-    assert twins({"eq_labels": "absent"}) == []
-
-
-def test_comparisons_are_twins_then_random_then_trivial(rows):
-    found = comparisons(rows, ["acc_stored_100"], TWINS)
-    names = [(c.kind, c.row.group, c.row.pretext, c.base.group, c.base.pretext) for c in found]
-    assert [name for name in names if name[0] == "twin"] == [
-        ("twin", group, "eq_labels", group, "labels") for group in ("trivial", "C4")
+def test_a_few_columns_come_first_and_the_rest_on_demand(rows):
+    columns = main_columns([cell for row in rows for cell in row.cells])
+    first = [column.key for column in columns if not column.extra]
+    assert first == [
+        *(f"acc_{view}_{share}" for share in (100, 10) for view in ("stored", "grid", "angle")),
+        "flops",
     ]
-    assert len([name for name in names if name[0] == "random"]) == 2 * 3
-    assert [name[2] for name in names if name[0] == "trivial"] == [
-        "eq_labels",
-        "labels",
-        "random",
-        "supervised",
-    ]
-    for item in found:
-        left, right = item.row.estimate("acc_stored_100"), item.base.estimate("acc_stored_100")
-        difference = item.differences["acc_stored_100"]
-        assert difference.value == pytest.approx(left.value - right.value)
-        assert difference.apart is (left.lo > right.hi or right.lo > left.hi)
-    assert {item.differences["acc_stored_100"].apart for item in found} == {True, False}
+    assert [column.extra for column in columns] == sorted(column.extra for column in columns)
+    assert {"acc_angle_1", "knn_grid", "reg_acc_grid_100", "parameters", "equivariance_error"} <= {
+        column.key for column in columns if column.extra
+    }
 
 
-def test_rows_of_different_data_sets_are_not_compared(tmp_path):
-    cells = read_cells(
-        write_grid(tmp_path / "a", ("one",), ("C4",), ("eq_labels",), (0,))
-        + write_grid(tmp_path / "b", ("two",), ("C4",), ("labels", "random"), (0,))
-    )
-    found = comparisons(rows_of(cells), ["acc_stored_100"], TWINS)
-    assert [(item.kind, item.row.dataset, item.base.dataset) for item in found] == [("random", "two", "two")]
+def tuned(path, **accuracies):
+    """The finetune.json of the cell whose metrics.json this is."""
+    values = {key: json.loads(path.read_text())[key] for key in IDENTITY}
+    ends = {f"{name}{end}": x for name, x in accuracies.items() for end in ("", "_lo", "_hi")}
+    out = path.with_name("finetune.json")
+    write_record(out, {**values, **ends, "job": {}, "details": {}})
+    return out
 
 
-def test_a_number_that_one_side_lacks_gives_no_difference(rows):
-    found = comparisons(rows, ["acc_absent_100"], TWINS)
-    assert found
-    assert all(item.differences["acc_absent_100"] is None for item in found)
+def test_fine_tuned_accuracies_are_those_of_their_cells(grid):
+    first, second = grid[0][0], grid[1][0]
+    records = [tuned(second, fine_acc_stored_10=0.7), tuned(first, fine_acc_stored_10=0.6)]
+    cells = read_cells(grid, records)
+    by_path = {cell.path: cell for cell in cells}
+    assert by_path[first].estimate("fine_acc_stored_10").value == 0.6
+    assert by_path[second].estimate("fine_acc_stored_10").value == 0.7
+    assert [len(cell.seals) for cell in cells].count(2) == 2
+    column = next(c for c in main_columns(cells) if c.key.startswith("fine"))
+    assert (column.key, column.section, column.extra) == ("fine_acc_stored_10", "Fine-tuned, 10 %", True)
+    assert "fine_acc_stored_10" not in {c.key for c in main_columns(read_cells(grid))}
+    with pytest.raises(ValueError, match=r"finetune\.json: the metrics\.json of its cell were not given"):
+        read_cells(grid[1:], records)
+
+
+def test_other_probes_earlier_stages_and_turned_images_have_columns_if_they_were_measured(grid):
+    added = {
+        "ridge_acc_stored_100": "Ridge, 100 %",
+        "svm_acc_angle_100": "Linear SVM, 100 %",
+        "stage_2_acc_grid_100": "Stage 2 from the end, 100 %",
+        "stage_2_svm_acc_grid_100": "Linear SVM, stage 2 from the end, 100 %",
+        "agreement_angle": "Agreement",
+        "turn_r2": "R2 of the turn",
+        "retrieval_mrr": "Retrieval",
+    }
+    resealed(grid[0][0], lambda values: values.update(dict.fromkeys([*added, "ridge_acc_stored_1"], 0.5)))
+    found = {column.key: column.section for column in main_columns(read_cells(grid)) if column.extra}
+    assert {key: found.get(key) for key in added} == added
+    assert "ridge_acc_stored_1" not in found  # the largest share alone: the table has many columns already

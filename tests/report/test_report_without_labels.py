@@ -147,9 +147,10 @@ def test_a_report_of_both_keeps_the_tables_apart(tmp_path, mixed):
     assert "Retrieval" in tables[1]
     assert 'id="regular-1"' in text
     assert 'id="regular-2"' not in text
-    differences = text[text.index('id="differences"') : text.index('id="regular"')]
-    assert "clothes" in differences
-    assert "sky" not in differences
+    first = text[text.index('id="answers"') : text.index('id="by-labels"')]
+    assert "clothes: differences of accuracy" in first
+    assert "sky: differences" not in first
+    assert "sky: no accuracies were measured" in first
     assert text.count("No accuracies: ") == 1
 
 

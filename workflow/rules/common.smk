@@ -16,6 +16,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from eqssl.config import jobs
+from eqssl.config.claims import claims_of
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
@@ -181,6 +182,12 @@ def transfers(cells):
         for cell in cells
         for target in PARAMS.targets(cell)
     ]
+
+
+def first_seeds(name):
+    """A file of the first seed of each data set, group and pretext, as `cells`."""
+    kept = [cell.seed == min(PARAMS.grid.seed) for cell in PARAMS.cells()]
+    return [path for path, first in zip(cells(name), kept) if first]
 
 
 def option(name, values):

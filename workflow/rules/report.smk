@@ -1,8 +1,16 @@
 ACTIVE_CELL = jobs.cell_folder(PARAMS, PARAMS.cell)
 ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
+CORRECT = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/correct.parquet"
 PREDICTIONS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/predictions.csv"
 TEMPLATES = [
     sha256(path) for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
+]
+PICTURED = [
+    "encoder.json",
+    "encoder.safetensors",
+    f"eval-{EVALUATION_ID}/equivariance.json",
+    f"eval-{EVALUATION_ID}/features/test.parquet",
+    f"eval-{EVALUATION_ID}/features/turned.parquet",
 ]
 FINETUNED = f"fine-{FINE_ID}/finetune.json" if PARAMS.finetune.shares else None
 METRICS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/metrics.json"
@@ -60,8 +68,12 @@ rule html:
     input:
         metrics=cells(METRICS),
         predictions=cells(PREDICTIONS),
+        correct=cells(CORRECT),
         losses=cells("loss.csv"),
         records=cells("pretrain.json"),
+        finetuned=cells(FINETUNED) if FINETUNED else [],
+        # read for pictures of a few cells, which ones depends on the accuracies
+        pictures=[path for name in PICTURED for path in first_seeds(name)],
         indices=[f"{shard_folder(name)}/index.json" for name in PARAMS.grid.dataset],
     output:
         report("report/index.html", category="Grid", caption="../report/index.rst"),
@@ -78,13 +90,15 @@ rule html:
             for name in PARAMS.grid.dataset
             for word in ("--shards", shard_folder(name))
         ],
+        finetuned=lambda wildcards, input: option("--finetuned", input.finetuned),
         twins=json.dumps(PARAMS.twins()),
+        claims=json.dumps(claims_of(PARAMS)),
         code=steps.report_code(),
         pages=[word for name in PARAMS.grid.dataset for word in ("--data-page", name)],
         templates=TEMPLATES,
     shell:
-        "exec python -m eqssl report --out {output:q} --twins {params.twins:q} "
-        "{params.shards:q} {params.pages:q} {params.cells:q} > {log:q} 2>&1"
+        "exec python -m eqssl report --out {output:q} --twins {params.twins:q} --claims {params.claims:q} "
+        "{params.shards:q} {params.pages:q} {params.cells:q} {params.finetuned:q} > {log:q} 2>&1"
 
 
 rule data_page:

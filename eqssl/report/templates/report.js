@@ -1,4 +1,5 @@
-// Sorting by a click on a heading. Without it the tables are whole, in the order of the groups.
+// Sorting by a click on a heading, and arrow keys between numbers. Without it the tables are whole, in the
+// order of the groups, and the tab key goes through their numbers.
 document.documentElement.classList.add("scripted");
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = table.querySelectorAll("th[data-column]");
@@ -38,4 +39,24 @@ for (const table of document.querySelectorAll("table.sortable")) {
     if (a === null || b === null) return (a === null) - (b === null); // what was not measured comes last
     return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
   }
+}
+for (const table of document.querySelectorAll("table.pinned")) {
+  const numbers = () => [...table.querySelectorAll("td[tabindex]")].filter((cell) => cell.offsetParent);
+  for (const cell of table.querySelectorAll("td[tabindex]")) cell.tabIndex = -1;
+  const first = table.querySelector("td[tabindex]");
+  if (first) first.tabIndex = 0;
+  table.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    const cell = event.target.closest("td[tabindex]");
+    if (!step || !cell) return;
+    event.preventDefault();
+    const rows = [...table.rows].filter((row) => row.parentNode.tagName === "TBODY");
+    const row = rows[rows.indexOf(cell.parentNode) + step[0]];
+    const next = step[0] ? row && row.cells[cell.cellIndex] : numbers()[numbers().indexOf(cell) + step[1]];
+    if (next && next.hasAttribute("tabindex")) {
+      cell.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    }
+  });
 }
