@@ -22,6 +22,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/cell.smk"
 include: "workflow/rules/finetune.smk"
+include: "workflow/rules/transfer.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -32,6 +33,7 @@ localrules:
     html,
     publish,
     summary,
+    transfer_table,
 
 
 rule all:
@@ -41,10 +43,12 @@ rule all:
         rules.html.output,
         expand(rules.data_page.output, dataset=PARAMS.grid.dataset),
         rules.publish.output,
+        rules.transfer_table.output if TRANSFERS else [],
         faulty=lambda wildcards: faulty(grid=True),
 
 
 rule cell:
     input:
         rules.publish.output,
+        ACTIVE_TRANSFERS,
         faulty=lambda wildcards: faulty(grid=False),

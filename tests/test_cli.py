@@ -36,7 +36,18 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     text = cli.parser().format_help()
     people = ("run", "init", "check", "verify", "trace", "table", "schema", "guard", "adopt", "export")
     people += ("claims", "compare", "probe-features")
-    steps = ("shard", "pretrain", "features", "probe", "publish", "summary", "report", "data-page")
+    steps = (
+        "shard",
+        "pretrain",
+        "features",
+        "transfer",
+        "probe",
+        "publish",
+        "summary",
+        "report",
+        "data-page",
+    )
+    steps += ("finetune", "transfer-table")
     for command in (*people, *steps):
         assert re.search(rf"\n    {command}\s", text)
 

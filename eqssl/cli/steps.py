@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eqssl.cli.adding import Commands, add, add_twins
 from eqssl.cli.holding import device, processor
 from eqssl.cli.reading import budget_of, claims_given, job_of, twins_of
+
+if TYPE_CHECKING:
+    from eqssl.config.jobs import FeaturesJob
 
 MOST_PROCESSES = 64
 MOST_SECONDS = 1e9
@@ -18,20 +22,21 @@ def add_commands(commands: Commands) -> None:
     shard = add(commands, "shard", _shard)
     pretrain = add(commands, "pretrain", _pretrain)
     features = add(commands, "features", _features)
+    transfer = add(commands, "transfer", _transfer)
     finetune = add(commands, "finetune", _finetune)
     probe = add(commands, "probe", _probe)
-    for added in (shard, pretrain, features, finetune, probe):
+    for added in (shard, pretrain, features, transfer, finetune, probe):
         added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
         added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
     shard.add_argument("--raw", default="", help="version of the source's files, for index.json")
     shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
-    for added in (pretrain, features, finetune):
+    for added in (pretrain, features, transfer, finetune):
         where = "folder of the tars and index.json, or its address (https://..., s3://...)"
         added.add_argument("--shards", required=True, help=where)
         _add_budget(added)
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
-    for added in (features, finetune, probe):
+    for added in (features, transfer, finetune, probe):
         added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
         added.add_argument("--cell", help="digest of the job that must have made the encoder (default: any)")
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
@@ -55,6 +60,11 @@ def _add_gathering_commands(commands: Commands) -> None:
     summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
     _add_finetuned(summary)
     summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
+    transfers = add(commands, "transfer-table", _transfer_table)
+    transfers.add_argument("--table", required=True, type=Path, help="CSV file to write")
+    transfers.add_argument(
+        "metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each transfer"
+    )
     report = add(commands, "report", _report)
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
     pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
@@ -118,7 +128,17 @@ def _features(options: argparse.Namespace) -> None:
     """Extract the features of a frozen encoder to Parquet and measure its equivariance."""
     from eqssl.config.jobs import FeaturesJob
 
-    job = job_of(FeaturesJob, options.job)
+    _extract(job_of(FeaturesJob, options.job), options)
+
+
+def _transfer(options: argparse.Namespace) -> None:
+    """Extract the features of a frozen encoder on another data set, for `probe` to judge."""
+    from eqssl.config.jobs import TransferJob
+
+    _extract(job_of(TransferJob, options.job), options)
+
+
+def _extract(job: FeaturesJob, options: argparse.Namespace) -> None:
     with device(options.device), processor(1):
         from eqssl.evaluation.features import extract
 
@@ -177,6 +197,14 @@ def _summary(options: argparse.Namespace) -> None:
         from eqssl.evaluation.summary import summarise
 
         summarise(options.metrics, options.table, options.summary, options.finetuned)
+
+
+def _transfer_table(options: argparse.Namespace) -> None:
+    """Gather the metrics of all transfers in one table."""
+    with processor(1):
+        from eqssl.evaluation.transfer_table import write_transfer_table
+
+        write_transfer_table(options.metrics, options.table)
 
 
 def _add_finetuned(command: argparse.ArgumentParser) -> None:

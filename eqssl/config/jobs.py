@@ -75,6 +75,18 @@ class FeaturesJob(Job):
     features: FeatureSettings
 
 
+class TransferJob(FeaturesJob):
+    """`eqssl transfer`: a frozen encoder and the shards of another data set into Parquet.
+
+    Attributes:
+        dataset: name of that data set, the target.
+        data: digest of the job that must have made its shards.
+    """
+
+    dataset: Name
+    data: str
+
+
 class ProbeJob(Job):
     """`eqssl probe`: features into metrics."""
 
@@ -135,6 +147,11 @@ def features_job(params: Params) -> FeaturesJob:
     return FeaturesJob(features=params.features)
 
 
+def transfer_job(params: Params, target: str) -> TransferJob:
+    """The job that extracts features of another data set; the same for every cell."""
+    return TransferJob(features=params.features, dataset=target, data=shard_job(params, target).digest)
+
+
 def probe_job(params: Params) -> ProbeJob:
     """The job that fits probes; the same for every cell."""
     return ProbeJob(probe=params.probe)
@@ -176,6 +193,16 @@ def evaluation_folder(params: Params, cell: Cell) -> str:
 def probe_folder(params: Params, cell: Cell) -> str:
     """Folder of a cell's metrics, below its features'."""
     return f"{evaluation_folder(params, cell)}/probe-{probe_job(params).digest}"
+
+
+def transfer_folder(params: Params, cell: Cell, target: str) -> str:
+    """Folder of the features of another data set, below the cell's own."""
+    return f"{cell_folder(params, cell)}/on-{target}-{transfer_job(params, target).digest}"
+
+
+def transfer_probe_folder(params: Params, cell: Cell, target: str) -> str:
+    """Folder of the metrics on another data set, below its features'."""
+    return f"{transfer_folder(params, cell, target)}/probe-{probe_job(params).digest}"
 
 
 def finetune_folder(params: Params, cell: Cell) -> str:

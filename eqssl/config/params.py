@@ -22,6 +22,7 @@ from eqssl.config.pretraining import PretrainSettings
 from eqssl.config.settings import Settings
 from eqssl.config.shards import ShardSettings
 from eqssl.config.sources import AnySource, OwnSettings
+from eqssl.config.transfer import TransferSettings
 from eqssl.config.values import Name, Seed
 from eqssl.config.views import ViewSettings
 from eqssl.config.yaml_files import read_yaml
@@ -42,6 +43,7 @@ class Params(Settings):
     features: FeatureSettings
     probe: ProbeSettings
     finetune: FinetuneSettings
+    transfer: TransferSettings = TransferSettings()
     pretexts: dict[Name, AnyPretext]
     machine: MachineSettings
     grid: GridSettings
@@ -56,6 +58,10 @@ class Params(Settings):
         grid = self.grid
         for dataset, group, pretext, seed in product(grid.dataset, grid.group, grid.pretext, grid.seed):
             yield Cell(dataset=dataset, group=group, pretext=pretext, seed=seed)
+
+    def targets(self, cell: Cell) -> tuple[str, ...]:
+        """The data sets that the features of a cell's encoder are transferred to: all but its own."""
+        return tuple(name for name in self.transfer.datasets if name != cell.dataset)
 
     def pretrain_settings(self, pretext: str) -> PretrainSettings:
         """The section `pretrain`, with what the pretext's own entry changes in it."""
@@ -103,6 +109,7 @@ class Params(Settings):
         grid = params.grid
         _check_names(params, "grid.", grid.dataset, grid.pretext, grid.group)
         _check_size(params)
+        _check_targets(params)
         _check_data(params, "", [params.dataset], [params.pretext], [params.group])
         _check_data(params, "grid.", grid.dataset, grid.pretext, grid.group)
         if params.probe.stages > params.features.stages:
@@ -164,6 +171,26 @@ def _check_data(
                 cause = f"datasets.{name}.labelled: false"
                 reason = "it learns from labels; allowed: a pretext that needs none, or labelled: true"
                 raise ValueError(f"{where}pretext: given {pretext!r} with {cause}: {reason}")
+
+
+def _check_targets(params: Params) -> None:
+    """Refuse to transfer to what is no data set, has no labels, or has other channels, as far as is known."""
+    usable = [name for name, data in params.datasets.items() if data.has_labels]
+    own = dict.fromkeys([params.dataset, *params.grid.dataset])
+    for position, name in enumerate(params.transfer.datasets):
+        key = f"transfer.datasets.{position}"
+        if name in params.datasets and name not in usable:
+            raise ValueError(f"{unknown(key, name, usable)}, which have labels")
+        _among(key, name, params.datasets)
+        channels = params.datasets[name].channels
+        for other in own:
+            trained = params.datasets[other].channels
+            if None not in (channels, trained) and channels != trained:
+                cause = f"datasets.{other}.channels: {trained}"
+                allowed = f"a data set of as many channels, or datasets.{name}.channels: {trained}"
+                raise ValueError(
+                    f"{key}: given {name!r} of {channels} channels with {cause}, allowed: {allowed}"
+                )
 
 
 def _check_size(params: Params) -> None:

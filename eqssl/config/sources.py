@@ -73,6 +73,11 @@ class SourceSettings(Kind):
         """Files and folders that the images come from; the shards are out of date when these change."""
         return ()
 
+    @property
+    def has_labels(self) -> bool:
+        """False if it is known, before any image is read, that no image has a label."""
+        return True
+
 
 class FashionMnistSampleSettings(SourceSettings):
     """The part of Fashion-MNIST that comes with eqssl."""
@@ -115,6 +120,11 @@ class OwnSettings(SourceSettings):
     def inputs(self) -> tuple[str, ...]:
         """The path."""
         return (self.path,)
+
+    @property
+    def has_labels(self) -> bool:
+        """False if labels are ignored."""
+        return self.labelled
 
 
 class ColumnSettings(OwnSettings):
@@ -283,6 +293,11 @@ class NucleiSettings(SourceSettings):
     source: Literal["nuclei"]
     patch: Pixels = 48
     range: tuple[Finite, Finite] | Percentiles | None = Percentiles(percentiles=(0.1, 99.9))
+
+    @property
+    def has_labels(self) -> bool:
+        """Its images have none."""
+        return False
 
 
 class TissueSettings(SourceSettings):

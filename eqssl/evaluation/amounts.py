@@ -41,13 +41,17 @@ class Sample(NamedTuple):
 MOST_MEASURED, _LEAST = Sample(), Sample(16, 4, 128)
 
 
-def batch_size(encoder: Encoder) -> int:
+def batch_size(encoder: Encoder, image_shape: tuple[int, int, int] | None = None) -> int:
     """Images that the encoder takes at a time: a power of two, 512 at most.
 
     The largest layer decides, so that its input and output have at most 100 MiB. One pass of a blank image
     finds it.
+
+    Args:
+        encoder: the encoder.
+        image_shape: channels, height and width of the images; None for those that it was made for.
     """
-    batch, bytes_of_one = MOST, _largest_layer(encoder)
+    batch, bytes_of_one = MOST, _largest_layer(encoder, image_shape or encoder.image_shape)
     while batch > 1 and batch * bytes_of_one > _WORKING_BYTES:
         batch //= 2
     return batch
@@ -102,7 +106,7 @@ def turned_images(wanted: int, side: int, moves: int, passes: int) -> int:
     return wanted if side <= _SMALL else min(wanted, max(_LEAST.errors, passes // moves))
 
 
-def _largest_layer(encoder: Encoder) -> int:
+def _largest_layer(encoder: Encoder, image_shape: tuple[int, int, int]) -> int:
     """Bytes of the input and output of the layer where these are most, for one image."""
     largest = 0
 
@@ -115,7 +119,7 @@ def _largest_layer(encoder: Encoder) -> int:
     hooks = [layer.register_forward_hook(look) for layer in leaves]
     try:
         with torch.no_grad():
-            blank = torch.zeros(1, *encoder.image_shape, device=next(encoder.parameters()).device)
+            blank = torch.zeros(1, *image_shape, device=next(encoder.parameters()).device)
             encoder.stages(blank)
     finally:
         for hook in hooks:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from eqssl.config.plain import shown
-from eqssl.machine.cell_numbers import check_identity, number, numbers, refuse
+from eqssl.machine.cell_numbers import TARGET, check_identity, number, numbers, refuse
 from eqssl.machine.records import Record, read_record
+from eqssl.machine.transferred import check_target_table
 
 IDENTITY_KEYS = ("dataset", "group", "pretext", "seed", "parameters", "flops", "weights_sha256")
 
@@ -16,7 +17,10 @@ IDENTITY_KEYS = ("dataset", "group", "pretext", "seed", "parameters", "flops", "
 def read_records(
     evaluation: Path, encoder: Path, cell: str | None, features: str | None
 ) -> dict[str, Record]:
-    """The records of the previous steps, after checking that they belong together."""
+    """The records of the previous steps, after checking that they belong together.
+
+    That of the features says whether they are of another data set than the encoder was trained on.
+    """
     described = read_record(encoder / "encoder.json", (*IDENTITY_KEYS, "job")).check_job(cell)
     trained = read_record(encoder / "pretrain.json", ("epochs", "seconds"))
     measured = read_record(evaluation / "equivariance.json", ("error", "rows")).check_job(features)
@@ -46,18 +50,25 @@ def _check_numbers(encoder: Record, pretrain: Record, equivariance: Record) -> N
     if not isinstance(pretext, dict) or not all(name.startswith("pretext_") for name in pretext):
         refuse(pretrain.path, "measured", f"given {shown(pretext)}, expected a table of numbers pretext_*")
     numbers(pretrain.path, pretext, "measured.")
+    if TARGET in equivariance.values:
+        check_target_table(equivariance)
 
 
 def identity(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The columns that name the cell and its cost."""
-    encoder, pretrain = records["encoder"], records["pretrain"]
+    """The columns that name the cell and its cost; for a transfer also the data set that was read.
+
+    What a pretext was measured on are images of the encoder's own data set, so a transfer leaves that out.
+    """
+    encoder, pretrain, equivariance = (records[name] for name in ("encoder", "pretrain", "equivariance"))
+    transferred = TARGET in equivariance
     return {
+        **({TARGET: equivariance[TARGET]["dataset"]} if transferred else {}),
         **{key: encoder[key] for key in IDENTITY_KEYS if key != "weights_sha256"},
         "epochs": pretrain["epochs"],
-        "equivariance_error": records["equivariance"]["error"],
+        "equivariance_error": equivariance["error"],
         "seconds_pretrain": pretrain["seconds"],
-        **_retrieved(records["equivariance"]),
-        **pretrain.get("measured", {}),
+        **_retrieved(equivariance),
+        **({} if transferred else pretrain.get("measured", {})),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,18 +13,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eqssl.config.jobs import FeaturesJob
+from eqssl.config.jobs import FeaturesJob, TransferJob
 from eqssl.config.masks import Mask, views_refusal
 from eqssl.data.loading.batches import Split, load_split
-from eqssl.data.loading.location import DEFAULT, Budget
+from eqssl.data.loading.location import DEFAULT, Budget, open_shards
 from eqssl.data.shards.index import SPLITS, ShardIndex
 from eqssl.data.views.normalise import normalise
 from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance, turned
 from eqssl.evaluation.amounts import batch_size, sample, turned_images
+from eqssl.evaluation.belonging import check_belongs
 from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import feature_writer
+from eqssl.evaluation.targets import check_target, described
 from eqssl.machine import provenance
 from eqssl.machine.cell_numbers import check_identity
 from eqssl.machine.live.progress import track
@@ -61,8 +62,11 @@ def extract(
     give the same numbers on a CPU whatever the number of its cores. Memory does not grow with the number or
     the size of the images: see `eqssl.evaluation.amounts`.
 
+    With a `TransferJob`, the images are those of another data set than the encoder was trained on. They are
+    cut and normalised as the encoder's own were, and the record describes that data set under `target`.
+
     Args:
-        job: stages, views of the test images and seed.
+        job: stages, views of the test images and seed; for a transfer the other data set too.
         shards: folder of the data set's shards, or its address.
         encoder: folder of encoder.safetensors and encoder.json.
         out: folder to write into.
@@ -71,8 +75,9 @@ def extract(
         budget: how much loading may keep in the scratch folder; no result depends on it.
 
     Raises:
-        ValueError: the encoder was not made of these shards or not by that job, it has fewer stages than
-            asked for, a feature is not finite, or a file is damaged; the message names file, key and reason.
+        ValueError: the encoder was not made of these shards or not by that job, it cannot read the images of
+            a transfer, it has fewer stages than asked for, a feature is not finite, or a file is damaged; the
+            message names file, key and reason.
         OSError: a file is missing or cannot be written.
     """
     place = choose_device(device)
@@ -80,9 +85,10 @@ def extract(
     record = read_record(encoder / "encoder.json", ("job", "data")).check_job(cell)
     check_identity(record, record.job)
     network = load_encoder(encoder).to(place)
+    _check(job, network, record, open_shards(shards, budget).index)  # before any image is read
     splits = [load_split(shards, name, budget) for name in SPLITS]
-    _check(job, network, record, splits[0].index)
-    test, size = splits[-1], batch_size(network)
+    index = splits[0].index
+    test, size = splits[-1], batch_size(network, index.image_shape)
     count = _turned_images(job, network, splits)
     work = [(split, _tasks(job, split, size), f"features/{split.name}.parquet") for split in splits]
     work.append((test, _turned_tasks(count, network.mask, size), turned.FILE))
@@ -94,9 +100,10 @@ def extract(
             )
         measured = _measured(job, network, splits, place)
     rows: dict[str, int] = {split.name: len(split) for split in splits} | {"turned": count}
-    made_of = {"encoder": record.seal, "data": splits[0].index.seal}
+    made_of = {"encoder": record.seal, "data": index.seal}
     made = {"device": place.type, "versions": provenance.record()}
-    values = {**measured, "job": job.plain(), "rows": rows, **made}
+    target = described(index) if isinstance(job, TransferJob) else {}
+    values = {**measured, **target, "job": job.plain(), "rows": rows, **made}
     write_record(out / "equivariance.json", values, [file for *_, file in work], made_of)
 
 
@@ -159,14 +166,15 @@ def _measured(
     job: FeaturesJob, network: Encoder, splits: Sequence[Split], place: torch.device
 ) -> dict[str, Any]:
     """Equivariance and retrieval on the first test images."""
-    test, shape = splits[-1], network.image_shape
+    test = splits[-1]
+    shape = test.index.image_shape
     sizes = sample(
         side=shape[1],
         order=network.input_group.order,
         angles=len(equivariance.DEGREES),
         passes=_passes(job, splits),
         image_bytes=math.prod(shape) * (1 if test.index.pixels == "uint8" else 4),
-        batch=batch_size(network),
+        batch=batch_size(network, shape),
     )
     (images,) = test.in_order([slice(0, max(sizes[:3]))])
     return equivariance.measure(network, images.to(place), job.features.seed, sizes)
@@ -180,7 +188,7 @@ def _passes(job: FeaturesJob, splits: Sequence[Split]) -> int:
 def _turned_images(job: FeaturesJob, network: Encoder, splits: Sequence[Split]) -> int:
     """How many of the first test images the file of turned images has."""
     wanted, passes = min(job.features.turned, len(splits[-1])), _passes(job, splits)
-    return turned_images(wanted, network.image_shape[1], len(turned.moves(network.mask)), passes)
+    return turned_images(wanted, splits[-1].index.image_shape[1], len(turned.moves(network.mask)), passes)
 
 
 def _columns(network: Encoder, images: Tensor, kept: int) -> dict[str, Any]:
@@ -209,23 +217,16 @@ def _describe(job: FeaturesJob, network: Encoder, record: Record, split: Split) 
 
 
 def _check(job: FeaturesJob, network: Encoder, record: Record, index: ShardIndex) -> None:
-    shape = network.shape
-    pairs = {
-        "image_shape": (shape.image, index.image_shape),
-        "data": (record.values["data"], index.digest),
-        "mean": (shape.mean, index.mean),
-        "std": (shape.std, index.std),
-        "mask": (shape.mask, index.mask),
-    }
-    for key, (expected, given) in pairs.items():
-        if expected != given:
-            raise ValueError(
-                f"{record.path}: {key}: {_shown(expected)}, but {index.folder} has {_shown(given)}"
-            )
-    refused = views_refusal(index.mask, job.features.views)
+    """Refuse images that the encoder was not made for, and settings that do not fit both."""
+    if isinstance(job, TransferJob):
+        check_target(job, network, record, index)
+    else:
+        check_belongs(network, record, index)
+    refused = views_refusal(network.mask, job.features.views)
     if refused:
-        raise ValueError(f"features.views: given 'angle' with {index.dataset} of mask 'none': {refused}")
-    blank = torch.zeros(1, *shape.image, device=next(network.parameters()).device)
+        trained = record.values["dataset"]
+        raise ValueError(f"features.views: given 'angle' with {trained} of mask 'none': {refused}")
+    blank = torch.zeros(1, *network.image_shape, device=next(network.parameters()).device)
     with torch.no_grad():
         stages = len(network.stages(blank))
     if job.features.stages > stages:
@@ -233,10 +234,6 @@ def _check(job: FeaturesJob, network: Encoder, record: Record, index: ShardIndex
             f"features.stages: given {job.features.stages}, allowed: 1 to {stages}, "
             f"the stages of {record.path}"
         )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value)
 
 
 @contextmanager

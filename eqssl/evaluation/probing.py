@@ -34,6 +34,9 @@ def evaluate(
 ) -> None:
     """Write predictions.csv and correct.parquet into `out`, and metrics.json, the record of this step.
 
+    Features of another data set than the encoder was trained on (a transfer) are probed in the same way. The
+    record names that data set under `target`, and describes it under `details.target`.
+
     Accuracies are shares (0 to 1) of the test images that have a label, and probes are fitted on labelled
     images. Where there can be no accuracies, `details.probes` says why, and both files have no rows. What
     needs no labels is always there: equivariance, retrieval, turns, the nearest images. Probes are fitted and

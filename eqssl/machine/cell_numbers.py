@@ -16,6 +16,8 @@ from eqssl.machine import accuracy_names
 from eqssl.machine.records import Record, read_record
 
 LARGEST = 2**63 - 1
+TARGET = "target"
+"""The key by which a record of a transfer names the data set that was read."""
 COUNTS = ("parameters", "flops", "epochs", "seconds", "seconds_pretrain", "error", "equivariance_error")
 """Numbers that are never negative."""
 ACCURACY = re.compile(
@@ -37,13 +39,24 @@ def read_metrics(path: Path, needed: Sequence[str] = IDENTITY) -> Record:
         OSError: it cannot be read.
     """
     record = read_record(path, needed)
+    if TARGET in record.values:
+        refuse(path, TARGET, "is of features on another data set, expected those of a cell on its own")
+    check_metrics(record)
+    return record
+
+
+def check_metrics(record: Record) -> None:
+    """Refuse a record of metrics that names no cell, or whose numbers are none.
+
+    Raises:
+        ValueError: names file and key.
+    """
     details = record.values.get("details", {})
     if not isinstance(details, dict):
-        refuse(path, "details", f"given {shown(details)}, expected a table")
+        refuse(record.path, "details", f"given {shown(details)}, expected a table")
     encoder = details.get("encoder")
     check_identity(record, encoder.get("job") if isinstance(encoder, dict) else None)
     top_numbers(record)
-    return record
 
 
 def check_identity(record: Record, job: object) -> None:
@@ -75,7 +88,8 @@ def check_identity(record: Record, job: object) -> None:
 
 def top_numbers(record: Record) -> dict[str, float]:
     """The numbers beside a cell's identity, by their names in metrics/grid.csv."""
-    rest = {key: value for key, value in record.values.items() if key not in (*IDENTITY, "details")}
+    named = (*IDENTITY, TARGET, "details")
+    rest = {key: value for key, value in record.values.items() if key not in named}
     return numbers(record.path, rest)
 
 

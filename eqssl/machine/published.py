@@ -109,33 +109,52 @@ def _check_page(chain: Chain, page: Path, seals: Sequence[str] | None) -> None:
 def _check_tables(chain: Chain, folder: Path, cells: Sequence[Numbers]) -> None:
     """Check grid.csv, and if that is right grid.json, which has the means of its rows."""
     table, means = folder / "grid.csv", folder / "grid.json"
-    known = {_identity(cell): cell for cell in cells}
+    found = check_rows(chain, table, cells)
+    if found is not None:
+        _check_json(chain, means, grid_means(*found), table)
+
+
+def check_rows(
+    chain: Chain, table: Path, cells: Sequence[Numbers], names: Sequence[str] = IDENTITY
+) -> tuple[list[Numbers], Sequence[str]] | None:
+    """Compare the rows of a table with the numbers that they were taken from.
+
+    Args:
+        chain: collects the faults.
+        table: the CSV.
+        cells: the numbers of each row, in any order.
+        names: the columns that name a row.
+
+    Returns:
+        The numbers in the order of the rows, and the columns; None if the table is at fault.
+    """
+    known = {_identity(cell, names): cell for cell in cells}
     expected = dict(known)
     try:
         with csv_rows(table) as reader:
             rows, header = list(reader), reader.fieldnames or ()
     except ValueError as error:
         chain.fault(table, str(error))
-        return
-    reasons = [difference(row, expected.pop(_identity(row), None)) for row in rows]
+        return None
+    reasons = [difference(row, expected.pop(_identity(row, names), None), names) for row in rows]
     reasons += [f"{' '.join(identity)}: missing" for identity in expected]
     if reason := next(filter(None, reasons), None):
         chain.fault(table, f"{table}: {reason}")
-        return
-    _check_json(chain, means, grid_means([known[_identity(row)] for row in rows], header), table)
+        return None
+    return [known[_identity(row, names)] for row in rows], header
 
 
-def difference(row: Mapping[str, str], cell: Numbers | None) -> str | None:
+def difference(row: Mapping[str, str], cell: Numbers | None, names: Sequence[str] = IDENTITY) -> str | None:
     """How a row of grid.csv differs from the metrics of its cell; None if it does not."""
-    name = " ".join(_identity(row))
+    name = " ".join(_identity(row, names))
     if cell is None:
         return f"{name}: is not a cell of this grid"
     wrong = [column for column, text in row.items() if text != as_text(cell.get(column))]
     return f"{name}: {wrong[0]}: differs from the metrics of the cell" if wrong else None
 
 
-def _identity(values: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(values.get(name)) for name in IDENTITY)
+def _identity(values: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(values.get(name)) for name in names)
 
 
 def as_text(value: object) -> str:

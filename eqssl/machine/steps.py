@@ -59,6 +59,11 @@ def summary_code() -> str:
     return code_digest("eqssl.evaluation.summary")
 
 
+def transfer_table_code() -> str:
+    """Digest of the code that writes the table of transfers."""
+    return code_digest("eqssl.evaluation.transfer_table")
+
+
 def report_code() -> str:
     """Digest of the code that draws the report."""
     return code_digest("eqssl.report")

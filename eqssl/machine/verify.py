@@ -24,6 +24,7 @@ from eqssl.machine.published import Measured, check_data_pages, check_grid, chec
 from eqssl.machine.records import Record
 from eqssl.machine.scratch import scratch
 from eqssl.machine.store import published
+from eqssl.machine.transferred import check_transfer_table, check_transfers
 
 MANY = 100
 """From this number of cells on, progress is shown."""
@@ -45,9 +46,11 @@ def faults(params: Params, root: Path = Path(), hash_of: Hash = sha256, grid: bo
     wanted = list(params.cells()) if grid else []
     cells = list(dict.fromkeys([*wanted, params.cell]))
     found = {cell: _check_cell(chain, params, cell, root) for cell in _shown(cells)}
+    transfers = {cell: check_transfers(chain, params, cell, root) for cell in cells}
     check_published(chain, params, root, found[params.cell])
     if grid:
         check_grid(chain, root, [found[cell] for cell in wanted])
+        check_transfer_table(chain, root, [row for cell in wanted for row in transfers[cell]])
         check_data_pages(chain, params, root)
     return chain.faults
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eqssl.machine.cell_numbers import TARGET
 from eqssl.machine.tracing.walking import Link, Trace
 
 WIDTH = 80
@@ -98,6 +99,8 @@ def trace_lines(trace: Trace) -> Iterator[str]:
     yield from _fact("95 % within", interval)
     name = "{dataset} {group} {pretext} seed {seed}".format_map(_Unknown(trace.cell))
     yield from _fact("cell", name)
+    if TARGET in trace.cell:
+        yield from _fact("read on", str(trace.cell[TARGET]))
     yield from _fact("folder", str(trace.home))
     for link in trace.links:
         yield ""
@@ -130,7 +133,7 @@ def _link(link: Link, trace: Trace) -> Iterator[str]:
     for name, value in link.facts.items():
         yield from _fact(name.replace("_", " "), _text(value))
     # the tars of shards are counted above, and the seal of their index stands for them
-    for name, sha256 in link.files.items() if link.name != "shards" else ():
+    for name, sha256 in link.files.items() if link.name not in ("shards", "target") else ():
         yield from _fact("file", name)
         yield from _fact("", sha256)
 

@@ -95,3 +95,27 @@ def test_equal_numbers_have_one_digest():
     assert digest({"a": 1}) != digest({"a": True})
     assert digest({"a": 1}) != digest({"a": "1"})
     assert len(digest({})) == 8
+
+
+def test_a_transfer_is_decided_by_the_shards_of_its_target_and_by_the_features(params: Params):
+    def folder(given: Params) -> str:
+        return jobs.transfer_folder(given, params.cell, "sky").rpartition("/")[2]
+
+    assert folder(params).startswith("on-sky-")
+    plain = params.datasets["sky"].plain()
+    assert folder(replaced(params, "datasets", sky={**plain, "size": 32})) != folder(params)
+    assert folder(replaced(params, "features", seed=1)) != folder(params)
+    for section, change in (("probe", {"seed": 1}), ("transfer", {"datasets": ["sky", "textures"]})):
+        changed = replaced(params, section, **change)
+        assert folder(changed) == folder(params)
+        assert folders(changed)["cell"] == folders(params)["cell"]
+    probe = replaced(params, "probe", seed=1)
+    assert jobs.transfer_probe_folder(probe, params.cell, "sky") != jobs.transfer_probe_folder(
+        params, params.cell, "sky"
+    )
+
+
+def test_a_cell_is_transferred_to_all_data_sets_but_its_own(params: Params):
+    assert params.targets(params.cell) == ()
+    changed = replaced(params, "transfer", datasets=["sky", params.dataset, "textures"])
+    assert changed.targets(params.cell) == ("sky", "textures")

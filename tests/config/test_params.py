@@ -286,3 +286,30 @@ def test_a_pretext_can_change_how_it_is_trained():
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml")))
 def test_published_settings_are_valid(path: Path):
     Params.check(merged(VALUES, yaml.safe_load(path.read_text())))
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        (
+            {"mine": {"labelled": False}},
+            r"transfer\.datasets\.0: given 'mine', allowed: .*, which have labels$",
+        ),
+        (
+            {"mine": {"channels": 3}, "fashion_mnist_rot_sample": {"channels": 1}},
+            r"^transfer\.datasets\.0: given 'mine' of 3 channels with datasets\.fashion_mnist_rot_sample\."
+            r"channels: 1, allowed: a data set of as many channels, or datasets\.mine\.channels: 1$",
+        ),
+    ],
+)
+def test_a_target_without_labels_or_of_other_channels_is_refused(entries, reason):
+    values = merged(VALUES, {"datasets": {"mine": {"source": "folder", "path": "x"}}})
+    values = merged(values, {"transfer": {"datasets": ["mine"]}})
+    assert Params.check(values).transfer.datasets == ("mine",)
+    with pytest.raises(ValueError, match=reason):
+        Params.check(merged(values, {"datasets": entries}))
+
+
+def test_settings_that_lack_the_section_transfer_transfer_nothing():
+    values = {key: value for key, value in VALUES.items() if key != "transfer"}
+    assert Params.check(values).transfer == Params.check(VALUES).transfer

@@ -36,7 +36,7 @@ SIDES = {"cifar10": 32, "stl10": 96}
 NARROW = (8, 8, 8, 16)
 ENTRIES = [(name, entry) for name, entries in RECIPES.items() for entry in entries]
 SHARED = ("encoder", "views", "pretrain")
-UNCHANGED = {"seed", "shards", "probe", "finetune", "machine"}
+UNCHANGED = {"seed", "shards", "probe", "finetune", "transfer", "machine"}
 
 
 def path(name: str) -> Path:

@@ -59,6 +59,36 @@ def test_fine_tuning_is_planned_for_every_cell_once_it_has_shares(project: Proje
     assert re.search(r"^finetune +1$", text, flags=re.MULTILINE)
 
 
+def test_transfers_are_planned_to_every_data_set_but_the_own_one(project: Project) -> None:
+    assert "eqssl transfer" not in project.run("snakemake", "-n", "-p", "all")
+    project.change(transfer={"datasets": ["small", "fashion_mnist_sample"]})
+    text = project.run("snakemake", "-n", "-p", "all")
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.MULTILINE))
+    assert [planned[rule] for rule in ("shard", "features", "transfer", "transfer_probe")] == list("2444")
+    params = Params.load(project.folder / "params.yaml")
+    cells, target = list(params.cells()), "fashion_mnist_sample"
+    folders = [jobs.transfer_probe_folder(params, cell, target) for cell in cells]
+    gathered = next(line for line in text.splitlines() if "eqssl transfer-table" in line)
+    table, records = gathered.split("--table ")[1].split(" > ")[0].split(" ", 1)
+    assert (table, records.split()) == ("metrics/transfer.csv", [f"{f}/metrics.json" for f in folders])
+    for cell in cells:
+        folder = jobs.transfer_folder(params, cell, target)
+        command = next(line for line in text.splitlines() if f"--out {folder} " in line)
+        job = json.loads(re.search(r"--job '(.*?)' --shards (\S+)", command)[1])  # type: ignore[index]
+        assert jobs.TransferJob.read(job) == jobs.transfer_job(params, target)
+        assert f"--shards {jobs.shard_folder(params, target)} " in command
+    text = project.run("snakemake", "-n", "cell")
+    assert re.search(r"^transfer_probe +1$", text, flags=re.MULTILINE)
+
+
+def test_a_transfer_of_other_settings_is_refused(project: Project) -> None:
+    params = Params.load(project.folder / "params.yaml")
+    right = jobs.transfer_folder(params, params.cell, "fashion_mnist_sample")
+    wrong = re.sub(r"-[0-9a-f]{8}$", "-00000000", right)
+    text = project.run("snakemake", "-n", f"{wrong}/equivariance.json", code=1)
+    assert f"{wrong}: other settings made it; the present ones make {right}" in text
+
+
 def test_a_dry_run_imports_neither_torch_nor_escnn(project: Project) -> None:
     project.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     text = project.run("snakemake", "-n", "all")

@@ -20,14 +20,16 @@ from eqssl.config.claims import claims_of
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
-from eqssl.machine import raw_data, run, steps, store, verify
+from eqssl.machine import raw_data, run, steps, store, transferred, verify
 from eqssl.machine.files import sha256
 
 try:
     PARAMS = Params.check(config)
     if workflow.is_main_process:
         run.hold()
-        for name in dict.fromkeys([PARAMS.dataset, *PARAMS.grid.dataset]):
+        for name in dict.fromkeys(
+            [PARAMS.dataset, *PARAMS.grid.dataset, *PARAMS.transfer.datasets]
+        ):
             for path in PARAMS.datasets[name].inputs:
                 raw_data.check_pointer(path)
 except (ValueError, OSError) as error:
@@ -51,6 +53,7 @@ FINE_ID = jobs.finetune_job(PARAMS).digest
 EVALUATION = f"{CELL}/eval-{EVALUATION_ID}"
 PROBE = f"{EVALUATION}/probe-{PROBE_ID}"
 FINE = f"{CELL}/fine-{FINE_ID}"
+TRANSFER = f"{CELL}/on-{{target}}-{{transfer_id}}"
 
 
 # Rules say <cell>/encoder.json; the wildcards are inside the variable.
@@ -60,16 +63,20 @@ pathvars:
     evaluation=EVALUATION,
     probe=PROBE,
     fine=FINE,
+    transfer=TRANSFER,
+    transfer_probe=f"{TRANSFER}/probe-{PROBE_ID}",
     name="{dataset}-{group}-{pretext}-s{seed}-{cell_id}",
 
 
 wildcard_constraints:
     dataset="|".join(PARAMS.datasets),
+    target="|".join(PARAMS.datasets),
     group=r"\w+",
     pretext="|".join(PARAMS.pretexts),
     seed=r"\d+",
     shard_id=r"[0-9a-f]{8}",
     cell_id=r"[0-9a-f]{8}",
+    transfer_id=r"[0-9a-f]{8}",
 
 
 def checked(given, folder):
@@ -143,6 +150,14 @@ def shard_index(wildcards):
     return f"{shard_folder(wildcards.dataset)}/index.json"
 
 
+def target_index(wildcards):
+    """index.json of the data set that an encoder reads."""
+    cell = job_of(wildcards).cell
+    folder = jobs.transfer_folder(PARAMS, cell, wildcards.target)
+    checked(TRANSFER.format(**wildcards), folder)
+    return f"{shard_folder(wildcards.target)}/index.json"
+
+
 def shard_code(wildcards):
     """Digest of the code that makes shards."""
     return steps.shard_code(PARAMS.datasets[wildcards.dataset])
@@ -158,6 +173,15 @@ def cells(name):
     """A file of every cell of the grid, by its path below the cell's folder."""
     found = [cell_job(c.dataset, c.group, c.pretext, c.seed) for c in PARAMS.cells()]
     return [f"{job.folder}/{name}" for job in found]
+
+
+def transfers(cells):
+    """The metrics.json of each transfer of cells."""
+    return [
+        f"{jobs.transfer_probe_folder(PARAMS, cell, target)}/metrics.json"
+        for cell in cells
+        for target in PARAMS.targets(cell)
+    ]
 
 
 def first_seeds(name):

@@ -1,8 +1,8 @@
-"""What `eqssl check` says of the data sets of the grid and of the active cell."""
+"""What `eqssl check` says of the data sets of the grid, of the active cell and of transfers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from eqssl.config.jobs import shard_folder
@@ -20,14 +20,39 @@ def told_of_data(params: Params) -> Iterator[str]:
     and is not sharded.
 
     Raises:
-        ValueError: files or shards are there and cannot be used.
+        ValueError: files or shards are there and cannot be used, or not for a transfer.
         OSError: a file cannot be read.
     """
-    for name in dict.fromkeys((*params.grid.dataset, params.dataset)):
+    own = tuple(dict.fromkeys((*params.grid.dataset, params.dataset)))
+    _check_channels(params, own)
+    for name in dict.fromkeys((*own, *params.transfer.datasets)):
         lines = list(_lines(params, name))
         if lines:
             yield f"data set {name}:"
         yield from (f"  {line}" for line in lines)
+
+
+def _check_channels(params: Params, own: Iterable[str]) -> None:
+    """Refuse a transfer between images of different channels, as far as both data sets are sharded.
+
+    Raises:
+        ValueError: names the key, both data sets and the channels of both.
+    """
+    if not params.transfer.datasets:
+        return
+    channels: dict[str, int] = {}
+    for name in dict.fromkeys((*own, *params.transfer.datasets)):
+        folder = Path(shard_folder(params, name))
+        if (folder / INDEX_FILE).is_file():
+            channels[name] = ShardIndex.load(folder).image_shape[0]
+    for position, target in enumerate(params.transfer.datasets):
+        for name in own:
+            given, wanted = channels.get(target), channels.get(name)
+            if None not in (given, wanted) and given != wanted:
+                raise ValueError(
+                    f"transfer.datasets.{position}: given {target!r}, whose images have {given} channels, "
+                    f"but those of {name} have {wanted}; allowed: datasets.{target}.channels: {wanted}"
+                )
 
 
 def _lines(params: Params, name: str) -> Iterator[str]:

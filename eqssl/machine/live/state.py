@@ -15,7 +15,7 @@ from eqssl.machine.live.progress import Position, read_position
 
 CELL_STEP = "probe"
 """The last step of a cell: the number of its finished jobs is the number of finished cells."""
-HEAVY = ("shard", "pretrain", "features", "finetune", "probe")
+HEAVY = ("shard", "pretrain", "features", "finetune", "transfer", "probe", "transfer_probe")
 """Steps that compute; the time of the others is negligible."""
 WHOLE = "steps"
 """What the loop counts that is all of a job's work, training; other loops are a part of theirs."""
@@ -161,9 +161,10 @@ class Run:
 
 
 def name_of(wildcards: Mapping[str, str]) -> str:
-    """The name of a cell or a data set, from the wildcards of its job."""
+    """The name of a cell, with the target of a transfer, or of a data set, from the wildcards of its job."""
     if "group" in wildcards:
-        return "{dataset}/{group}/{pretext}/s{seed}".format(**wildcards)
+        cell = "{dataset}/{group}/{pretext}/s{seed}".format(**wildcards)
+        return f"{cell} on {wildcards['target']}" if "target" in wildcards else cell
     return wildcards.get("dataset", "")
 
 

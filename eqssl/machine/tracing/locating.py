@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from eqssl.config.errors import did_you_mean
 from eqssl.config.grid import IDENTITY
 from eqssl.config.plain import shown
-from eqssl.machine.cell_numbers import read_metrics
+from eqssl.machine.cell_numbers import TARGET, read_metrics
 from eqssl.machine.chain import Fault
 from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.files import read_json
@@ -73,6 +73,9 @@ def _of_table(path: Path, cell: str | None) -> Located:
     with csv_rows(path) as reader:
         if absent := [name for name in IDENTITY if name not in (reader.fieldnames or ())]:
             raise ValueError(f"{path}: the header lacks {', '.join(absent)}: it is no table of cells")
+        if TARGET in (reader.fieldnames or ()):
+            allowed = "the metrics.json of the transfer, in the folder on-TARGET-ID of the cell"
+            raise ValueError(f"{path}: is a table of transfers, allowed: {allowed}")
         rows = {_cell_name(row): row for row in reader}
     if cell not in rows:
         names = list(rows)

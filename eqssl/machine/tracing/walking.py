@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eqssl.config.grid import IDENTITY
-from eqssl.machine.cell_numbers import read_metrics
+from eqssl.machine.cell_numbers import TARGET
 from eqssl.machine.chain import Chain, Digests, Fault, Folders, Hash, Step, cell_steps
 from eqssl.machine.files import sha256
 from eqssl.machine.live.progress import track
@@ -22,6 +22,7 @@ from eqssl.machine.tracing import facts
 from eqssl.machine.tracing.locating import locate
 from eqssl.machine.tracing.numbers import Number, number_of
 from eqssl.machine.tracing.tables import section
+from eqssl.machine.transferred import read_measured
 
 LARGE = 2**30
 """From so many bytes of files of one record on, progress is shown."""
@@ -69,7 +70,8 @@ class Trace:
         root: the folder of the project.
         home: the folder of the cell.
         number: the number.
-        links: number, probe, features, training, encoder, shards, source.
+        links: number, probe, features, training, encoder, shards, source. After the features of a transfer
+            comes target, the shards of the data set that was read.
     """
 
     cell: Mapping[str, Any]
@@ -110,12 +112,13 @@ def trace(path: Path, number: str | None = None, cell: str | None = None, hash_o
         ),
         walk.link("probe", "metrics", facts.probe(values, chosen.name), section(values, "details")),
         walk.link("features", "equivariance", facts.features(walk.values("equivariance"), walk.code())),
+        *([walk.link("target", "target", facts.shards(walk.values("target")))] if walk.transferred else []),
         walk.link("training", "pretrain", facts.training(walk.values("pretrain"), walk.values("encoder"))),
         walk.link("encoder", "encoder", facts.encoder(walk.values("encoder"))),
         walk.link("shards", "data", facts.shards(walk.values("data"))),
         Link("source", None, facts=facts.source(walk.values("data"), walk.raw(), walk.values("encoder"))),
     )
-    identity = {name: values[name] for name in IDENTITY if name in values}
+    identity = {name: values[name] for name in (*IDENTITY, TARGET) if name in values}
     return Trace(identity, walk.root, walk.home, chosen, links)
 
 
@@ -134,15 +137,18 @@ class _Walk:
         evaluation, self.home = metrics.parent.parent, metrics.parent.parent.parent
         self.root = [*self.home.parents, self.home][:5][-1]
         self.measured, reason = _measured(metrics, self.home)
-        shards = self._shards()
+        shards, target = self._shards(), self._target(evaluation)
+        self.transferred = target is not None
         folders = Folders(shards or self.root, self.home, evaluation, metrics.parent)
         digests = Digests(
             shards.name.rpartition("-")[2] if shards else None,
             _digest(self.home, r"s\d+"),
-            _digest(evaluation, "eval"),
+            _digest(evaluation, "eval|on-[A-Za-z0-9_]+"),
             _digest(metrics.parent, "probe"),
         )
         steps = [step for step in cell_steps(folders, digests) if shards or step.name != "data"]
+        if target is not None:
+            steps.insert(0, Step("target", target / "index.json", target.name.rpartition("-")[2], ()))
         self._paths = {step.name: step.path for step in steps}
         self._records: dict[str, Record | None] = {}
         self._faults: dict[str, list[Fault]] = {}
@@ -153,7 +159,10 @@ class _Walk:
     def _check(self, chain: Chain, steps: Iterable[Step]) -> None:
         for step in steps:
             before = len(chain.faults)
-            self._records[step.name] = chain.check(step, self._records)
+            found = self._records
+            if step.name == "equivariance" and "target" in found:  # made of the target's images
+                step, found = step._replace(made_of=("encoder", "data")), {**found, "data": found["target"]}
+            self._records[step.name] = chain.check(step, found)
             self._faults[step.name] = chain.faults[before:]
 
     def _shards(self) -> Path | None:
@@ -162,7 +171,19 @@ class _Walk:
             encoder: Mapping[str, Any] = read_record(self.home / "encoder.json").values
         except (ValueError, OSError):
             encoder = section(self.measured.values, "details", "encoder") if self.measured else {}
-        name = "{}-{}".format(*(section(encoder, "job").get(key) for key in ("dataset", "data")))
+        return self._shards_of(section(encoder, "job"))
+
+    def _target(self, evaluation: Path) -> Path | None:
+        """The folder of the shards that a transfer has read; None for the features of a cell's own images."""
+        try:
+            features: Mapping[str, Any] = read_record(evaluation / "equivariance.json").values
+        except (ValueError, OSError):
+            features = section(self.measured.values, "details", "equivariance") if self.measured else {}
+        return self._shards_of(section(features, "job"))
+
+    def _shards_of(self, job: Mapping[str, Any]) -> Path | None:
+        """The folder of the shards that a job names; None if it names none."""
+        name = "{}-{}".format(*(job.get(key) for key in ("dataset", "data")))
         return self.root / "data/shards" / name if re.fullmatch(r"[A-Za-z0-9_]+-[0-9a-f]{8}", name) else None
 
     def values(self, step: str) -> Mapping[str, Any]:
@@ -179,7 +200,7 @@ class _Walk:
     ) -> Link:
         """The link of a step; its versions are in its record, or in the table that is given."""
         made = facts.versions(self.values(step) if versions is None else versions)
-        if step == "data":
+        if step in ("data", "target"):
             made["eqssl"] = self.values(step).get("version")
         if step not in self._paths:
             named = self.home / "encoder.json"
@@ -209,7 +230,7 @@ def _measured(metrics: Path, home: Path) -> tuple[Record | None, str | None]:
         ValueError: they are damaged, and no encoder is where that of a cell would be.
     """
     try:
-        return read_metrics(metrics), None
+        return read_measured(metrics), None
     except (ValueError, OSError) as error:
         if not (home / "encoder.json").exists():
             raise ValueError(f"{error}; and it is not in the folder of a cell") from None
