@@ -18,6 +18,7 @@ report: "workflow/report/workflow.rst"
 container: "eqssl.sif"
 
 
+include: "workflow/rules/limits.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/cell.smk"
