@@ -19,7 +19,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
     claims = add(commands, "claims", _claims)
     claims.add_argument("grid", nargs="?", type=Path, default=GRID, help=f"table of cells (default: {GRID})")
-    bundle = "also write the table and which test images were right to NAME.csv and NAME.parquet"
+    bundle = "also write the table, the images that were right, and versions: NAME.csv, .parquet, .json"
     claims.add_argument("--bundle", type=Path, metavar="NAME", help=bundle)
     compare = add(commands, "compare", _compare)
     what = "metrics.json of a cell, [DATASET/]GROUP/PRETEXT[/sSEED] of the grid, or a DVC experiment"

@@ -1,8 +1,10 @@
-"""Publish a grid: its table, and which test images were right in its cells, under one name."""
+"""Publish a grid: its table, which test images were right, and on what and by which code it was made."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from eqssl.config import jobs
 from eqssl.config.grid import Cell
@@ -11,11 +13,18 @@ from eqssl.evaluation.claims import SECONDARY
 from eqssl.evaluation.correct import NAME, read_correct
 from eqssl.evaluation.correct_bundle import write_bundle
 from eqssl.evaluation.grid_cells import read_grid
+from eqssl.machine.cell_numbers import read_metrics
+from eqssl.machine.files import write_json
+from eqssl.machine.records import Record
 from eqssl.machine.store import copy
+from eqssl.machine.tracing.tables import section
+
+STEPS = {"pretrain": ("details", "pretrain"), "features": ("details", "equivariance"), "probe": ("details",)}
+"""Where metrics.json has the versions of each step."""
 
 
 def bundle(table: Path, params: Params, name: Path, root: Path = Path()) -> None:
-    """Write NAME.csv, a copy of the table, and NAME.parquet.
+    """Write NAME.csv, a copy of the table, NAME.parquet with the images, and NAME.json with the versions.
 
     Args:
         table: metrics/grid.csv.
@@ -28,13 +37,40 @@ def bundle(table: Path, params: Params, name: Path, root: Path = Path()) -> None
         OSError: a file cannot be read or written.
     """
     cells = [cell for grid in read_grid(table, params, root) for cell in grid.numbers]
-    tables = {cell: read_correct(_file(params, cell, root)) for cell in cells}
+    tables = {cell: read_correct(_file(params, cell, root, NAME)) for cell in cells}
+    records = [read_metrics(_file(params, cell, root, "metrics.json")) for cell in cells]
     write_bundle(name.with_suffix(".parquet"), tables, SECONDARY)
+    write_json(name.with_suffix(".json"), versions(records))
     copy(table, name.with_suffix(".csv"))
 
 
-def _file(params: Params, cell: Cell, root: Path) -> Path:
-    path = root / jobs.probe_folder(params, cell) / NAME
+def versions(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
+    """On what hardware and by which code cells were made.
+
+    Args:
+        records: the metrics.json of each cell.
+
+    Returns:
+        For each of the steps `pretrain`, `features` and `probe` a list of what differs: versions of code and
+        libraries, hardware (`processor`, `cores`, `gpus`, `device`), and the names of the `cells` made so.
+    """
+    found: dict[str, list[dict[str, Any]]] = {step: [] for step in STEPS}
+    for record in records:
+        cell = "{dataset}/{group}/{pretext}/s{seed}".format(**record.values)
+        for step, keys in STEPS.items():
+            made = section(record.values, *keys)
+            device = {"device": made["device"]} if "device" in made else {}
+            entry = {**section(made, "versions"), **device}
+            same = next((x for x in found[step] if {**x, "cells": None} == {**entry, "cells": None}), None)
+            if same is None:
+                found[step].append({**entry, "cells": [cell]})
+            else:
+                same["cells"].append(cell)
+    return found
+
+
+def _file(params: Params, cell: Cell, root: Path, name: str) -> Path:
+    path = root / jobs.probe_folder(params, cell) / name
     if not path.is_file():
         raise ValueError(f"{path}: missing; the settings must be those that made the table (--configfile)")
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from eqssl.evaluation.bundling import bundle
 from eqssl.evaluation.correct import read_correct, write_correct
 from eqssl.evaluation.correct_bundle import read_bundle, write_bundle
 from eqssl.evaluation.grid_cells import read_grid
+from eqssl.machine.records import write_record
 
 KEYS = ["a", "b", "c", "d"]
 RIGHT = {0: [True, True, False, True], 1: [True, False, False, True]}
@@ -25,6 +28,9 @@ def project(params, tmp_path):
         path = tmp_path / jobs.probe_folder(params, cell) / "correct.parquet"
         path.parent.mkdir(parents=True)
         write_correct(path, KEYS, {"acc_stored_100": np.array([right])})
+        made = {"versions": {"code": f"c{seed}", "processor": "p"}, "device": "cpu"}
+        details = {"pretrain": made, "equivariance": {"versions": {"code": "f"}}, "versions": {"code": "v"}}
+        write_record(path.with_name("metrics.json"), {**cell.plain(), "details": details})
         lines.append(f"fashion_mnist_rot_sample,C4,random,{seed},{np.mean(right)},")
     (tmp_path / "grid.csv").write_text("\n".join(lines) + "\n")
     return tmp_path
@@ -42,6 +48,19 @@ def test_images_come_from_the_folders_or_from_the_bundle(params, project):
         for cells in (from_folders, from_bundle):
             assert cells.right[cell]["acc_stored_100"].tolist() == right
     assert "acc_grid_100" not in from_folders.numbers[cell]
+
+
+def test_a_bundle_says_on_what_and_by_which_code_its_cells_were_made(params, project):
+    bundle(project / "grid.csv", params, project / "published", project)
+    names = [f"fashion_mnist_rot_sample/C4/random/s{seed}" for seed in RIGHT]
+    assert json.loads((project / "published.json").read_text()) == {
+        "pretrain": [
+            {"code": f"c{seed}", "processor": "p", "device": "cpu", "cells": [name]}
+            for seed, name in enumerate(names)
+        ],
+        "features": [{"code": "f", "cells": names}],
+        "probe": [{"code": "v", "cells": names}],
+    }
 
 
 def test_images_of_another_run_are_refused(params, project):
