@@ -41,12 +41,12 @@ def _claims(options: argparse.Namespace) -> None:
     if not options.grid.is_file():
         raise ValueError(f"{options.grid}: no such file; `eqssl run` makes it")
     params, grids = _grids(options)
-    for cells in grids:
-        print_claims(cells, verdicts(cells, claims_of(params)))
     if options.bundle is not None:
         from eqssl.evaluation.bundling import bundle
 
         bundle(options.grid, params, options.bundle)
+    for cells in grids:
+        print_claims(cells, verdicts(cells, claims_of(params)))
 
 
 def _compare(options: argparse.Namespace) -> None:
