@@ -73,6 +73,8 @@ def differences(
 ) -> dict[Kind, list[Pair]]:
     """The pairs of interest, by kind: same group and the twin, same group and `random`, trivial and the same.
 
+    A pair of one and the same network is left out: for the trivial group most pretexts are their own twins.
+
     Args:
         grid: the cells of one data set.
         rows: its rows, in the order of the table.
@@ -96,7 +98,7 @@ def differences(
 
 def _pair(grid: GridCells, sides: tuple[Side, Side], metric: str) -> Pair | None:
     difference = grid.difference([sides], metric)
-    if difference is None:
+    if difference is None or difference.mean == difference.low == difference.high == 0:
         return None
     left, right = sides
     return Pair(

@@ -1,6 +1,7 @@
 """The first screen: which pretext won, the claims, and the forest plot, against loops written here."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -113,6 +114,22 @@ def test_pairs_are_those_of_twins_random_and_the_plain_network(five):
             assert pair.difference.mean == pytest.approx(table.mean())
             assert pair.difference.seeds == pytest.approx(tuple(table.mean(axis=1)))
             assert pair.difference.images == IMAGES
+
+
+def test_a_pretext_that_is_its_own_twin_is_not_compared_with_it(tmp_path):
+    """In the trivial group most pretexts are the same network as their twins, image by image."""
+    cells = with_images(write_grid(tmp_path / "r", seeds=range(2)))
+    named = {(v["group"], v["pretext"], v["seed"]): (path, v) for path, v in map(content, cells)}
+    for seed in range(2):
+        (mine, _), (twins, values) = (named["trivial", name, seed] for name in ("eq_labels", "labels"))
+        shutil.copy(twins.with_name(NAME), mine.with_name(NAME))
+        record = read_record(mine)
+        write_record(mine, {**record.values, METRIC: values[METRIC]}, list(record.files), record.made_of)
+    assert [pair.left.group for pair in found(cells).pairs["twin"]] == ["C4"]
+
+
+def content(cell):
+    return cell[0], read_record(cell[0]).values
 
 
 def test_twins_are_those_that_are_declared(five):
