@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from eqssl.data.shards.index import ShardIndex
+from eqssl.data.shards.index import INDEX_FILE, ShardIndex
 from eqssl.machine.records import Record
 
 if TYPE_CHECKING:
@@ -34,4 +34,5 @@ def check_belongs(network: Encoder, record: Record, index: ShardIndex) -> None:
     for key, (expected, given) in pairs.items():
         if expected != given:
             texts = (json.dumps(expected), json.dumps(given))
-            raise ValueError(f"{record.path}: {key}: {texts[0]}, but {index.folder} has {texts[1]}")
+            where = index.folder / INDEX_FILE
+            raise ValueError(f"{record.path}: {key}: {texts[0]}, but {where} has {texts[1]}")

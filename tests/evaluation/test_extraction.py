@@ -169,7 +169,8 @@ def test_invariant_features_do_not_change_on_the_grid_and_regular_ones_do(shards
 def test_an_encoder_for_other_images_is_refused(shards, tmp_path, params):
     folder = make_encoder(tmp_path / "cell", params, shards, side=16)
     with pytest.raises(
-        ValueError, match=r"encoder\.json: image_shape: \[1, 16, 16\], but .*shards has \[1, 12, 12\]"
+        ValueError,
+        match=r"encoder\.json: image_shape: \[1, 16, 16\], but .*shards/index\.json has \[1, 12, 12\]",
     ):
         extract(job(), shards, folder, tmp_path / "out", "cpu")
     assert not (tmp_path / "out").exists()
@@ -202,9 +203,9 @@ def test_numbers_that_are_not_finite_leave_no_file(shards, tmp_path, params, val
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("data", "0" * 64, r'encoder\.json: data: "0{64}", but .*shards has "[0-9a-f]{64}"'),
-        ("mean", [0.5], r"encoder\.json: mean: \[0\.5\], but .*shards has \[0\.\d+\]"),
-        ("std", [0.5], r"encoder\.json: std: \[0\.5\], but .*shards has \[0\.\d+\]"),
+        ("data", "0" * 64, r'encoder\.json: data: "0{64}", but .*shards/index\.json has "[0-9a-f]{64}"'),
+        ("mean", [0.5], r"encoder\.json: mean: \[0\.5\], but .*shards/index\.json has \[0\.\d+\]"),
+        ("std", [0.5], r"encoder\.json: std: \[0\.5\], but .*shards/index\.json has \[0\.\d+\]"),
     ],
 )
 def test_an_encoder_of_other_shards_is_refused(shards, tmp_path, params, key, value, reason):
