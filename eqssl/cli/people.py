@@ -84,6 +84,7 @@ def _say(line: str) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Check the settings, print the grid with each cell's folder, and say what its data sets hold."""
+    from eqssl.config.grid import long_name
     from eqssl.config.jobs import cell_folder
     from eqssl.config.params import Params
 
@@ -96,8 +97,7 @@ def _check(options: argparse.Namespace) -> None:
         except ValueError as error:
             raise ValueError(f"{options.params}: {error}") from None
     for cell in params.cells():
-        name = f"{cell.dataset} {cell.group} {cell.pretext} seed {cell.seed}"
-        print(f"{name}: {cell_folder(params, cell)}")
+        print(f"{long_name(cell.plain())}: {cell_folder(params, cell)}")
     print(f"active: {cell_folder(params, params.cell)}", flush=True)
     if not options.quick:
         from eqssl.data.looking.checking import told_of_data

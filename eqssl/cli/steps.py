@@ -12,6 +12,7 @@ from eqssl.cli.reading import budget_of, claims_given, job_of, twins_of
 
 if TYPE_CHECKING:
     from eqssl.config.jobs import FeaturesJob
+    from eqssl.data.loading.location import Budget
 
 MOST_PROCESSES = 64
 MOST_SECONDS = 1e9
@@ -142,15 +143,19 @@ def _extract(job: FeaturesJob, options: argparse.Namespace) -> None:
     with device(options.device), processor(1):
         from eqssl.evaluation.features import extract
 
-        extract(
-            job,
-            options.shards,
-            options.encoder,
-            options.out,
-            options.device,
-            options.cell,
-            budget_of(options),
-        )
+        extract(job, *_encoder_and_images(options))
+
+
+def _encoder_and_images(options: argparse.Namespace) -> tuple[str, Path, Path, str, str | None, Budget]:
+    """What steps are given that read an encoder and shards, after their job."""
+    return (
+        options.shards,
+        options.encoder,
+        options.out,
+        options.device,
+        options.cell,
+        budget_of(options),
+    )
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -161,15 +166,7 @@ def _finetune(options: argparse.Namespace) -> None:
     with device(options.device), processor(1):
         from eqssl.evaluation.finetuning import finetune
 
-        finetune(
-            job,
-            options.shards,
-            options.encoder,
-            options.out,
-            options.device,
-            options.cell,
-            budget_of(options),
-        )
+        finetune(job, *_encoder_and_images(options))
 
 
 def _probe(options: argparse.Namespace) -> None:

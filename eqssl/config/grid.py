@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,6 +23,24 @@ class Cell(Settings):
 
 IDENTITY: tuple[str, ...] = tuple(Cell.model_fields)
 """The names of what tells one cell from another."""
+
+
+def short_name(cell: Mapping[str, Any]) -> str:
+    """A cell as commands take it.
+
+    >>> short_name({"dataset": "d", "group": "C4", "pretext": "random", "seed": 0})
+    'd/C4/random/s0'
+    """
+    return "{dataset}/{group}/{pretext}/s{seed}".format(**cell)
+
+
+def long_name(cell: Mapping[str, Any]) -> str:
+    """A cell in messages.
+
+    >>> long_name({"dataset": "d", "group": "C4", "pretext": "random", "seed": 0})
+    'd C4 random seed 0'
+    """
+    return "{dataset} {group} {pretext} seed {seed}".format(**cell)
 
 
 class GridSettings(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ from jaxtyping import Bool, Int
 
 from eqssl.config.evaluation import ProbeSettings
 from eqssl.evaluation.agreement import Classify
+from eqssl.evaluation.correct import NAME as CORRECT
+from eqssl.evaluation.correct import write_correct
 from eqssl.evaluation.fitting import FittedProbes, Probeable, ProbeKind, fit_all
 from eqssl.evaluation.intervals import accuracy_intervals, bin_intervals
 from eqssl.evaluation.knn import knn_predict
@@ -20,10 +22,12 @@ from eqssl.evaluation.parquet import FeatureTable
 from eqssl.machine.accuracy_names import AccuracyName
 from eqssl.machine.files import atomic
 from eqssl.machine.live.progress import track
+from eqssl.machine.records import write_record
 
 LAST = ("invariant", "regular")
 """Feature columns of the last stage."""
 BIN_DEGREES = 15
+PREDICTIONS = "predictions.csv"
 
 Correct = Bool[np.ndarray, "draws images"]
 
@@ -168,7 +172,28 @@ def _prediction_change(predicted: dict[str, dict[str, Int[np.ndarray, " images"]
     }
 
 
-def write_predictions(path: Path, classes: Sequence[str], predictions: Sequence[tuple[int, int]]) -> None:
+def write_probed(
+    out: Path,
+    classes: Sequence[str],
+    probed: Probed,
+    values: Mapping[str, Any],
+    made_of: Mapping[str, str],
+) -> None:
+    """Write predictions.csv, correct.parquet, and metrics.json, the record of both.
+
+    Args:
+        out: folder to write into.
+        classes: names of the classes.
+        probed: what the probes said.
+        values: the content of metrics.json.
+        made_of: what the features were made of, by name: seals or hashes.
+    """
+    _write_predictions(out / PREDICTIONS, classes, probed.predictions)
+    write_correct(out / CORRECT, probed.keys, probed.correct)
+    write_record(out / "metrics.json", values, [PREDICTIONS, CORRECT], made_of)
+
+
+def _write_predictions(path: Path, classes: Sequence[str], predictions: Sequence[tuple[int, int]]) -> None:
     """Actual and predicted class of each labelled test image: DVC's confusion plot."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

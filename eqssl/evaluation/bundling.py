@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eqssl.config import jobs
-from eqssl.config.grid import Cell
+from eqssl.config.grid import Cell, short_name
 from eqssl.config.params import Params
 from eqssl.evaluation.claims import SECONDARY
 from eqssl.evaluation.correct import NAME, read_correct
@@ -54,19 +55,15 @@ def versions(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
         For each of the steps `pretrain`, `features` and `probe` a list of what differs: versions of code and
         libraries, hardware (`processor`, `cores`, `gpus`, `device`), and the names of the `cells` made so.
     """
-    found: dict[str, list[dict[str, Any]]] = {step: [] for step in STEPS}
+    found: dict[str, dict[str, dict[str, Any]]] = {step: {} for step in STEPS}
     for record in records:
-        cell = "{dataset}/{group}/{pretext}/s{seed}".format(**record.values)
         for step, keys in STEPS.items():
             made = section(record.values, *keys)
             device = {"device": made["device"]} if "device" in made else {}
             entry = {**section(made, "versions"), **device}
-            same = next((x for x in found[step] if {**x, "cells": None} == {**entry, "cells": None}), None)
-            if same is None:
-                found[step].append({**entry, "cells": [cell]})
-            else:
-                same["cells"].append(cell)
-    return found
+            same = found[step].setdefault(json.dumps(entry, sort_keys=True), {**entry, "cells": []})
+            same["cells"].append(short_name(record.values))
+    return {step: list(entries.values()) for step, entries in found.items()}
 
 
 def _file(params: Params, cell: Cell, root: Path, name: str) -> Path:

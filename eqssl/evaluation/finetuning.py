@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from eqssl.config.finetuning import FinetuneSettings
-from eqssl.config.grid import IDENTITY
+from eqssl.config.grid import IDENTITY, short_name
 from eqssl.config.jobs import FinetuneJob
 from eqssl.config.sources import SplitName
 from eqssl.data.loading.batches import Split, load_split
@@ -131,7 +131,7 @@ def finetune(
     index = splits["train"].index
     check_belongs(network, record, index)
     identity = {key: record.values[key] for key in IDENTITY}
-    title = "{dataset}/{group}/{pretext}/s{seed}".format(**identity)
+    title = short_name(identity)
     with (
         reproducible(place, threads=1),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),

@@ -11,14 +11,11 @@ from threadpoolctl import threadpool_limits
 
 from eqssl.config.jobs import ProbeJob
 from eqssl.config.sources import SplitName
-from eqssl.evaluation.accuracies import probe_features, write_predictions
-from eqssl.evaluation.correct import NAME as CORRECT_FILE
-from eqssl.evaluation.correct import write_correct
+from eqssl.evaluation.accuracies import probe_features, write_probed
 from eqssl.evaluation.foreign import VALIDATION, ForeignFeatures
 from eqssl.evaluation.labelled import Labels, label_counts, why_no_accuracies
 from eqssl.machine import provenance
 from eqssl.machine.files import sha256
-from eqssl.machine.records import write_record
 
 
 def evaluate_foreign(
@@ -75,8 +72,6 @@ def evaluate_foreign(
         "probe": settings.plain(),
         "versions": provenance.record(),
     }
-    write_predictions(out / "predictions.csv", data.classes, probed.predictions)
-    write_correct(out / CORRECT_FILE, probed.keys, probed.correct)
     values = {"features": "foreign", **probed.metrics, "details": details}
-    write_record(out / "metrics.json", values, ["predictions.csv", CORRECT_FILE], hashes)
+    write_probed(out, data.classes, probed, values, hashes)
     return values

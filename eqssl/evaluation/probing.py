@@ -8,20 +8,17 @@ from threadpoolctl import threadpool_limits
 
 from eqssl.config.evaluation import ProbeSettings
 from eqssl.config.jobs import ProbeJob
-from eqssl.evaluation.accuracies import NOTHING, Probed, probe_features, write_predictions
+from eqssl.evaluation.accuracies import NOTHING, Probed, probe_features, write_probed
 from eqssl.evaluation.agreement import agreements
 from eqssl.evaluation.cell_features import CellFeatures
 from eqssl.evaluation.cell_records import identity, read_records
 from eqssl.evaluation.classifiers.base import strengths
-from eqssl.evaluation.correct import NAME as CORRECT_FILE
-from eqssl.evaluation.correct import write_correct
 from eqssl.evaluation.labelled import label_counts, labelled, labels_of, why_no_accuracies
 from eqssl.evaluation.neighbours import nearest_images
 from eqssl.evaluation.ridge import ridge_accuracies
 from eqssl.evaluation.turn_regression import measure_turns
 from eqssl.evaluation.turned import TurnedImages
 from eqssl.machine import provenance
-from eqssl.machine.records import write_record
 
 
 def evaluate(
@@ -81,11 +78,9 @@ def evaluate(
         "probe": settings.plain(),
         "versions": provenance.record(),
     }
-    write_predictions(out / "predictions.csv", data.classes, probed.predictions)
-    write_correct(out / CORRECT_FILE, probed.keys, probed.correct)
     made_of = {name: record.seal for name, record in sources.items()}
     values = {**identity(records), **probed.metrics, **turns.metrics, "details": details}
-    write_record(out / "metrics.json", values, ["predictions.csv", CORRECT_FILE], made_of)
+    write_probed(out, data.classes, probed, values, made_of)
 
 
 def _probed(data: CellFeatures, turned: TurnedImages, settings: ProbeSettings) -> Probed:

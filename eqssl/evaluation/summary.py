@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.grid import long_name
 from eqssl.config.groups import GROUPS as PLANE_GROUPS
 from eqssl.evaluation import VIEWS
 from eqssl.machine.accuracy_names import AccuracyName
@@ -93,7 +94,7 @@ def summarise(
         _check(path, row, names.setdefault(values["dataset"], columns(values)))
         cell = (row["dataset"], GROUPS.index(row["group"]), row["pretext"], row["seed"])
         if cell in rows:
-            raise ValueError(f"{path}: the cell {_name(row)} is given twice")
+            raise ValueError(f"{path}: the cell {long_name(row)} is given twice")
         rows[cell] = row
     refuse_left(further)
     if not rows:
@@ -114,7 +115,3 @@ def _check(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
         if name not in row or name not in names:
             reason = f"not in every cell of {row['dataset']}; all need the same views and shares"
             raise ValueError(f"{path}: {name}: {reason}")
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['dataset']} {row['group']} {row['pretext']} seed {row['seed']}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eqssl.config.grid import IDENTITY
+from eqssl.config.grid import IDENTITY, long_name
 from eqssl.machine.cell_numbers import check_identity, number, refuse
 from eqssl.machine.records import Record, read_record
 
@@ -54,7 +54,7 @@ def finetuned_by_cell(paths: Sequence[str | Path]) -> dict[tuple[Any, ...], Reco
         record = read_finetuned(path)
         cell = cell_of(record)
         if cell in found:
-            raise ValueError(f"{path}: the cell {' '.join(cell[:3])} seed {cell[3]} is given twice")
+            raise ValueError(f"{path}: the cell {long_name(record.values)} is given twice")
         found[cell] = record
     return found
 

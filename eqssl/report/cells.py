@@ -16,6 +16,7 @@ from eqssl.machine.cell_numbers import numbers, read_metrics, refuse, top_number
 from eqssl.machine.csv_rows import csv_rows
 from eqssl.machine.finetuned import cell_of, finetuned_by_cell, refuse_left, with_finetuned
 from eqssl.machine.records import Record, read_record
+from eqssl.machine.tracing.tables import section
 from eqssl.report.estimates import Estimate
 from eqssl.report.right_images import read_right
 
@@ -69,7 +70,7 @@ class Cell:
     @property
     def job(self) -> Mapping[str, Any]:
         """The settings that the encoder was trained with; empty if they were not recorded."""
-        return section(section(self.details, "encoder"), "job")
+        return section(self.details, "encoder", "job")
 
     @property
     def is_reference(self) -> bool:
@@ -224,9 +225,3 @@ def _counts(predictions: Path) -> tuple[int | None, int | None]:
             raise ValueError(f"{predictions}: the header lacks the column actual")
         actual = [row["actual"] for row in reader]
     return (len(set(actual)), len(actual)) if actual else (None, None)
-
-
-def section(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The table below `key`, or an empty one."""
-    inner = values.get(key)
-    return inner if isinstance(inner, Mapping) else {}

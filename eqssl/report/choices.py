@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from eqssl.report.cells import MISSING, Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import MISSING, Cell
 from eqssl.report.label_notes import left_out
 from eqssl.report.training_notes import training_warnings
 

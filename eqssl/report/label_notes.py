@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from eqssl.data.shards.index import SPLIT_WORDS
-from eqssl.report.cells import Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import Cell
 from eqssl.report.tables import Row
 
 

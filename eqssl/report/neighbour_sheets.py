@@ -8,7 +8,8 @@ from typing import Any
 
 from eqssl.config.plain import shown
 from eqssl.machine.cell_numbers import refuse
-from eqssl.report.cells import Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import Cell
 from eqssl.report.pictures import StoredImages, address_of, sheet
 from eqssl.report.tables import Row
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from eqssl.config.settings import digest
-from eqssl.report.cells import MISSING, Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import MISSING, Cell
 from eqssl.report.tables import Column, Row
 
 _SHOWN = 12

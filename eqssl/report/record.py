@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eqssl.config.settings import digest
-from eqssl.report.cells import MISSING, Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import MISSING, Cell
 
 # Not in the list of settings, because it is elsewhere in the report or differs in every cell.
 _PER_CELL = {"dataset", "group", "pretext", "seed", "task", "data"}

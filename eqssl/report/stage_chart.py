@@ -9,7 +9,8 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from eqssl.report.cells import Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import Cell
 from eqssl.report.charts import Chart, Panel, by_group
 from eqssl.report.style import SOFT, LineStyle
 from eqssl.report.tables import Row

@@ -73,6 +73,20 @@ class Column:
         return row.largest(self.key) if self.kind == "error" else row.estimate(self.key)
 
 
+RETRIEVAL = (
+    Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
+    Column("retrieval_hit_5", "hit 5", "Retrieval", "accuracy", "high"),
+    Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
+)
+TURNED = (
+    Column("agreement_grid", "grid", "Agreement", "accuracy", "high"),
+    Column("agreement_angle", "angles", "Agreement", "accuracy", "high"),
+    Column("turn_r2", "regular", "R2 of the turn", "share", "high"),
+    Column("turn_r2_invariant", "invariant", "R2 of the turn", "share"),
+)
+"""What else is measured on images that were turned."""
+
+
 def rows_of(cells: Sequence[Cell]) -> list[Row]:
     """Join the seeds of each data set, group and pretext; the order of `cells` stays."""
 
@@ -105,12 +119,7 @@ def main_columns(cells: Sequence[Cell]) -> list[Column]:
     shares, views = shares_of(cells), views_of(cells)
     columns = _accuracies(shares[:SHARES_FIRST], views)
     if not views:
-        columns += [
-            Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
-            Column("retrieval_hit_5", "hit 5", "Retrieval", "accuracy", "high"),
-            Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
-            Column("pretext_accuracy", "accuracy", "Pretext", "accuracy"),
-        ]
+        columns += [*RETRIEVAL, Column("pretext_accuracy", "accuracy", "Pretext", "accuracy")]
     columns.append(Column("flops", "MFLOP", "Cost", "mega"))
     extra = [
         *_accuracies(shares[SHARES_FIRST:], views),
@@ -126,7 +135,8 @@ def main_columns(cells: Sequence[Cell]) -> list[Column]:
             for share in shares_of(cells, "fine_acc")
             for view in views
         ),
-        *_turned(bool(views)),
+        *(RETRIEVAL if views else ()),
+        *TURNED,
         Column("parameters", "parameters", "Training", "count"),
         Column("epochs", "epochs", "Training", "count"),
         Column("seconds_pretrain", "seconds", "Training", "seconds", "low"),
@@ -162,22 +172,6 @@ def _heading(stage: int, classifier: str, share: int) -> str:
     words += [f"stage {stage} from the end" if stage > 1 else "", f"{share} %"]
     text = ", ".join(word for word in words if word)
     return text[0].upper() + text[1:]
-
-
-def _turned(labelled: bool) -> list[Column]:
-    """What is measured on images that were turned."""
-    retrieval = [
-        Column("retrieval_hit_1", "hit 1", "Retrieval", "accuracy", "high"),
-        Column("retrieval_hit_5", "hit 5", "Retrieval", "accuracy", "high"),
-        Column("retrieval_mrr", "MRR", "Retrieval", "share", "high"),
-    ]
-    return [
-        *(retrieval if labelled else []),
-        Column("agreement_grid", "grid", "Agreement", "accuracy", "high"),
-        Column("agreement_angle", "angles", "Agreement", "accuracy", "high"),
-        Column("turn_r2", "regular", "R2 of the turn", "share", "high"),
-        Column("turn_r2_invariant", "invariant", "R2 of the turn", "share"),
-    ]
 
 
 def regular_columns(cells: Sequence[Cell]) -> list[Column]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eqssl.report.cells import Cell, section
+from eqssl.machine.tracing.tables import section
+from eqssl.report.cells import Cell
 
 
 def training_warnings(cells: Sequence[Cell]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eqssl.config.errors import did_you_mean
-from eqssl.config.grid import IDENTITY
+from eqssl.config.grid import IDENTITY, short_name
 from eqssl.config.plain import shown
 from eqssl.machine.cell_numbers import TARGET, read_metrics
 from eqssl.machine.chain import Fault
@@ -76,7 +76,7 @@ def _of_table(path: Path, cell: str | None) -> Located:
         if TARGET in (reader.fieldnames or ()):
             allowed = "the metrics.json of the transfer, in the folder on-TARGET-ID of the cell"
             raise ValueError(f"{path}: is a table of transfers, allowed: {allowed}")
-        rows = {_cell_name(row): row for row in reader}
+        rows = {short_name(row): row for row in reader}
     if cell not in rows:
         names = list(rows)
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
@@ -97,7 +97,7 @@ def _matching(path: Path, row: Mapping[str, str], differs: Callable[[dict[str, A
     Results of other settings lie beside each other, so all of the cell's are compared with the copy. If none
     fits and there is only one, the copy is at fault, or that metrics.json is, which the walk will say.
     """
-    name = _cell_name(row)
+    name = short_name(row)
     root = path.parent.parent if path.parent.name == "metrics" else Path.cwd()
     place = "results/{dataset}/{group}/{pretext}/s{seed}-*/eval-*/probe-*/metrics.json".format(**row)
     plain = all(re.fullmatch(r"[A-Za-z0-9_]{1,100}", part) for part in map(row.get, IDENTITY) if part)
@@ -120,7 +120,3 @@ def _matching(path: Path, row: Mapping[str, str], differs: Callable[[dict[str, A
     ((metrics, reason),) = reasons.items()
     fault = Fault(path, f"{path}: differs from {metrics}: {reason}")
     return Located(metrics, path, (fault,) if reason else ())
-
-
-def _cell_name(row: Mapping[str, str]) -> str:
-    return "{dataset}/{group}/{pretext}/s{seed}".format(**row)
