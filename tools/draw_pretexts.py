@@ -52,6 +52,7 @@ DRAWINGS = {
     "ring": Drawing("eq_ring", "D4", 5, 1, 0),
     "jigsaw": Drawing("eq_jigsaw", "C4", 1, 20, 0),
     "orientation": Drawing("eq_orientation", "D4", 4, 1, 0),
+    "relative_turn": Drawing("eq_relative_turn", "D4", 4, 1, 0),
     "combined": Drawing("eq_labels_inv_contrastive", "C4", 1, 2, 0),
 }
 

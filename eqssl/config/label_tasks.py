@@ -33,17 +33,14 @@ class LabelSettings(PretextSettings):
         return self.head == "plain"
 
 
-class OrientationSettings(LabelSettings):
-    """How was this image turned?
+class TurnSettings(LabelSettings):
+    """Settings of the tasks whose labels are turns.
 
     Attributes:
         labels: `group`: every element of the encoder's group is a label; `rotations`: the four quarter turns
-            are, for every group of the pixel grid (RotNet, on a plain encoder with the trivial group).
+            are, for every group of the pixel grid.
     """
 
-    implementation: ClassVar[str] = "eqssl.pretexts.labels.orientation:Orientation"
-
-    task: Literal["orientation"]
     labels: Literal["group", "rotations"]
 
     def refusal(self, group: str) -> str | None:
@@ -54,6 +51,22 @@ class OrientationSettings(LabelSettings):
             return None
         exact = ", ".join(exact_groups())
         return f"interpolation would tell turns off the pixel grid from others; allowed: {exact}"
+
+
+class OrientationSettings(TurnSettings):
+    """How was this image turned? With quarter turns on a plain encoder of the trivial group it is RotNet."""
+
+    implementation: ClassVar[str] = "eqssl.pretexts.labels.orientation:Orientation"
+
+    task: Literal["orientation"]
+
+
+class RelativeTurnSettings(TurnSettings):
+    """By which element was the second view turned against the first?"""
+
+    implementation: ClassVar[str] = "eqssl.pretexts.labels.relative_turn:RelativeTurn"
+
+    task: Literal["relative_turn"]
 
 
 class PatchSettings(LabelSettings):

@@ -25,7 +25,7 @@ from eqssl.symmetry.turning import flip_and_degrees
 
 if TYPE_CHECKING:
     from eqssl.pretexts.base import Pretext
-    from eqssl.pretexts.labels import jigsaw, location, orientation
+    from eqssl.pretexts.labels import jigsaw, location, orientation, relative_turn
     from eqssl.pretexts.labels.base import Draw, LabelTask
     from eqssl.pretexts.labels.layouts import Layout
 
@@ -55,7 +55,7 @@ def draw_task(
     """Draw the image, corruption and label of a task, and below them the turned ones.
 
     Args:
-        task: relative location, jigsaw or orientation.
+        task: relative location, jigsaw, orientation or relative turn.
         image: a stored image.
         label: the label y.
         element: the element g of the task's group.
@@ -161,15 +161,25 @@ def _paint_orientation(task: orientation.Orientation, row: _Row, line: Sequence[
     show(line[0], row.image, row.x, "the image")
     caption = f"{before if len(task.hidden_part) > 1 else ''}as {row.y}"
     show(line[1], row.inputs, f"t({row.x}, {row.y})", caption, limits)
-    line[2].add_patch(Polygon(np.array(LETTER) @ matrix.T, color=CHOSEN))
-    line[2].set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
-    _name(line[2], f"{row.y} = {row.label}", in_words(matrix))
+    _letter(line[2], row, matrix)
+
+
+def _paint_relative_turn(
+    task: relative_turn.RelativeTurn, row: _Row, line: Sequence[Axes], limits: Any
+) -> None:
+    matrix = task.turning.matrix(task.turning.elements[int(task.elements[row.label])])
+    corruption = f"t({row.x}, {row.y})"
+    show(line[0], row.image, row.x, "the image")
+    show(line[1], row.inputs[:, 0], corruption, "one view and", limits, CENTRE)
+    show(line[2], row.inputs[:, 1], corruption, f"another, turned by {row.y}", limits, CHOSEN)
+    _letter(line[3], row, matrix)
 
 
 _PAINTERS: dict[str, tuple[int, Callable[..., None]]] = {
     "jigsaw": (4, _paint_jigsaw),
     "orientation": (3, _paint_orientation),
     "relative_location": (5, _paint_location),
+    "relative_turn": (4, _paint_relative_turn),
 }
 """The number of panels in a row of each task, and the function that draws them."""
 
@@ -190,6 +200,13 @@ def show(
     extent = (0, len(pixels), len(pixels), 0)
     axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)
     _name(axes, title, caption, frame)
+
+
+def _letter(axes: Axes, row: _Row, matrix: np.ndarray[Any, Any]) -> None:
+    """Show a label that is an element of a group, as what it does to a letter."""
+    axes.add_patch(Polygon(np.array(LETTER) @ matrix.T, color=CHOSEN))
+    axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
+    _name(axes, f"{row.y} = {row.label}", in_words(matrix))
 
 
 def _overview(axes: Axes, row: _Row, layout: Layout, colours: Marks, numbers: Marks) -> None:

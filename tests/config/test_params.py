@@ -248,6 +248,7 @@ def test_twins_are_those_that_entries_name():
         "eq_ring": "ring",
         "eq_jigsaw": "jigsaw",
         "eq_orientation": "orientation",
+        "eq_relative_turn": "relative_turn",
         "inv_contrastive": "contrastive",
         "inv_moco": "moco",
         "inv_moco_v3": "moco_v3",

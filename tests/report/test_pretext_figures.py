@@ -31,6 +31,7 @@ CASES = {
     "jigsaw": ("eq_jigsaw", {}, "C4", 3, 1),
     "jigsaw of nine, mirrored": ("eq_jigsaw", NINE, "D4", 5, 3),
     "orientation": ("eq_orientation", {}, "C4", 1, 1),
+    "relative turn": ("eq_relative_turn", {}, "D4", 5, 1),
     "orientation of the group": ("eq_orientation", {"labels": "group"}, "D4", 7, 1),
 }
 LABELS = [1, 3]
@@ -81,7 +82,7 @@ def corruptions(line: list) -> list:
 @pytest.mark.parametrize("case", CASES)
 def test_the_second_corruption_is_the_first_one_turned(case: str, label: int):
     task, element, _, first, second = drawn(case, label)
-    pictures = 2 if case.startswith(("location", "ring")) else 1
+    pictures = 2 if case.startswith(("location", "ring", "relative turn")) else 1
     assert len(corruptions(first)) == len(corruptions(second)) == pictures
     for upper, lower in zip(corruptions(first), corruptions(second), strict=True):
         expected = task.group.act(pixels(upper), element)
@@ -193,7 +194,7 @@ def test_tasks_and_labels_without_a_drawing_are_refused():
         draw_task(task, noise(task), 8, task.group.identity, 0)
     other = build("supervised", {}, "C4")
     with pytest.raises(
-        ValueError, match="given 'supervised', allowed: jigsaw, orientation, relative_location"
+        ValueError, match="given 'supervised', allowed: jigsaw, orientation, relative_location, relative_turn"
     ):
         draw_task(other, noise(task), 0, task.group.identity, 0)
 

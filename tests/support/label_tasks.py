@@ -48,6 +48,18 @@ TASKS: dict[str, dict] = {
         "labels": "rotations",
         "hidden": 32,
     },
+    "relative turn of the group": {
+        "task": "relative_turn",
+        "head": "equivariant",
+        "labels": "group",
+        "hidden": [32, 16],
+    },
+    "relative turn in quarters": {
+        "task": "relative_turn",
+        "head": "equivariant",
+        "labels": "rotations",
+        "hidden": 32,
+    },
 }
 GRID = ["grid", "jigsaw of 4", "jigsaw of 9"]
 PARAMS = Params.load(Path(__file__).parents[2] / "params.yaml")

@@ -114,7 +114,6 @@ def random_view(
     return random_turned_view(images, settings, generator, size, mask)[0]
 
 
-@torch.no_grad()
 def random_turned_view(
     images: UInt8[Tensor, "b c s s"],
     settings: ViewSettings,
@@ -128,6 +127,34 @@ def random_turned_view(
     With `shared` above 1, so many consecutive images share crop, angle and colours. A smaller rest of the
     batch joins the images before it.
     """
+    return view_of_numbers(images, draw_numbers(len(images), generator), settings, size, mask, shared)
+
+
+def draw_numbers(count: int, generator: torch.Generator) -> Float[Tensor, "count numbers"]:
+    """The random numbers of one view of each image, on the generator's device; see `view_of_numbers`."""
+    return torch.rand((count, len(_Draws._fields)), generator=generator, device=generator.device)
+
+
+def with_turns_of(
+    numbers: Float[Tensor, "count numbers"], others: Float[Tensor, "count numbers"]
+) -> Float[Tensor, "count numbers"]:
+    """The numbers, but with the turn and the mirroring of others."""
+    same = [_Draws._fields.index(name) for name in ("turn", "mirror")]
+    changed = numbers.clone()
+    changed[:, same] = others[:, same]
+    return changed
+
+
+@torch.no_grad()
+def view_of_numbers(
+    images: UInt8[Tensor, "b c s s"],
+    numbers: Float[Tensor, "b numbers"],
+    settings: ViewSettings,
+    size: int | None = None,
+    mask: Mask = "disc",
+    shared: int = 1,
+) -> tuple[Float[Tensor, "b c size size"], Turns]:
+    """What `random_turned_view` makes of numbers of `draw_numbers`: the same numbers make the same views."""
     reason = turn_refusal(mask, settings.turn)
     if reason:
         raise ValueError(f"views.turn: given {settings.turn!r} with images of mask 'none': {reason}")
@@ -138,7 +165,6 @@ def random_turned_view(
         raise ValueError(f"size of a view: given {size}, allowed: at least 1")
     # Autocast would round the small matrices to bfloat16, and pixels would land in the wrong places.
     with torch.autocast(images.device.type, enabled=False):
-        numbers = torch.rand((len(images), len(_Draws._fields)), generator=generator, device=images.device)
         draws = _share(_Draws(*numbers.unbind(1)), shared)
         turns = _draw_turns(settings, draws)
         matrices = sampling_matrices(_draw_boxes(settings, draws), turns.degrees, turns.mirrored)

@@ -1,1 +1,1 @@
-"""Equivariant pretext labels: relative location, jigsaw, orientation."""
+"""Equivariant pretext labels: relative location, jigsaw, orientation, relative turn."""

@@ -16,10 +16,14 @@ PAIRS = [
     (task, name)
     for task in TASKS
     for name in EXACT
-    if (task, name) != ("orientation of the group", "trivial")
+    if not (task.endswith("of the group") and name == "trivial")
+]
+# those of which a group moves a label: the difference of two quarter turns is the same after a third one
+MOVING = [
+    (task, name) for task in TASKS for name in ("C4", "D4") if name == "D4" or "relative turn" not in task
 ]
 # how far something without symmetry must at least be off
-BROKEN = 1e-2
+BROKEN = 1e-3
 
 
 @pytest.mark.parametrize("size", [28, 32, 45])
@@ -39,8 +43,7 @@ def test_condition_a_the_task_commutes_with_the_group(task: str, name: str, chan
         torch.testing.assert_close(found, pretext.act_on_input(inputs, g), atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", ["C4", "D4"])
+@pytest.mark.parametrize(("task", "name"), MOVING)
 def test_a_label_that_stays_behind_breaks_condition_a(task: str, name: str):
     pretext = build(task, name)
     images, labels, draw = drawn(pretext)
@@ -53,7 +56,7 @@ def test_a_label_that_stays_behind_breaks_condition_a(task: str, name: str):
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if "orientation" not in task])
-def test_shifts_that_stay_behind_break_condition_a(task: str):
+def test_draws_that_stay_behind_break_condition_a(task: str):
     pretext = build(task, "D4")
     images, labels, draw = drawn(pretext)
     for g in pretext.group.elements[1:]:
@@ -186,7 +189,7 @@ def test_the_ring_is_nearly_exact_at_other_elements(name: str):
 @pytest.mark.parametrize("name", OFF_GRID)
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "ring"])
 def test_other_tasks_refuse_groups_off_the_grid_and_say_why(task: str, name: str):
-    reason = "interpolation would tell" if "orientation" in task else "square cells"
+    reason = "square cells" if task in GRID else "interpolation would tell"
     with pytest.raises(ValueError, match=rf"given '{name}' .*{reason}.* allowed: "):
         build(task, name)
 
