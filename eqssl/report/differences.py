@@ -1,4 +1,4 @@
-"""Paired differences of cells: each pretext less its twin, less `random`, less itself without the group."""
+"""Paired differences of cells: each pretext less its twin, less `random`, less the plain network with it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from eqssl.report.verdict_text import decided, interval, points
 TITLES: dict[Kind, str] = {
     "twin": "Minus its plain twin",
     "random": "Minus the untrained network",
-    "trivial": "Minus itself without the group",
+    "trivial": "Minus the plain network",
 }
 BETTER = LineStyle(FAMILIES[0][0], SOLID, "o", True)
 WORSE = LineStyle(FAMILIES[1][0], SOLID, "o", True)

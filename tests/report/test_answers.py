@@ -144,7 +144,7 @@ def test_the_forest_plot_draws_each_interval_and_its_colour_says_whether_it_is_d
     assert [panel.title for panel in result.forest.panels] == [
         "Minus its plain twin",
         "Minus the untrained network",
-        "Minus itself without the group",
+        "Minus the plain network",
     ]
     limits = set()
     for panel, pairs in zip(result.forest.panels, result.pairs.values(), strict=True):
