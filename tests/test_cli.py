@@ -76,6 +76,23 @@ def test_check_prints_the_folder_of_every_cell(
     assert lines[-1] == f"active: {jobs.cell_folder(params, params.cell)}"
 
 
+def test_check_prints_the_cells_of_a_file_that_replaces_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    overlay = ROOT / "experiments/relative_turn.yaml"
+    told = ["check", "--quick", "--params", str(ROOT / "params.yaml"), "--configfile", str(overlay)]
+    assert cli.main(told) == 0
+    params = Params.load(ROOT / "params.yaml", overlay)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[1] for line in lines[:-1]] == [
+        jobs.cell_folder(params, cell) for cell in params.cells()
+    ]
+    (tmp_path / "wrong.yaml").write_text("group: C5\n")
+    assert cli.main([*told, "--configfile", str(tmp_path / "wrong.yaml")]) == 1
+    assert "wrong.yaml: group: given 'C5'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

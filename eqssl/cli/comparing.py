@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eqssl.cli.adding import Commands, add
+from eqssl.cli.adding import Commands, add, add_settings
 
 if TYPE_CHECKING:
     from eqssl.config.params import Params
@@ -27,9 +27,7 @@ def add_commands(commands: Commands) -> None:
     compare.add_argument("second", metavar="B", help="the same")
     compare.add_argument("--grid", type=Path, default=GRID, help=f"table of cells (default: {GRID})")
     for added in (claims, compare):
-        added.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
-        overlay = "file of settings that replace some of these, as Snakemake's --configfile"
-        added.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
+        add_settings(added)
 
 
 def _claims(options: argparse.Namespace) -> None:

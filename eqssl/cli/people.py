@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eqssl.cli.adding import Commands, add, add_twins
+from eqssl.cli.adding import Commands, add, add_settings, add_twins
 from eqssl.cli.holding import processor
 from eqssl.cli.reading import twins_of
 
@@ -26,11 +26,8 @@ def add_commands(commands: Commands) -> None:
     init.add_argument("--dry-run", action="store_true", help="write nothing")
     check = add(commands, "check", _check)
     check.add_argument("--quick", action="store_true", help="the settings alone, not the images")
-    check.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
-    verify = add(commands, "verify", _verify)
-    verify.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
-    overlay = "file of settings that replace some of these, as Snakemake's --configfile"
-    verify.add_argument("--configfile", type=Path, action="append", default=[], help=overlay)
+    add_settings(check)
+    add_settings(add(commands, "verify", _verify))
     trace = add(commands, "trace", _trace)
     file = "metrics.json of a cell, metrics/cell.json or metrics/grid.csv"
     trace.add_argument("metrics", type=Path, metavar="METRICS", help=file)
@@ -88,14 +85,15 @@ def _check(options: argparse.Namespace) -> None:
     from eqssl.config.jobs import cell_folder
     from eqssl.config.params import Params
 
-    params = Params.load(options.params)
+    params = Params.load(options.params, *options.configfile)
     if not options.quick:
         from eqssl.pretexts.sizes import check_view_sides
 
         try:
             check_view_sides(params)
         except ValueError as error:
-            raise ValueError(f"{options.params}: {error}") from None
+            files = ", ".join(map(str, [options.params, *options.configfile]))
+            raise ValueError(f"{files}: {error}") from None
     for cell in params.cells():
         print(f"{long_name(cell.plain())}: {cell_folder(params, cell)}")
     print(f"active: {cell_folder(params, params.cell)}", flush=True)
