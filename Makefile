@@ -44,8 +44,9 @@ $(STAMP): $(LOCKS) pyproject.toml
 	       "Name another one: make run PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "eqssl needs venv and pip: install the package python3-venv of your system." >&2; exit 1; }
+	@echo "setting up $(VENV): a few minutes, and 2 GB on the disk"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-no-deps.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
