@@ -25,12 +25,12 @@ _WIDE = 140
 def header(run: Run) -> str:
     """One line with jobs done, cells done, time spent and time left."""
     done, cells = run.cells
-    left = run.seconds_left()
+    left = run.time_left()
     parts = [
         f"{run.done()} of {run.total} jobs",
         f"{done} of {cells} cells" if cells else "",
         f"{duration(time.monotonic() - run.started)} so far",
-        "" if left is None else f"about {duration(left)} left",
+        "" if left is None else f"{'at least' if left.at_least else 'about'} {duration(left.seconds)} left",
     ]
     return ", ".join(filter(None, parts))
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from eqssl.machine.live.progress import Position, read_position
 
@@ -67,6 +68,18 @@ class Job:
         errors = [line for line in lines if line.startswith("eqssl: error: ")]
         others = [line for line in lines if read_position(line) is None]
         return (errors or others or ["no message in its log"])[-1]
+
+
+class TimeLeft(NamedTuple):
+    """The time left of a run.
+
+    Attributes:
+        seconds: the time.
+        at_least: whether a step is left out, because none of its jobs has been seen yet.
+    """
+
+    seconds: float
+    at_least: bool
 
 
 @dataclass
@@ -133,24 +146,31 @@ class Run:
         rules = HEAVY if rule is None else (rule,)
         return sum(job.rule in rules and job.ended is not None and not job.failed for job in self._started)
 
-    def seconds_left(self) -> float | None:
-        """The time left: for each step, its mean time so far times the jobs to come, over the jobs at once.
+    def time_left(self) -> TimeLeft | None:
+        """For each step, its mean time so far times the jobs to come; all that over the jobs at once.
 
-        None as long as a step with jobs to come has no finished job and no job that reports its time left.
+        A step with jobs to come, of which none has finished or reports its time left, is not in the sum.
+        None if that is so of all steps.
         """
-        work = 0.0
-        for rule, count in self.counts.items():
-            of_rule = [job for job in self._started if job.rule == rule]
-            running = [(job, job.seconds_left()) for job in of_rule if job.ended is None]
-            to_come = count - len(of_rule)
-            means = [job.ended - job.started for job in of_rule if job.ended is not None and not job.failed]
-            guesses = means or [job.age + left for job, left in running if left is not None]
-            if to_come + len(running) > 0 and not guesses:
-                return None
-            mean = sum(guesses) / len(guesses) if guesses else 0.0
-            work += to_come * mean
-            work += sum(max(mean - job.age, 0.0) if left is None else left for job, left in running)
-        return work / self._at_once()
+        works = [self._work(rule, count) for rule, count in self.counts.items()]
+        known = [work for work in works if work is not None]
+        if not known or (sum(known) == 0 and len(known) < len(works)):
+            return None
+        return TimeLeft(sum(known) / self._at_once(), at_least=len(known) < len(works))
+
+    def _work(self, rule: str, count: int) -> float | None:
+        """Seconds of work that is left in the jobs of a step; None if nothing tells."""
+        of_rule = [job for job in self._started if job.rule == rule]
+        running = [(job, job.seconds_left()) for job in of_rule if job.ended is None]
+        to_come = count - len(of_rule)
+        means = [job.ended - job.started for job in of_rule if job.ended is not None and not job.failed]
+        guesses = means or [job.age + left for job, left in running if left is not None]
+        if not guesses:
+            return None if to_come + len(running) > 0 else 0.0
+        mean = sum(guesses) / len(guesses)
+        return to_come * mean + sum(
+            max(mean - job.age, 0.0) if left is None else left for job, left in running
+        )
 
     def _at_once(self) -> float:
         """The mean number of jobs that ran at the same time, at least 1: cores, GPUs and queues decide it."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from eqssl.machine.live import state
+from eqssl.machine.live.display import header
 from eqssl.machine.live.progress import Position
-from eqssl.machine.live.state import Run, name_of
+from eqssl.machine.live.state import Run, TimeLeft, name_of
 
 CELL = {"dataset": "tissue", "group": "D4", "pretext": "labels", "seed": "3", "cell_id": "0"}
 
@@ -23,6 +24,12 @@ def planned() -> Run:
     run = Run(started=1000.0)
     run.plan({"pretrain": 4, "probe": 4, "all": 1, "total": 9})
     return run
+
+
+def seconds_left(run: Run) -> float:
+    left = run.time_left()
+    assert left is not None
+    return left.seconds
 
 
 def test_a_cell_is_named_by_what_it_is() -> None:
@@ -56,15 +63,34 @@ def test_a_job_ends_once(clock: list[float]) -> None:
 
 def test_the_time_left_is_the_mean_of_each_step_times_what_is_to_come(clock: list[float]) -> None:
     run = planned()
-    assert run.seconds_left() is None
+    assert run.time_left() is None
     for number, rule, seconds in [(1, "pretrain", 100.0), (2, "probe", 10.0)]:
         run.start(number, rule, CELL, [])
         clock[0] += seconds
         run.finish(number)
-    assert run.seconds_left() == pytest.approx(3 * 100 + 3 * 10)
+    assert seconds_left(run) == pytest.approx(3 * 100 + 3 * 10)
     run.start(3, "pretrain", CELL, [])
     clock[0] += 40
-    assert run.seconds_left() == pytest.approx(2 * 100 + 60 + 3 * 10)
+    assert seconds_left(run) == pytest.approx(2 * 100 + 60 + 3 * 10)
+
+
+def test_a_step_that_was_not_seen_yet_makes_the_time_left_a_lower_bound(clock: list[float]) -> None:
+    run = planned()
+    run.start(1, "pretrain", CELL, [])
+    clock[0] += 100
+    run.finish(1)
+    assert run.time_left() == TimeLeft(pytest.approx(3 * 100), at_least=True)
+    assert header(run).endswith(", at least 0:05:00 left")
+    for number in range(2, 5):
+        run.start(number, "pretrain", CELL, [])
+        clock[0] += 100
+        run.finish(number)
+    assert run.time_left() is None
+    run.start(5, "probe", CELL, [])
+    clock[0] += 10
+    run.finish(5)
+    assert run.time_left() == TimeLeft(pytest.approx(3 * 10), at_least=False)
+    assert header(run).endswith(", about 0:00:30 left")
 
 
 def test_the_time_left_is_shared_by_as_many_jobs_as_ran_at_once(clock: list[float]) -> None:
@@ -75,7 +101,7 @@ def test_the_time_left_is_shared_by_as_many_jobs_as_ran_at_once(clock: list[floa
     clock[0] += 100
     for number in range(2):
         run.finish(number)
-    assert run.seconds_left() == pytest.approx(4 * 100 / 2)
+    assert seconds_left(run) == pytest.approx(4 * 100 / 2)
 
 
 def test_a_failed_job_adds_nothing_to_the_time_left(clock: list[float]) -> None:
@@ -86,7 +112,7 @@ def test_a_failed_job_adds_nothing_to_the_time_left(clock: list[float]) -> None:
         clock[0] += 100
     run.finish(1)
     run.fail(0)
-    assert run.seconds_left() == pytest.approx(100 / 1.5)
+    assert seconds_left(run) == pytest.approx(100 / 1.5)
 
 
 def test_a_running_job_tells_the_time_left_before_any_has_ended(clock: list[float], tmp_path: Path) -> None:
@@ -94,10 +120,10 @@ def test_a_running_job_tells_the_time_left_before_any_has_ended(clock: list[floa
     run.plan({"pretrain": 3})
     log = tmp_path / "log"
     run.start(1, "pretrain", CELL, [str(log)])
-    assert run.seconds_left() is None
+    assert run.time_left() is None
     clock[0] += 20
     log.write_text(Position("cell", 1, 5, "steps", "", 80.0).line + "\n")
-    assert run.seconds_left() == pytest.approx(80 + 2 * 100)
+    assert seconds_left(run) == pytest.approx(80 + 2 * 100)
 
 
 def test_the_position_of_a_job_is_the_last_one_in_its_log(tmp_path: Path) -> None:
