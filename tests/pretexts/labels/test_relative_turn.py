@@ -104,3 +104,28 @@ def test_relative_turns_are_learnt_on_turned_images_and_orientation_is_not(task:
         _, scalars = pretext(step(shapes(400, 1000), seed=1000))
     accuracy = float(scalars["accuracy"])
     assert accuracy > 0.9 if learns else 0.15 < accuracy < 0.35
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_only_the_content_that_both_views_share_tells_the_turn(same: bool):
+    """Views of different images have nothing but shortcuts to go by, as borders and interpolation."""
+    torch.manual_seed(0)
+    pretext = build(QUARTERS, "C4").float()
+    narrow = {"crop_scale": (0.5, 1.0), "blur": 0.0, "jitter": 0.0}
+    pretext.view_settings = pretext.view_settings.model_copy(update=narrow)
+    optimiser = torch.optim.Adam(pretext.parameters(), lr=0.02)
+    right = []
+    for number in range(150):
+        generator = torch.Generator().manual_seed(number)
+        images = shapes(64, number).float() / 255
+        draw, labels = pretext.draw(64, generator), pretext.draw_labels(64, generator)
+        pairs = pretext.corrupt(images, labels, draw)
+        if not same:
+            pairs = torch.stack([pairs[:, 0], pretext.corrupt(images.roll(1, 0), labels, draw)[:, 1]], 1)
+        logits = pretext.logits(pairs)
+        right.append((logits.argmax(1) == labels).float().mean())
+        optimiser.zero_grad()
+        F.cross_entropy(logits, labels).backward()
+        optimiser.step()
+    accuracy = float(torch.stack(right[-30:]).mean())  # each batch is new
+    assert accuracy > 0.7 if same else 0.2 < accuracy < 0.3
