@@ -83,7 +83,7 @@ def _check(options: argparse.Namespace) -> None:
     """Check the settings, print the grid with each cell's folder, and say what its data sets hold."""
     from eqssl.config.grid import long_name
     from eqssl.config.jobs import cell_folder
-    from eqssl.config.params import Params
+    from eqssl.config.params import Params, file_names
 
     params = Params.load(options.params, *options.configfile)
     if not options.quick:
@@ -92,8 +92,7 @@ def _check(options: argparse.Namespace) -> None:
         try:
             check_view_sides(params)
         except ValueError as error:
-            files = ", ".join(map(str, [options.params, *options.configfile]))
-            raise ValueError(f"{files}: {error}") from None
+            raise ValueError(f"{file_names(options.params, *options.configfile)}: {error}") from None
     for cell in params.cells():
         print(f"{long_name(cell.plain())}: {cell_folder(params, cell)}")
     print(f"active: {cell_folder(params, params.cell)}", flush=True)

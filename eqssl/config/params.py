@@ -93,7 +93,7 @@ class Params(Settings):
         try:
             return cls.check(values)
         except ValueError as error:
-            raise ValueError(f"{', '.join(map(str, [path, *overlays]))}: {error}") from None
+            raise ValueError(f"{file_names(path, *overlays)}: {error}") from None
 
     @classmethod
     def check(cls, values: object) -> Self:
@@ -191,6 +191,11 @@ def _check_targets(params: Params) -> None:
                 raise ValueError(
                     f"{key}: given {name!r} of {channels} channels with {cause}, allowed: {allowed}"
                 )
+
+
+def file_names(path: str | Path, *overlays: str | Path) -> str:
+    """The files that settings were loaded from, for messages."""
+    return ", ".join(map(str, [path, *overlays]))
 
 
 def _check_size(params: Params) -> None:

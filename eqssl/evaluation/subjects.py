@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eqssl.config.grid import short_name
 from eqssl.config.plain import shown
 from eqssl.evaluation.comparison import Subject
 from eqssl.evaluation.correct import NAME, read_correct
@@ -46,9 +47,8 @@ def of_cell(path: Path) -> Subject:
     record = read_metrics(path, FIRST)
     table = read_correct(record.file(NAME))
     seed = int(record.values["seed"])
-    name = "/".join(str(record.values[key]) for key in ("dataset", "group", "pretext")) + f"/s{seed}"
     shares = {metric: table.shares(metric) for metric in table.counts}
-    return Subject(name, {seed: top_numbers(record)}, {seed: shares})
+    return Subject(short_name(record.values), {seed: top_numbers(record)}, {seed: shares})
 
 
 def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:

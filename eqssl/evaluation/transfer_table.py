@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.grid import long_name
 from eqssl.config.groups import GROUPS
 from eqssl.evaluation.summary import columns, other_columns
 from eqssl.machine.cell_numbers import TARGET
@@ -41,7 +42,7 @@ def write_transfer_table(metrics: Sequence[str | Path], table: str | Path) -> No
             raise ValueError(f"{path}: group: given {group!r}, allowed: {', '.join(groups)}")
         key = (target, dataset, groups.index(group), pretext, seed)
         if key in rows:
-            raise ValueError(f"{path}: {dataset} {group} {pretext} seed {seed} on {target} is given twice")
+            raise ValueError(f"{path}: {long_name(row)} on {target} is given twice")
         rows[key] = {name: value for name, value in row.items() if value is not None}
     if not rows:
         raise ValueError("transfer-table: no metrics.json was given")

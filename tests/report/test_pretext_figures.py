@@ -193,7 +193,9 @@ def test_tasks_and_labels_without_a_drawing_are_refused():
     with pytest.raises(ValueError, match="label: given 8, allowed: 0 to 7"):
         draw_task(task, noise(task), 8, task.group.identity, 0)
     other = build("supervised", {}, "C4")
-    with pytest.raises(ValueError, match="given 'supervised', allowed: jigsaw, "):
+    with pytest.raises(
+        ValueError, match="given 'supervised', allowed: jigsaw, orientation, relative_location"
+    ):
         draw_task(other, noise(task), 0, task.group.identity, 0)
 
 

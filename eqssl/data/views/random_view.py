@@ -139,10 +139,8 @@ def with_turns_of(
     numbers: Float[Tensor, "count numbers"], others: Float[Tensor, "count numbers"]
 ) -> Float[Tensor, "count numbers"]:
     """The numbers, but with the turn and the mirroring of others."""
-    same = [_Draws._fields.index(name) for name in ("turn", "mirror")]
-    changed = numbers.clone()
-    changed[:, same] = others[:, same]
-    return changed
+    theirs = _Draws(*others.unbind(1))
+    return torch.stack(_Draws(*numbers.unbind(1))._replace(turn=theirs.turn, mirror=theirs.mirror), 1)
 
 
 @torch.no_grad()

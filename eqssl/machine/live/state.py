@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from eqssl.config.grid import short_name
 from eqssl.machine.live.progress import Position, read_position
 
 CELL_STEP = "probe"
@@ -150,13 +151,11 @@ class Run:
         """For each step, its mean time so far times the jobs to come; all that over the jobs at once.
 
         A step with jobs to come, of which none has finished or reports its time left, is not in the sum.
-        None if that is so of all steps.
+        None if that is so of all steps that have jobs to come.
         """
         works = [self._work(rule, count) for rule, count in self.counts.items()]
-        known = [work for work in works if work is not None]
-        if not known or (sum(known) == 0 and len(known) < len(works)):
-            return None
-        return TimeLeft(sum(known) / self._at_once(), at_least=len(known) < len(works))
+        known, unseen = sum(filter(None, works)), None in works
+        return None if unseen and not known else TimeLeft(known / self._at_once(), at_least=unseen)
 
     def _work(self, rule: str, count: int) -> float | None:
         """Seconds of work that is left in the jobs of a step; None if nothing tells."""
@@ -183,7 +182,7 @@ class Run:
 def name_of(wildcards: Mapping[str, str]) -> str:
     """The name of a cell, with the target of a transfer, or of a data set, from the wildcards of its job."""
     if "group" in wildcards:
-        cell = "{dataset}/{group}/{pretext}/s{seed}".format(**wildcards)
+        cell = short_name(wildcards)
         return f"{cell} on {wildcards['target']}" if "target" in wildcards else cell
     return wildcards.get("dataset", "")
 

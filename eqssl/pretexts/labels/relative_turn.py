@@ -13,7 +13,7 @@ from eqssl.data.views.random_view import draw_numbers, view_of_numbers, with_tur
 from eqssl.nn.constants import ModuleWithConstants
 from eqssl.pretexts.labels.base import Draw, LabelTask
 from eqssl.pretexts.views import ViewSpec
-from eqssl.symmetry import GSet, group, subgroup_positions
+from eqssl.symmetry import Group, GSet, group, subgroup_positions
 
 
 class RelativeTurn(LabelTask, ModuleWithConstants):
@@ -91,7 +91,7 @@ class RelativeTurn(LabelTask, ModuleWithConstants):
         return self.group.act_each(view.to(images.dtype), frame)
 
 
-def _conjugated(acting: Any, turning: Any, elements: list[int], inside: list[int]) -> GSet:
+def _conjugated(acting: Group, turning: Group, elements: list[int], inside: list[int]) -> GSet:
     """Elements of the group `turning`, on which a subgroup acts by g . y = g y g^-1.
 
     Args:

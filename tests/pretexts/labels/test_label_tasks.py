@@ -23,7 +23,9 @@ MOVING = [
     (task, name) for task in TASKS for name in ("C4", "D4") if name == "D4" or "relative turn" not in task
 ]
 # how far something without symmetry must at least be off
-BROKEN = 1e-3
+BROKEN = 1e-2
+# the same for relative turns, few of which C2 and D1 move: on noise that leaves little to break
+BROKEN_TURNS = 1e-3
 
 
 @pytest.mark.parametrize("size", [28, 32, 45])
@@ -82,7 +84,7 @@ def test_the_plain_twin_fails_condition_b_and_is_as_wide(task: str, name: str):
     pretext, twin = build(task, name), build(task, name, head="plain").eval()
     inputs = twin.corrupt(*drawn(twin))
     error = equivariance_error(twin.logits, twin.group, inputs, output=twin.labels, act=twin.act_on_input)
-    assert error > BROKEN
+    assert error > (BROKEN_TURNS if "relative turn" in task else BROKEN)
     maps = [module for module in pretext.head.modules() if isinstance(module, EquivariantLinear)]
     plain = [module for module in twin.head.modules() if isinstance(module, torch.nn.Linear)]
     shapes = [(m.out_fields * m.pairs.shape[0], m.in_fields * m.pairs.shape[1]) for m in maps]
