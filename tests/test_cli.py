@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -158,6 +159,21 @@ def test_bad_input_ends_with_one_message_and_code_1(
     for word in ["eqssl: error: ", *words]:
         assert word in result.stderr
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("command", [["schema"], ["claims", "bench/results/claims.csv"], ["check"]])
+def test_a_command_whose_reader_left_ends_without_a_word(command: list[str]) -> None:
+    environment = {"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)}
+    whole = [sys.executable, "-m", "eqssl", *command]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            whole, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment, timeout=120
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

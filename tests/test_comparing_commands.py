@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -37,3 +38,15 @@ def test_what_is_not_there_is_named(command, capsys, tmp_path, monkeypatch):
     assert main([*command, "--params", str(ROOT / "params.yaml")]) == 1
     text = capsys.readouterr().err
     assert "nowhere.csv: no such file" in text or "experiment 'here': " in text
+
+
+def test_with_one_seed_claims_say_that_intervals_are_over_test_images_alone(capsys, tmp_path):
+    lines = (ROOT / "bench/results/relative_turn.csv").read_text().splitlines()
+    seed = lines[0].split(",").index("seed")
+    rows = [line for line in lines[1:] if line.split(",")[seed] == "0"]
+    (tmp_path / "one_seed.csv").write_text("\n".join([lines[0], *rows, ""]))
+    shutil.copy(ROOT / "bench/results/relative_turn.parquet", tmp_path / "one_seed.parquet")
+    assert main(["claims", str(tmp_path / "one_seed.csv"), "--params", str(ROOT / "params.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert "Intervals are over test images alone" in text
+    assert "over seeds" not in text

@@ -7,6 +7,7 @@ more jobs than cores do not even load a library at the same time.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `eqssl`; None for those of the process.
 
     Returns:
-        the exit code: 0, or 1 after an error that was reported on stderr as `eqssl: error: ...`.
+        the exit code: 0; or 1 after an error that was reported on stderr as `eqssl: error: ...`, and, without
+        a word, where the reader of the output left before its end, as `head` does.
     """
     options, rest = parser().parse_known_args(arguments)
     if rest and options.command != "run":
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_with_parent(signal.SIGKILL if options.command == "run" else signal.SIGTERM)
     try:
         code: int | None = options.function(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
     except (ValueError, OSError) as error:
         sys.stdout.flush()
         print(f"eqssl: error: {error}", file=sys.stderr)
@@ -54,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
     foreign.add_commands(commands)
     steps.add_commands(commands)
     return main_parser
+
+
+def _reader_left() -> int:
+    """Drop what is left of the output, of which Python would complain at exit; the code is that of rich."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

@@ -44,7 +44,8 @@ def print_claims(cells: GridCells, verdicts: Sequence[Verdict], console: Console
             console.print(_pairs(verdict))
     console.print()
     console.print(_READING, style="dim")
-    console.print(_scope(verdicts), style="dim")
+    if scope := _scope(verdicts):
+        console.print(scope, style="dim")
 
 
 def print_comparison(
@@ -113,8 +114,12 @@ def _seeds(difference: Difference) -> str:
 
 
 def _scope(verdicts: Sequence[Verdict]) -> str:
-    """What the intervals speak of."""
+    """What the intervals speak of; empty if there are none."""
     found = [verdict.difference for verdict in verdicts if verdict.difference is not None]
-    if found and all(difference.images for difference in found):
-        return "Intervals are over seeds and test images."
-    return "Intervals are over seeds alone: which test images were right is not known beside this table."
+    if not found:
+        return ""
+    if not all(difference.images for difference in found):
+        return "Intervals are over seeds alone: which test images were right is not known beside this table."
+    if all(len(difference.seeds) == 1 for difference in found):
+        return "Intervals are over test images alone: one seed says nothing of another training."
+    return "Intervals are over seeds and test images."
