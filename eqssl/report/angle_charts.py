@@ -24,8 +24,6 @@ from eqssl.report.estimates import Estimate, over_seeds
 from eqssl.report.style import LineStyle, group_colours
 from eqssl.report.tables import Row
 
-WIDEST = 30.0
-"""Degrees: bins of a metrics file are joined with their neighbours until they are as wide as this."""
 POLAR_SIZE = (3.4, 3.2)
 Curve = Sequence[tuple[float, Estimate]]
 
@@ -58,8 +56,8 @@ def accuracy_against_rotation(
     without = [f"{row.group} {row.pretext}" for row in rows if not curves[id(row)]]
     caption = (
         "Accuracy of a linear probe, trained on stored images with all labels, on test images that were each "
-        f"turned by a random angle; bins of equal width (means of neighbours if there are many), drawn at "
-        f"their centres. {sample_of(measured or rows)}"
+        f"turned by a random angle; bins of 15 degrees, drawn at their centres. "
+        f"{sample_of(measured or rows)}"
         + (f" Not measured: {', '.join(without)}." if without and measured else "")
     )
     empty = "accuracy by angle was not recorded: no cell was tested on the view angle."
@@ -69,8 +67,9 @@ def accuracy_against_rotation(
 
 def _draw(axes: Axes, lines: Sequence[tuple[LineStyle, Curve]], limits: tuple[float, float]) -> None:
     for style, curve in lines:
-        x = [degrees for degrees, _ in curve]
-        _line(axes, style, x, [value for _, value in curve])
+        (first, _), (last, _) = curve[0], curve[-1]
+        whole = [(last - 360, curve[-1][1]), *curve, (first + 360, curve[0][1])]
+        _line(axes, style, [degrees for degrees, _ in whole], [value for _, value in whole])
     axes.set_xlim(0, 360)
     angle_axis(axes, "turned by")
     accuracy_axis(axes, limits)
@@ -98,31 +97,8 @@ def _line(axes: Axes, style: LineStyle, x: Sequence[float], values: Sequence[Est
 
 def _angle_curve(row: Row) -> list[tuple[float, Estimate]]:
     """The accuracy at each angle, over the seeds that measured it."""
-    curves = (joined(cell.angles) for cell in row.cells)
+    curves = (cell.angles for cell in row.cells)
     return [(degrees, over_seeds(estimates)) for degrees, estimates in by_place(curves)]
-
-
-def joined(curve: Curve) -> list[tuple[float, Estimate]]:
-    """A curve whose neighbouring bins of equal width are joined, so that noise does not hide it.
-
-    Bins are of different images, so the half widths of their intervals add like independent errors:
-    h = sqrt(sum of h_i^2) / k for k bins.
-    """
-    width = 360 / len(curve) if curve else WIDEST
-    count = max(1, round(WIDEST / width))
-    if len(curve) % count:
-        return list(curve)
-    parts = [curve[start : start + count] for start in range(0, len(curve), count)]
-    return [(math.fsum(d for d, _ in part) / count, _mean([value for _, value in part])) for part in parts]
-
-
-def _mean(values: Sequence[Estimate]) -> Estimate:
-    mean = math.fsum(value.value for value in values) / len(values)
-    halves = [half for value in values if (half := value.half_width) is not None]
-    if len(halves) < len(values):
-        return Estimate(mean)
-    half = math.hypot(*halves) / len(values)
-    return Estimate(mean, mean - half, mean + half)
 
 
 def _span_in_words(rows: Sequence[Row], curves: Mapping[int, Curve]) -> str:

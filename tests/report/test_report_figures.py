@@ -11,11 +11,10 @@ from sealed import resealed
 from written_grid import TWINS, write_grid
 
 from eqssl.report.accuracy_charts import MOST_LINES, accuracy_against_labels
-from eqssl.report.angle_charts import accuracy_against_rotation, joined
+from eqssl.report.angle_charts import accuracy_against_rotation
 from eqssl.report.cells import read_cells
 from eqssl.report.change_chart import change_by_angle
 from eqssl.report.cost_chart import accuracy_against_cost
-from eqssl.report.estimates import Estimate
 from eqssl.report.label_charts import label_accuracy
 from eqssl.report.stage_chart import TOLERANCE, equivariance_by_stage
 from eqssl.report.style import FAMILIES, INK, ON_DARK, REFERENCE, inline_svg, pretext_styles, save_figure
@@ -73,18 +72,6 @@ def test_many_pretexts_have_a_small_panel_each_with_a_line_for_each_group(tmp_pa
     np.testing.assert_allclose(drawn, expected)
 
 
-def joined_by_hand(curve):
-    """Neighbouring pairs of 24 bins: degrees, accuracy, and half the width of the interval."""
-    return [
-        (
-            (curve[i][0] + curve[i + 1][0]) / 2,
-            (curve[i][1].value + curve[i + 1][1].value) / 2,
-            np.sqrt(sum(((curve[j][1].hi - curve[j][1].lo) / 2) ** 2 for j in (i, i + 1))) / 2,
-        )
-        for i in range(0, 24, 2)
-    ]
-
-
 def test_rotation_figure_has_a_panel_for_each_pretext_with_a_line_for_each_group(rows):
     chart = accuracy_against_rotation(rows, styles_of(rows))
     assert [panel.title for panel in chart.panels] == ["eq_labels", "labels", "random", "supervised"]
@@ -92,19 +79,10 @@ def test_rotation_figure_has_a_panel_for_each_pretext_with_a_line_for_each_group
     drawn = points_of(chart.panels[0].figure())
     assert len(drawn) == 2
     row = next(row for row in rows if (row.group, row.pretext) == ("trivial", "eq_labels"))
-    by_hand = [joined_by_hand(cell.angles) for cell in row.cells]
-    np.testing.assert_allclose(drawn[0], 100 * np.mean([[y for _, y, _ in c] for c in by_hand], axis=0))
-
-
-def test_joined_bins_keep_the_mean_and_add_the_errors_of_different_images(rows):
-    curve = rows[0].cells[0].angles
-    assert len(curve) == 24
-    for (degrees, found), (x, y, half) in zip(joined(curve), joined_by_hand(curve), strict=True):
-        assert (degrees, found.value, found.half_width) == pytest.approx((x, y, half))
-    assert joined(curve[:12]) == list(curve[:12])  # already 30 degrees wide
-    assert joined(curve[:23]) == list(curve[:23])  # bins that do not pair up are left alone
-    unknown = [(degrees, Estimate(0.5)) for degrees, _ in curve]
-    assert all(value == Estimate(0.5) for _, value in joined(unknown))
+    by_hand = 100 * np.mean([[value.value for _, value in cell.angles] for cell in row.cells], axis=0)
+    np.testing.assert_allclose(drawn[0], [by_hand[-1], *by_hand, by_hand[0]])  # 360 degrees are 0 again
+    x = chart.panels[0].figure().axes[0].lines[0].get_xdata()
+    np.testing.assert_allclose(x, [-7.5 + 15 * i for i in range(26)])
 
 
 def test_rotation_figure_round_a_circle_shows_the_same_numbers(rows):
@@ -113,7 +91,7 @@ def test_rotation_figure_round_a_circle_shows_the_same_numbers(rows):
     figure = polar.panels[0].figure()
     assert figure.axes[0].name == "polar"
     for line, other in zip(points_of(flat.panels[0].figure()), points_of(figure), strict=True):
-        np.testing.assert_allclose(other, [*line, line[0]])
+        np.testing.assert_allclose(other, line[1:])  # which ends where it began
 
 
 def test_rotation_figure_names_what_was_not_measured(tmp_path):
