@@ -22,7 +22,8 @@ def add_commands(commands: Commands) -> None:
     bundle = "also write the table, the images that were right, and versions: NAME.csv, .parquet, .json"
     claims.add_argument("--bundle", type=Path, metavar="NAME", help=bundle)
     compare = add(commands, "compare", _compare)
-    what = "metrics.json of a cell, [DATASET/]GROUP/PRETEXT[/sSEED] of the grid, or a DVC experiment"
+    files = "metrics.json of a cell, metrics/cell.json"
+    what = f"[DATASET/]GROUP/PRETEXT[/sSEED] of the grid, {files}, or a DVC experiment"
     compare.add_argument("first", metavar="A", help=what)
     compare.add_argument("second", metavar="B", help="the same")
     compare.add_argument("--grid", type=Path, default=GRID, help=f"table of cells (default: {GRID})")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eqssl.config.errors import did_you_mean
 from eqssl.config.grid import short_name
 from eqssl.config.plain import shown
 from eqssl.evaluation.comparison import Subject
@@ -19,6 +20,7 @@ from eqssl.evaluation.grid_cells import GridCells, Side
 from eqssl.machine.cell_numbers import read_metrics, top_numbers
 from eqssl.machine.experiments import experiment_files
 from eqssl.machine.grid_means import FIRST
+from eqssl.machine.tracing.locating import locate
 
 FULL = "acc_stored_100"
 
@@ -27,8 +29,9 @@ def subject(text: str, grids: Sequence[GridCells]) -> Subject:
     """What a text names.
 
     Args:
-        text: the path of a metrics.json or of its folder; `[DATASET/]GROUP/PRETEXT[/sSEED]` of the grid; or
-            the name of a DVC experiment or any other git revision.
+        text: the path of a metrics.json or of its folder, or of metrics/cell.json;
+            `[DATASET/]GROUP/PRETEXT[/sSEED]` of the grid; or the name of a DVC experiment or any other git
+            revision.
         grids: the cells of the grid.
 
     Raises:
@@ -38,13 +41,27 @@ def subject(text: str, grids: Sequence[GridCells]) -> Subject:
     path = Path(text)
     if path.exists():
         return of_cell(path / "metrics.json" if path.is_dir() else path)
-    found = _of_grid(text, grids)
-    return found or of_experiment(text)
+    if found := _of_grid(text, grids):
+        return found
+    try:
+        return of_experiment(text)
+    except ValueError as error:
+        reason = f"{error}; no file or cell of the grid has this name either"
+        raise ValueError(f"{reason}{did_you_mean(text, _names(grids, text.count('/')))}") from None
 
 
 def of_cell(path: Path) -> Subject:
-    """A finished cell, from its metrics.json and the correct.parquet beside it."""
-    record = read_metrics(path, FIRST)
+    """A finished cell, from its metrics.json and the correct.parquet beside it.
+
+    Args:
+        path: that metrics.json, or metrics/cell.json, which is a copy of it.
+    """
+    if path.suffix == ".csv":
+        raise ValueError(f"{path}: is a table, allowed: with --grid, and one of its cells as GROUP/PRETEXT")
+    located = locate(path)
+    if located.faults:
+        raise ValueError("; ".join(fault.reason for fault in located.faults))
+    record = read_metrics(located.metrics, FIRST)
     table = read_correct(record.file(NAME))
     seed = int(record.values["seed"])
     shares = {metric: table.shares(metric) for metric in table.counts}
@@ -72,6 +89,13 @@ def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:
             }
             return Subject(text, numbers, right)
     return None
+
+
+def _names(grids: Sequence[GridCells], slashes: int) -> list[str]:
+    """The names of cells and entries of the grid that have so many slashes."""
+    whole = {short_name(cell.model_dump()) for cells in grids for cell in cells.numbers}
+    names = {"/".join(name.split("/")[start:end]) for name in whole for start in (0, 1) for end in (3, 4)}
+    return sorted(name for name in names if name.count("/") == slashes)
 
 
 def of_experiment(name: str) -> Subject:

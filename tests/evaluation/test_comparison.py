@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from feature_cells import probe_job, write_cell
@@ -13,6 +16,8 @@ from eqssl.evaluation.grid_cells import GridCells
 from eqssl.evaluation.paired import paired_difference, seed_difference
 from eqssl.evaluation.probing import evaluate
 from eqssl.evaluation.subjects import subject
+from eqssl.machine.cell_numbers import read_metrics
+from eqssl.machine.store import published
 from eqssl.report.claims_console import print_comparison
 
 
@@ -69,8 +74,30 @@ def test_cells_are_found_by_their_names_in_the_grid(tmp_path, monkeypatch):
     assert set(subject("C4/random", [grid]).numbers) == {0, 1}
     assert set(subject("d/C4/random/s1", [grid]).numbers) == {1}
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="experiment 'D4/random': "):
+    said = r"experiment 'D4/random': .* no file or cell of the grid .* did you mean 'C4/random'"
+    with pytest.raises(ValueError, match=said):
         subject("D4/random", [grid])
+    with pytest.raises(ValueError, match="did you mean 'd/C4/random/s1'"):
+        subject("d/C4/randm/s1", [grid])
+    (tmp_path / "grid.csv").write_text("dataset,group,pretext,seed\n")
+    with pytest.raises(ValueError, match=r"grid\.csv: is a table, allowed: with --grid"):
+        subject("grid.csv", [grid])
+
+
+def test_a_published_copy_stands_for_its_cell_unless_it_differs(tmp_path):
+    evaluation, encoder = write_cell(tmp_path)
+    evaluate(probe_job(), evaluation, encoder, tmp_path / "probe")
+    values = read_metrics(tmp_path / "probe/metrics.json").values
+    place = Path("results/{dataset}/{group}/{pretext}/s{seed}-1/eval-1/probe-1".format(**values))
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / "probe").rename(tmp_path / place)
+    (tmp_path / "metrics").mkdir()
+    copy = tmp_path / "metrics/cell.json"
+    copy.write_text(json.dumps(published(values)))
+    assert subject(str(copy), []).numbers == subject(str(tmp_path / place), []).numbers
+    copy.write_text(json.dumps(published(values) | {"acc_stored_100": 0.125}))
+    with pytest.raises(ValueError, match=r"cell\.json: differs from .*metrics\.json: other numbers"):
+        subject(str(copy), [])
 
 
 def test_the_printed_lines_hold_numbers_and_what_they_speak_of():
