@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from eqssl.cli import comparing, foreign, people, steps
+from eqssl.cli import comparing, embedding, foreign, people, steps
 from eqssl.machine.run import end_with_parent
 
 
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     people.add_commands(commands)
     comparing.add_commands(commands)
+    embedding.add_commands(commands)
     foreign.add_commands(commands)
     steps.add_commands(commands)
     return main_parser

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -17,6 +16,7 @@ from eqssl.config.sources import SourceSettings
 from eqssl.config.yaml_files import MOST_BYTES, parse_yaml
 from eqssl.data.looking.choices import Choices, entry, grid
 from eqssl.data.looking.dealing import dealt
+from eqssl.data.looking.hints import hinting
 from eqssl.data.looking.kind_of import kind_of
 from eqssl.data.looking.summary import told
 from eqssl.data.looking.survey import look
@@ -62,11 +62,11 @@ def begin(
     if name in before.datasets and before.datasets[name].inputs != tuple(paths.values()):
         raise ValueError(_taken(name))
     say(f"looking at {path}: {fit.reason} (source {fit.source})" if fit.reason else f"looking at {path}")
-    with _hinting():
+    with hinting():
         survey = look(name, settings)
     for line in told(survey):
         say(f"  {line}")
-    with _hinting():
+    with hinting():
         dealing = dealt(survey, before.shards)
     parts = ", ".join(f"{dealing.counts[split]:,} {split}" for split in ("train", "val", "test"))
     say(f"  sharding will make: {parts}")
@@ -90,16 +90,6 @@ def begin(
         write_text(params, new)
         say(f"{params}: written")
     _say_next(say, stored.values["path"])
-
-
-@contextmanager
-def _hinting() -> Iterator[None]:
-    """Sources say which setting helps; here it is given on the command line."""
-    try:
-        yield
-    except ValueError as error:
-        hint = "settings are given like --set labelled=false or --set 'folders=[split, class]'"
-        raise ValueError(f"{error} ({hint})") from None
 
 
 def _checked(path: Path, text: str) -> Params:

@@ -1,0 +1,1 @@
+"""Features of any images, without shards and settings files: what `eqssl embed` does."""

@@ -1,0 +1,123 @@
+"""Which images an encoder is to read, and how they are brought to the form of those of its training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8, UInt16
+
+from eqssl.config.plain import shown
+from eqssl.config.sources import Percentiles, SourceSettings
+from eqssl.data.looking.kind_of import kind_of, own_sources
+from eqssl.data.shards.stored_form import stored_form
+from eqssl.data.sources.base import Sample
+from eqssl.encoders.windows import check_windows
+
+if TYPE_CHECKING:
+    from eqssl.encoders import Encoder
+
+_EIGHT_BITS = 255
+
+
+class Formed(NamedTuple):
+    """An image in the form that an encoder reads.
+
+    Attributes:
+        pixels: side x side x channels.
+        digest: SHA-256 of the image as it is at the source.
+    """
+
+    pixels: UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
+    digest: bytes
+
+
+def packaged_sources() -> tuple[str, ...]:
+    """Names of the data sets that come with a package, which need no path."""
+    return tuple(name for name in SourceSettings.kinds() if name not in own_sources())
+
+
+def settings_for(
+    images: str, network: Encoder, scale: object, source: str | None, given: Mapping[str, Any]
+) -> SourceSettings:
+    """The settings with which a source gives images as the encoder saw them in its training.
+
+    Size, channels, mask and range of intensities are those of the training, unless they are given.
+
+    Args:
+        images: path of the images, or the name of a data set that comes with a package.
+        network: the encoder.
+        scale: `range` of its encoder.json: intensities that became 0 and the largest value; None for none.
+        source: kind of source; None to find it.
+        given: settings of an entry of the table `datasets`.
+
+    Raises:
+        ValueError: nothing fits the path, a setting is wrong, or the encoder cannot read such images.
+        OSError: a folder cannot be read.
+    """
+    channels, side, _ = network.image_shape
+    known: dict[str, Any] = {"size": side, "channels": channels, "mask": network.mask}
+    if scale is not None:
+        known["range"] = scale
+    if source is None and images in packaged_sources() and not Path(images).exists():
+        found: dict[str, Any] = {"source": images}
+    else:
+        fit = kind_of(Path(images), source)
+        found = {"source": fit.source, **fit.settings}
+    settings = SourceSettings.read({**found, **known, **given}, "images")
+    _check(settings, network)
+    return settings
+
+
+def _check(settings: SourceSettings, network: Encoder) -> None:
+    """Refuse images that the encoder cannot read."""
+    channels = network.image_shape[0]
+    needed = {"channels": (settings.channels, channels), "mask": (settings.mask, network.mask)}
+    for key, (value, wanted) in needed.items():
+        if value != wanted:
+            raise ValueError(f"images.{key}: given {shown(value)}, allowed: {wanted}, as in the training")
+    if isinstance(settings.range, Percentiles):
+        raise ValueError(
+            "images.range: given percentiles, allowed: two numbers, since the features of an image must not "
+            "depend on which others are read"
+        )
+    if settings.size is None:
+        raise ValueError("images.size: given None, allowed: a number, so that all images have one size")
+    shape = replace(network.shape, image=(channels, settings.size, settings.size))
+    try:
+        check_windows(type(network), shape)
+    except ValueError as error:
+        raise ValueError(f"images.size: given {settings.size}: {error}") from None
+
+
+def formed(sample: Sample, settings: SourceSettings) -> Formed:
+    """Bring an image to the form that the encoder reads.
+
+    Args:
+        sample: the image.
+        settings: what `settings_for` gives.
+
+    Raises:
+        ValueError: the image is damaged, or settings do not fit it; the caller adds its name.
+    """
+    pixels = stored_form(sample, settings)
+    scale = settings.range
+    if isinstance(scale, tuple) and scale[1] > _EIGHT_BITS and pixels.dtype == np.uint8:
+        raise ValueError(
+            f"has 8 bits per channel, but the range of intensities is {scale[0]:g} to {scale[1]:g}, that of "
+            "images of more; `range: [0, 255]` keeps them as they are"
+        )
+    return Formed(pixels, digest_of(sample))
+
+
+def digest_of(sample: Sample) -> bytes:
+    """SHA-256 of an image as it is at the source: of its file, or of its pixels with type and shape."""
+    image = sample.image
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).digest()
+    head = f"{image.dtype} {image.shape} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(image).tobytes()).digest()

@@ -1,0 +1,125 @@
+"""A Parquet file that is written in parts, so that a killed run goes on and ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eqssl.config.regular_files import read_text
+from eqssl.machine.files import LONGEST_JSON, atomic, write_json
+
+READ = b"eqssl.read"
+"""Key of a part's metadata: what was read for it."""
+_ROW_GROUP, _GROUP_BYTES = 4096, 2**25
+
+
+class Parts:
+    """The finished parts of a file, in a folder beside it.
+
+    Args:
+        path: the file that they will make.
+        made_by: what decides their content, as JSON has it. Parts that were made by something else are
+            removed.
+
+    Attributes:
+        folder: where they lie.
+        dropped: whether parts of something else were removed.
+    """
+
+    def __init__(self, path: Path, made_by: Mapping[str, Any]) -> None:
+        self.path, self.folder = path, path.with_name(f"{path.name}.parts")
+        self.dropped = False
+        decided = json.loads(json.dumps(made_by))
+        if self._made_by() != decided:
+            self.dropped = any(self.folder.glob("*.parquet"))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            write_json(self.folder / "made_by.json", decided)
+        self._count = 0
+
+    def _made_by(self) -> Any:
+        try:
+            return json.loads(read_text(self.folder / "made_by.json", LONGEST_JSON))
+        except (OSError, ValueError):
+            return None
+
+    def _place(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.parquet"
+
+    def finished(self) -> Iterator[tuple[int, str]]:
+        """The finished parts in their order: number of rows, and what was read for them.
+
+        A part that is damaged ends them. It and those after it are removed by `keep`.
+        """
+        for number in range(len(list(self.folder.glob("*.parquet")))):
+            try:
+                with pq.ParquetFile(self._place(number), page_checksum_verification=True) as file:
+                    file.read()
+                    read = (file.schema_arrow.metadata or {})[READ].decode()
+                    rows = file.metadata.num_rows
+            except (pa.ArrowException, OSError, KeyError):
+                return
+            yield rows, read
+
+    def keep(self, count: int) -> None:
+        """Keep the first parts alone."""
+        self._count = count
+        for place in self.folder.glob("*.parquet"):
+            if place.name not in {self._place(number).name for number in range(count)}:
+                place.unlink()
+
+    def add(self, rows: pa.Table, read: str) -> None:
+        """Write the next part.
+
+        Args:
+            rows: its rows.
+            read: what was read for them.
+        """
+        metadata = {**(rows.schema.metadata or {}), READ: read.encode()}
+        with atomic(self._place(self._count)) as temporary:
+            pq.write_table(rows.replace_schema_metadata(metadata), temporary, write_page_checksum=True)
+        self._count += 1
+
+    def finish(self, schema: pa.Schema) -> int:
+        """Write the file from its parts, and remove them.
+
+        Args:
+            schema: of the file. The size of a row group depends on it alone.
+
+        Returns:
+            The number of rows.
+        """
+        lists = [field for field in schema if pa.types.is_fixed_size_list(field.type)]
+        width = sum(field.type.list_size for field in lists)
+        group = max(1, min(_ROW_GROUP, _GROUP_BYTES // (4 * width)))
+        with atomic(self.path) as temporary, _writer(temporary, schema, lists) as file:
+            rows, waiting = 0, schema.empty_table()
+            for number in range(self._count):
+                read = pq.read_table(self._place(number)).replace_schema_metadata(schema.metadata)
+                rows += len(read)
+                waiting = pa.concat_tables([waiting, read]).combine_chunks()
+                whole = len(waiting) // group * group
+                if whole:
+                    file.write_table(waiting.slice(0, whole), row_group_size=group)
+                    waiting = waiting.slice(whole)
+            if len(waiting):
+                file.write_table(waiting, row_group_size=group)
+        shutil.rmtree(self.folder)
+        return rows
+
+
+def _writer(path: Path, schema: pa.Schema, lists: list[pa.Field]) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["label", "group", "split"],  # of floats it would replace the byte-stream split
+        use_byte_stream_split=[f"{field.name}.list.element" for field in lists],
+        write_page_checksum=True,
+    )
