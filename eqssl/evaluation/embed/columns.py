@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eqssl.data.loading.pixels import pixel_values, shared_tensor
 from eqssl.data.views.normalise import normalise
-from eqssl.evaluation.embed.images import Formed
+from eqssl.evaluation.embed.forming import Formed
 from eqssl.evaluation.embed.reading import TEXTS
 
 if TYPE_CHECKING:

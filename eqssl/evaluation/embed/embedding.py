@@ -22,7 +22,7 @@ from eqssl.evaluation.embed.images import settings_for
 from eqssl.evaluation.embed.parts import Parts
 from eqssl.evaluation.embed.reading import Read, Reading
 from eqssl.evaluation.parquet import check_finite
-from eqssl.machine.code import code_digest
+from eqssl.machine.code import bytes_digest
 from eqssl.machine.live.progress import Show, progress
 from eqssl.machine.records import Record
 from eqssl.training.device import choose_device, reproducible
@@ -34,8 +34,6 @@ PART_SECONDS = 10.0
 """Time after which a part is written; a killed run loses no more."""
 MOST_ROWS = 4096
 """Rows after which a part is written."""
-FEW = 500
-"""Fewer images than this are decoded by this process alone, since starting others takes longer."""
 
 
 class _Images(NamedTuple):
@@ -105,9 +103,9 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
         "widths": widths,
         "device": place.type,
         "torch": torch.__version__,
-        "code": code_digest(__name__, type(network).__module__, *settings.modules()),
+        "code": bytes_digest(),
     }
-    parts, reading, count = Parts(out, made_by), Reading(source, images.name), source.count()
+    parts, reading = Parts(out, made_by), Reading(source, images.name)
     first = next(iter(source.samples()), None)
     schema = schema_of(
         widths, first is not None and first.split is not None, made_by | _origin(record, source)
@@ -119,9 +117,9 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
             check_finite(out, name, values, [sample.key for sample, _ in batch])
         return columns
 
-    with progress(f"embedding {images.name}", count, "images") as show:
+    with progress(f"embedding {images.name}", source.count(), "images") as show:
         done = reading.resume(parts, show)
-        batches = reading.batches(settings, cores if count - done >= FEW else 1, batch_size(network, shape))
+        batches = reading.batches(settings, cores, batch_size(network, shape))
         _write(parts, schema, reading, batches, features, show, done)
     return parts.finish(schema)
 

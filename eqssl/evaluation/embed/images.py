@@ -1,39 +1,19 @@
-"""Which images an encoder is to read, and how they are brought to the form of those of its training."""
+"""Which images an encoder is to read, and with which settings they are like those of its training."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8, UInt16
+from typing import TYPE_CHECKING, Any
 
 from eqssl.config.plain import shown
 from eqssl.config.sources import Percentiles, SourceSettings
 from eqssl.data.looking.kind_of import kind_of, own_sources
-from eqssl.data.shards.stored_form import stored_form
-from eqssl.data.sources.base import Sample
 from eqssl.encoders.windows import check_windows
 
 if TYPE_CHECKING:
     from eqssl.encoders import Encoder
-
-_EIGHT_BITS = 255
-
-
-class Formed(NamedTuple):
-    """An image in the form that an encoder reads.
-
-    Attributes:
-        pixels: side x side x channels.
-        digest: SHA-256 of the image as it is at the source.
-    """
-
-    pixels: UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
-    digest: bytes
 
 
 def packaged_sources() -> tuple[str, ...]:
@@ -92,32 +72,3 @@ def _check(settings: SourceSettings, network: Encoder) -> None:
         check_windows(type(network), shape)
     except ValueError as error:
         raise ValueError(f"images.size: given {settings.size}: {error}") from None
-
-
-def formed(sample: Sample, settings: SourceSettings) -> Formed:
-    """Bring an image to the form that the encoder reads.
-
-    Args:
-        sample: the image.
-        settings: what `settings_for` gives.
-
-    Raises:
-        ValueError: the image is damaged, or settings do not fit it; the caller adds its name.
-    """
-    pixels = stored_form(sample, settings)
-    scale = settings.range
-    if isinstance(scale, tuple) and scale[1] > _EIGHT_BITS and pixels.dtype == np.uint8:
-        raise ValueError(
-            f"has 8 bits per channel, but the range of intensities is {scale[0]:g} to {scale[1]:g}, that of "
-            "images of more; `range: [0, 255]` keeps them as they are"
-        )
-    return Formed(pixels, digest_of(sample))
-
-
-def digest_of(sample: Sample) -> bytes:
-    """SHA-256 of an image as it is at the source: of its file, or of its pixels with type and shape."""
-    image = sample.image
-    if isinstance(image, bytes):
-        return hashlib.sha256(image).digest()
-    head = f"{image.dtype} {image.shape} ".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(image).tobytes()).digest()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 
 from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.rows import Rows
-from eqssl.data.shards.workers import InOrder
 from eqssl.data.sources.base import Sample, Source
-from eqssl.evaluation.embed.images import Formed, digest_of, formed
+from eqssl.evaluation.embed.forming import Formed, digest_of, formed
 from eqssl.evaluation.embed.parts import Parts
 from eqssl.machine.live.progress import Show
 
 TEXTS = ("key", "name", "label", "group", "split")
+_MOST_BYTES = 2**26
+"""Bytes of image files that are read ahead."""
 Read = tuple[Sample, Formed]
 
 
@@ -74,23 +77,47 @@ class Reading:
         label = None if sample.label is None else self.source.classes[sample.label]
         return sample.key, sample.name or sample.key, label, sample.group, sample.split
 
-    def batches(self, settings: SourceSettings, processes: int, size: int) -> Iterator[list[Read]]:
-        """The images that are left.
+    def batches(self, settings: SourceSettings, threads: int, size: int) -> Iterator[list[Read]]:
+        """The images that are left. While a batch is used, threads prepare the next one.
 
         Args:
             settings: the form that they are brought to.
-            processes: how many do that.
+            threads: how many do that.
             size: images of a batch.
 
         Raises:
             ValueError: an image is damaged; names it.
         """
-        read = self._formed(InOrder(partial(formed, settings=settings), processes)(self._samples))
-        while batch := list(islice(read, size)):
-            yield batch
+        with ThreadPoolExecutor(threads) as pool:
+            read = self._formed(pool, settings, size)
+            while batch := list(islice(read, size)):
+                yield batch
 
-    def _formed(self, read: Iterable[tuple[Sample, Formed | ValueError]]) -> Iterator[Read]:
-        for sample, found in read:
-            if isinstance(found, ValueError):
-                raise ValueError(f"{self._rows.where(sample)}: {found}")
-            yield sample, found
+    def _formed(self, pool: Executor, settings: SourceSettings, ahead: int) -> Iterator[Read]:
+        """The images in their order, so many ahead, but no more than some bytes of files."""
+        waiting = deque[tuple[Sample, Future[Formed]]]()
+        pending = 0
+        try:
+            for sample in self._samples:
+                waiting.append((sample, pool.submit(formed, sample, settings)))
+                pending += _bytes(sample)
+                while len(waiting) > ahead or pending > _MOST_BYTES:
+                    pending -= _bytes(waiting[0][0])
+                    yield self._finished(*waiting.popleft())
+            while waiting:
+                yield self._finished(*waiting.popleft())
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _finished(self, sample: Sample, future: Future[Formed]) -> Read:
+        try:
+            return replace(sample, image=b""), future.result()
+        except ValueError as error:
+            raise ValueError(f"{self._rows.where(sample)}: {error}") from None
+        except MemoryError:
+            raise ValueError(f"{self._rows.where(sample)}: needs more memory than there is") from None
+
+
+def _bytes(sample: Sample) -> int:
+    return len(sample.image) if isinstance(sample.image, bytes) else sample.image.nbytes
