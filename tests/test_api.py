@@ -16,6 +16,7 @@ EXAMPLES = [
     ("eqssl.symmetry.gsets", "GSet.from_generators"),
     ("eqssl.symmetry.checks", "equivariance_error"),
     ("eqssl.symmetry.checks", "assert_equivariant"),
+    ("eqssl.encoders.frame_averaging", "frame_averaged"),
     ("eqssl.losses.similarity", "absorbed_similarity"),
     ("eqssl.losses.nt_xent", "nt_xent"),
     ("eqssl.losses.moco", "moco"),

@@ -14,18 +14,26 @@ from eqssl.config.encoders import EncoderSettings
 if TYPE_CHECKING:
     from eqssl.encoders.base import Encoder
     from eqssl.encoders.build import build_encoder
+    from eqssl.encoders.frame_averaging import FrameAveraged, frame_averaged
+    from eqssl.encoders.protocol import RegularEncoder
     from eqssl.encoders.release.saving import load_encoder, save_encoder
 
 _LAZY = {
     "Encoder": "eqssl.encoders.base",
+    "FrameAveraged": "eqssl.encoders.frame_averaging",
+    "RegularEncoder": "eqssl.encoders.protocol",
     "build_encoder": "eqssl.encoders.build",
+    "frame_averaged": "eqssl.encoders.frame_averaging",
     "load_encoder": "eqssl.encoders.release.saving",
     "save_encoder": "eqssl.encoders.release.saving",
 }
 
 __all__ = [
     "Encoder",
+    "FrameAveraged",
+    "RegularEncoder",
     "build_encoder",
+    "frame_averaged",
     "load_encoder",
     "names",
     "network",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eqssl.config.params import Params
     from eqssl.config.views import ViewSettings
-    from eqssl.encoders.base import Encoder
+    from eqssl.encoders.protocol import RegularEncoder
     from eqssl.pretexts.base import Pretext
 
 
@@ -37,7 +37,7 @@ def task_class(name: str) -> type[Pretext]:
 def attach(
     name: str,
     settings: PretextSettings,
-    encoder: Encoder,
+    encoder: RegularEncoder,
     views: ViewSettings,
     classes: int,
     generator: torch.Generator | None = None,
@@ -47,7 +47,8 @@ def attach(
     Args:
         name: its name in the `pretexts` table.
         settings: its settings there.
-        encoder: the encoder that it trains.
+        encoder: the encoder that it trains: one of eqssl, or a module of one's own with what
+            `RegularEncoder` asks for.
         views: the section `views`.
         classes: number of classes of the data.
         generator: draws the first weights of heads and projectors.
@@ -65,7 +66,7 @@ def attach(
 def build(
     name: str,
     params: Params,
-    encoder: Encoder | None = None,
+    encoder: RegularEncoder | None = None,
     image_shape: tuple[int, int, int] = (1, 28, 28),
     classes: int = 10,
     seed: int = 0,

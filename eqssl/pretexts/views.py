@@ -86,11 +86,13 @@ def draw_views(
 def check_sizes(encoder: Encoder, specs: Sequence[ViewSpec]) -> None:
     """Refuse views of a size at which a window of the encoder would break the symmetry.
 
+    Nothing is known of the windows of an encoder of one's own (`eqssl.encoders.RegularEncoder`).
+
     Raises:
         ValueError: names the setting, the size, the layer, and the nearest sizes that work.
     """
     for spec in specs:
-        if spec.size is None or spec.size == encoder.image_shape[-1]:
+        if spec.size is None or spec.size == encoder.image_shape[-1] or not isinstance(encoder, Encoder):
             continue
         shape = replace(encoder.shape, image=(encoder.image_shape[0], spec.size, spec.size))
         try:
