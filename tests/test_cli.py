@@ -36,7 +36,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     assert loaded.stdout.strip() == "[]"
     text = cli.parser().format_help()
     people = ("run", "init", "check", "verify", "trace", "table", "schema", "guard", "adopt", "export")
-    people += ("claims", "compare", "embed", "probe-features")
+    people += ("claims", "compare", "embed", "release", "probe-features")
     steps = (
         "shard",
         "pretrain",

@@ -1,4 +1,4 @@
-"""The command that uses an encoder on any images: embed."""
+"""Commands that use or give away an encoder: embed, release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def add_commands(commands: Commands) -> None:
     embed = add(commands, "embed", _embed)
     what = "file or folder of the images, or a data set that comes with a package, such as sky"
     embed.add_argument("images", metavar="IMAGES", help=what)
-    embed.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
+    where = "folder of the encoder, or hub:OWNER/NAME"
+    embed.add_argument("--encoder", required=True, help=where)
     embed.add_argument("--out", required=True, type=Path, metavar="F.parquet", help="file to write")
     embed.add_argument("--regular", action="store_true", help="write the regular features too")
     embed.add_argument("--stages", type=int, default=1, help="stages, from the last one (default: 1)")
@@ -27,6 +28,12 @@ def add_commands(commands: Commands) -> None:
     embed.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given", help=setting)
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     embed.add_argument("--cores", type=int, help="processor cores to use (default: all)")
+    release = add(commands, "release", _release)
+    release.add_argument("encoder", type=Path, metavar="E", help="folder of the trained encoder")
+    release.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+    release.add_argument("--no-onnx", action="store_true", help="do not write model.onnx")
+    release.add_argument("--metrics", type=Path, help="the encoder's metrics.json (default: found)")
+    release.add_argument("--licence", help="of the weights, as the hub names it, such as mit (default: open)")
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -64,3 +71,16 @@ def _embed(options: argparse.Namespace) -> None:
             from eqssl.report.embedding_map import write_map
 
             print(f"{options.map}: a map of {write_map(options.out, options.map):,} images")
+
+
+def _release(options: argparse.Namespace) -> None:
+    """Write an encoder in every form that other software reads, with a model card."""
+    with processor(1):
+        from eqssl.report.releasing import write_release
+
+        found = write_release(
+            options.encoder, options.out, not options.no_onnx, options.metrics, options.licence
+        )
+    for name, difference in found.items():
+        print(f"{options.out / name}: differs from the trained encoder by {difference:.1e} at most")
+    print(f"{options.out / 'README.md'}: the model card")

@@ -156,6 +156,25 @@ def onnx_model(released: Encoder, largest: int = LARGEST_ONNX) -> bytes:
     return content
 
 
+def write_program(released: Encoder, path: Path) -> None:
+    """A released network as a program of `torch.export`, for any batch; inputs and outputs as `onnx_model`.
+
+    The file holds no pickle: weights are raw, the rest is JSON.
+
+    Args:
+        released: the network.
+        path: the file, .pt2.
+    """
+    images = torch.zeros(2, *released.image_shape)
+    shapes = ({0: torch.export.Dim("batch", min=1, max=2**16)},)
+    with _quiet():
+        program = torch.export.export(_Outputs(released).eval(), (images,), dynamic_shapes=shapes)
+        program.example_inputs = None  # would be pickled
+        for node in program.graph.nodes:  # paths of this machine, which concern nobody else
+            node.meta.pop("stack_trace", None)
+        torch.export.save(program, path)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress the exporter's warnings, which are about other libraries and its own future versions."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,7 @@ from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape, flop_count, parameter_count
 from eqssl.encoders.layers import Bases, EquivariantLayers
 from eqssl.encoders.release.fold import empty_release
+from eqssl.encoders.release.hub import PREFIX, downloaded
 from eqssl.encoders.release.tensors import check_table, fill, read_tensors, write_tensors
 from eqssl.fast_cpu import accelerate
 from eqssl.machine.files import read_json, sha256
@@ -27,7 +28,17 @@ from eqssl.machine.records import FILES, MADE_OF, SEAL, Record, differs, read_re
 from eqssl.nn.plain import PlainConv2d
 from eqssl.symmetry.filter_bases import FilterBasis, Kind
 
-WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+
+class Names(NamedTuple):
+    """Names of the two files of an encoder."""
+
+    weights: str
+    description: str
+
+
+OWN, HUB = Names("encoder.safetensors", "encoder.json"), Names("model.safetensors", "config.json")
+"""In the results of the pipeline, and as other software expects them (`eqssl release`)."""
+WEIGHTS, DESCRIPTION = OWN
 TRAINED, FOLDED, UNFOLDED = "trained", "released", "released, not folded"
 LARGEST = 2**16
 """Largest entry of a shape. A larger one is damage, and a network of that size would fill the memory."""
@@ -40,6 +51,8 @@ def save_encoder(
     folder: str | Path,
     extra: Mapping[str, Any],
     made_of: Mapping[str, str] | None = None,
+    names: Names = OWN,
+    others: Sequence[str] = (),
 ) -> str:
     """Write encoder.safetensors, then encoder.json, a record (see `eqssl.machine.records`) that names it.
 
@@ -49,59 +62,81 @@ def save_encoder(
         folder: the folder to write to.
         extra: further keys of encoder.json.
         made_of: name -> seal of each record that the encoder was made of.
+        names: of the two files.
+        others: names of other files in the folder that the record names too.
 
     Returns:
         The seal of encoder.json.
     """
     folder = Path(folder)
     tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
-    write_tensors(folder / WEIGHTS, tensors)
+    write_tensors(folder / names.weights, tensors)
     description = {
         **{_RENAMED.get(key, key): value for key, value in asdict(encoder.shape).items()},
         "form": _form(encoder),
         "parameters": parameter_count(encoder),
         "flops": flop_count(encoder),
-        "weights_sha256": sha256(folder / WEIGHTS),
+        "weights_sha256": sha256(folder / names.weights),
     }
-    return write_record(folder / DESCRIPTION, {**extra, **description}, [WEIGHTS], made_of)
+    files = [names.weights, *others]
+    return write_record(folder / names.description, {**extra, **description}, files, made_of)
 
 
-def _folder_of(path: Path) -> Path:
-    """The folder of an encoder that is named by itself or by one of its files."""
+def folder_of(path: str | Path) -> Path:
+    """The folder of an encoder that is named by itself or by one of its files, or lies on the hub.
+
+    Raises:
+        ValueError, OSError: as for `load_encoder`.
+    """
+    text = str(path)
+    if text.startswith(PREFIX):
+        return downloaded(text.removeprefix(PREFIX))
+    path = Path(path)
     if path.is_dir():
         return path
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
-    if path.name not in (DESCRIPTION, WEIGHTS):
-        raise ValueError(f"{path}: given another file, allowed: a folder, {DESCRIPTION} or {WEIGHTS}")
+    if path.name not in (*OWN, *HUB):
+        allowed = f"a folder, {DESCRIPTION} or {WEIGHTS}"
+        raise ValueError(f"{path}: given another file, allowed: {allowed}")
     return path.parent
+
+
+def names_in(folder: Path) -> Names:
+    """The names of the files of the encoder in a folder: those of a released one if only they are there."""
+    released = (folder / HUB.description).exists() and not (folder / OWN.description).exists()
+    return HUB if released else OWN
 
 
 def load_encoder(path: str | Path) -> Encoder:
     """A frozen encoder: in eval mode, without gradients; needs no escnn.
 
-    A released one is accelerated for a CPU; see `eqssl.fast_cpu`.
+    A released one is accelerated for a CPU; see `eqssl.fast_cpu`. Nothing is unpickled or executed.
 
     Args:
-        path: the folder that holds encoder.safetensors and encoder.json, or one of the two files.
+        path: the folder that holds encoder.safetensors and encoder.json, or model.safetensors and config.json
+            (`eqssl release`); one of the files; or `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, a
+            repository on the hub of Hugging Face.
 
     Raises:
-        ValueError: the path is another file, a file is damaged, or the two do not belong together.
-        OSError: there is nothing at the path, or one of the two files is missing.
+        ValueError: the path is another file, a file is damaged, or the two do not belong together; or the
+            package huggingface_hub is missing.
+        OSError: there is nothing at the path, one of the two files is missing, or the hub cannot be reached.
     """
-    folder = _folder_of(Path(path))
+    folder = folder_of(path)
+    weights = folder / names_in(folder).weights
     described = read_description(folder)
     shape = _shape(described.path, described.values)
-    tensors = _read_weights(folder / WEIGHTS, described.values["weights_sha256"])
+    tensors = _read_weights(weights, described.path, described.values["weights_sha256"])
     form = described.values["form"]
     if form == TRAINED:
-        encoder = _empty(shape, tensors, folder / WEIGHTS)
+        encoder = _empty(shape, tensors, weights)
     elif form in (FOLDED, UNFOLDED):
         encoder = empty_release(shape, form == FOLDED)
     else:
         allowed = ", ".join((TRAINED, FOLDED, UNFOLDED))
         raise ValueError(f"{described.path}: form: given {shown(form)}, allowed: {allowed}")
-    fill(encoder, tensors, folder / WEIGHTS)
+    fill(encoder, tensors, weights)
     encoder = encoder.eval().requires_grad_(False)
     return accelerate(encoder) if encoder.is_released else encoder
 
@@ -113,7 +148,8 @@ def read_description(folder: Path) -> Record:
         ValueError: it is damaged, or lacks a key.
         OSError: it cannot be read.
     """
-    path = folder / DESCRIPTION
+    names = names_in(folder)
+    path = folder / names.description
     needed = [field.name for field in fields(Shape) if field.default is MISSING]
     keys = [*(_RENAMED.get(name, name) for name in needed), "form", "weights_sha256"]
     content = read_json(path, keys)
@@ -121,7 +157,7 @@ def read_description(folder: Path) -> Record:
     if content.keys() & {SEAL, FILES, MADE_OF}:
         return read_record(path, keys)
     warnings.warn(f"{path}: has no seal, so that only its weights are checked", stacklevel=3)
-    return Record(path, content, {WEIGHTS: content["weights_sha256"]}, {}, seal_of(content))
+    return Record(path, content, {names.weights: content["weights_sha256"]}, {}, seal_of(content))
 
 
 def _form(encoder: Encoder) -> str:
@@ -167,10 +203,10 @@ def _empty(shape: Shape, tensors: Mapping[str, Tensor], path: Path) -> Encoder:
     return network(shape.name)(shape, layers, plain, output)
 
 
-def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
+def _read_weights(path: Path, description: Path, expected: str) -> dict[str, Tensor]:
     found = sha256(path)
     if found != expected:
-        raise ValueError(differs(path, found, path.with_name(DESCRIPTION), expected))
+        raise ValueError(differs(path, found, description, expected))
     tensors = read_tensors(path)
     for key, table in tensors.items():
         if key.endswith(".index"):

@@ -15,7 +15,7 @@ from eqssl.config.sources import SourceSettings
 from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
 from eqssl.encoders import load_encoder
-from eqssl.encoders.release.saving import read_description
+from eqssl.encoders.release.saving import folder_of, read_description
 from eqssl.evaluation.amounts import batch_size
 from eqssl.evaluation.embed.columns import Features, Wanted, features_of, normalised, rows_of, schema_of
 from eqssl.evaluation.embed.images import settings_for
@@ -66,7 +66,7 @@ def embed(
 
     Args:
         images: path of the images, or the name of a data set that comes with a package.
-        encoder: folder of encoder.safetensors and encoder.json.
+        encoder: what `load_encoder` takes.
         out: the file.
         wanted: which features; None for the invariant ones of the last stage.
         source: kind of source; None to find it.
@@ -83,8 +83,9 @@ def embed(
         OSError: a file is missing or cannot be read or written.
     """
     place, wanted = choose_device(device), wanted or Wanted()
-    record = read_description(Path(encoder))
-    network = load_encoder(encoder).to(place)
+    folder = folder_of(encoder)
+    record = read_description(folder)
+    network = load_encoder(folder).to(place)
     settings = settings_for(images, network, record.values.get("range"), source, given or {})
     read = _Images(images, settings, open_source(settings))
     with torch.inference_mode(), reproducible(place, threads=cores):
