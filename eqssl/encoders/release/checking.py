@@ -40,9 +40,9 @@ def _forms(folder: Path) -> Iterator[tuple[str, Callable[[Any], Sequence[Any]]]]
     """Each file, and what it gives for images: features and invariant ones."""
     import torch
 
-    import eqssl
+    from eqssl.encoders.release.saving import load_encoder
 
-    encoder = eqssl.load_encoder(folder)
+    encoder = load_encoder(folder)
     yield "model.safetensors", lambda images: (encoder(images), encoder.invariant(images))
     program = torch.export.load(folder / "model.pt2").module()
     yield "model.pt2", program
