@@ -81,14 +81,18 @@ def verdicts(cells: GridCells, claims: Sequence[Claim]) -> list[Verdict]:
 
 
 def _sides(cells: GridCells, claim: Claim) -> list[tuple[Side, Side]]:
-    """The pairs of a claim that have a common seed in the grid."""
+    """The pairs of a claim that have its number with a common seed in the grid."""
+    return [pair for pair in _pairs(cells, claim) if cells.common_seeds([pair], claim.metric)]
+
+
+def _pairs(cells: GridCells, claim: Claim) -> list[tuple[Side, Side]]:
+    """The pairs of a claim in the groups of the grid, be they there or not."""
     groups = [group for group in cells.groups() if group != PLAIN_GROUP]
-    pairs = [
+    return [
         (Side(group, left), Side(group if claim.against == "same" else PLAIN_GROUP, right))
         for left, right in claim.pretexts
         for group in groups
     ]
-    return [pair for pair in pairs if cells.common_seeds([pair], claim.metric)]
 
 
 def _is_tested(difference: Difference | None) -> bool:
@@ -107,6 +111,9 @@ def _verdict(
     adjusted: float | None,
 ) -> Verdict:
     verdict, reason = decide(difference, adjusted)
+    there = {Side(cell.group, cell.pretext) for cell in cells.numbers}
+    if difference is None and any(there.issuperset(pair) for pair in _pairs(cells, claim)):
+        reason = f"its cells have no {claim.metric}"
     pairs = tuple(
         Pair(_name(pair), *pair, alone)
         for pair in sides

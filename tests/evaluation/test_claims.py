@@ -51,6 +51,16 @@ def test_the_pairs_of_each_claim_follow_from_the_settings(params):
     assert all(f"`{claim.key}` | {claim.text}" in page for claim in claims_of(params))
 
 
+def test_a_number_that_is_missing_is_not_taken_for_missing_cells(params):
+    whole = grid(ACCURACY)
+    few = {cell: {"acc_stored_100": numbers["acc_stored_100"]} for cell, numbers in whole.numbers.items()}
+    found = by_key(params, GridCells("d", few, whole.right))
+    assert found["labels_network"].verdict == "not tested"
+    assert found["labels_network"].reason == "its cells have no acc_stored_10"
+    assert found["labels_beside"].reason == "the grid lacks a pair of cells for it"
+    assert found["labels_twin"].difference is not None
+
+
 def test_verdicts_say_what_the_data_were_made_with(params):
     found = by_key(params, grid(ACCURACY))
     assert found["contrast_twin"].verdict == "yes"
