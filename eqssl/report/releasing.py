@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def write_release(
         ValueError, OSError: as for `release_forms`; or the metrics are damaged or of another encoder, or the
             target holds something else.
     """
+    if licence is not None and not re.fullmatch(r"[A-Za-z0-9.+-]{1,50}", licence):
+        raise ValueError(
+            f"--licence: given {licence!r}, allowed: a name of the hub, such as mit or cc-by-4.0"
+        )
     folder, target = folder_of(source), target.absolute()
     check_place(target)
     described = read_description(folder)

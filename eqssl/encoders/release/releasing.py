@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -116,16 +115,15 @@ def _differences(folder: Path, samples: dict[str, Tensor]) -> dict[str, float]:
 
 
 def put_in_place(made: Path, target: Path) -> None:
-    """Move a finished folder to where an earlier release or nothing is.
+    """Move a finished folder to where an earlier release or nothing is. The earlier one lands beside `made`.
 
     Raises:
         ValueError: something else is there.
     """
     check_place(target)
     if target.exists():
-        shutil.rmtree(target)
+        target.rename(made.with_name(f"{made.name}.before"))
     made.rename(target)
-    target.chmod(0o755)
 
 
 def check_place(target: Path) -> None:

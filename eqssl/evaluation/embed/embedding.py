@@ -87,6 +87,7 @@ def embed(
     record = read_description(folder)
     network = load_encoder(folder).to(place)
     settings = settings_for(images, network, record.values.get("range"), source, given or {})
+    _check_apart(Path(out), settings)
     read = _Images(images, settings, open_source(settings))
     with torch.inference_mode(), reproducible(place, threads=cores):
         return _embed(read, network, record, Path(out), wanted, cores)
@@ -123,6 +124,16 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
         batches = reading.batches(settings, cores, batch_size(network, shape))
         _write(parts, schema, reading, batches, features, show, done)
     return parts.finish(schema)
+
+
+def _check_apart(out: Path, settings: SourceSettings) -> None:
+    """Refuse a file that would replace the images, or be taken for one of them the next time."""
+    place = out.absolute().resolve()
+    for path in settings.inputs:
+        if place.is_relative_to(Path(path).resolve()):
+            raise ValueError(
+                f"--out: given {out}, which lies in {path}; allowed: a file outside of the images"
+            )
 
 
 def _has_splits(source: Source) -> bool:

@@ -101,6 +101,9 @@ def test_an_earlier_release_is_replaced_and_anything_else_is_left_alone(released
     with pytest.raises(ValueError, match="holds something else"):
         write_release(folder / "trained", tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "second", "mine"}
+    with pytest.raises(ValueError, match="--licence: given 'mit\\\\nextra: 1', allowed: a name of the hub"):
+        write_release(folder / "trained", tmp_path / "other", licence="mit\nextra: 1")
 
 
 def test_a_failure_leaves_the_earlier_release_as_it_was(released, tmp_path):

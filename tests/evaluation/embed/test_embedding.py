@@ -155,6 +155,19 @@ def test_more_stages_than_there_are_and_other_sources_are_refused(tmp_path):
         embed(str(tmp_path / "nowhere"), folder, tmp_path / "f.parquet")
 
 
+def test_a_file_among_the_images_is_refused_and_the_images_stay(tmp_path):
+    folder, path = encoder_in(tmp_path / "encoder"), npz_of(tmp_path / "some.npz", noise(4))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"--out: given .*some\.npz, which lies in"):
+        embed(str(path), folder, path)
+    assert path.read_bytes() == before
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/0.png").write_bytes(saved(noise(1)[0], "PNG"))
+    with pytest.raises(ValueError, match=r"--out: given .*f\.parquet, which lies in"):
+        embed(str(tmp_path / "images"), folder, tmp_path / "images/f.parquet")
+    assert [file.name for file in (tmp_path / "images").iterdir()] == ["0.png"]
+
+
 def killed(images, encoder, out, parts=2):
     """A process that writes a part for each batch, and is killed after so many."""
     program = (
