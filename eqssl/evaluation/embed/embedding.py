@@ -108,10 +108,7 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
         "code": bytes_digest(),
     }
     parts, reading = Parts(out, made_by), Reading(source, images.name)
-    first = next(iter(source.samples()), None)
-    schema = schema_of(
-        widths, first is not None and first.split is not None, made_by | _origin(record, source)
-    )
+    schema = schema_of(widths, _has_splits(source), made_by | _origin(record, source))
 
     def features(batch: list[Read]) -> dict[str, Features]:
         columns = features_of(network, normalised(network, [image for _, image in batch], place), wanted)
@@ -168,7 +165,9 @@ def _write(
         waiting.append(rows_of(schema, texts, features(batch)))
         done, now = done + len(batch), time.monotonic()
         rate = (done - first) / max(now - started, 1e-9)
-        show(done, f"{rate:,.0f} images/s", (count - done) / rate)
-        if sum(map(len, waiting)) >= MOST_ROWS or now - written >= PART_SECONDS or done == count:
+        show(done, f"{rate:,.0f} images/s", max(0, count - done) / rate)
+        if sum(map(len, waiting)) >= MOST_ROWS or now - written >= PART_SECONDS:
             parts.add(pa.Table.from_batches(waiting, schema), digest.hexdigest())
             waiting, digest, written = [], hashlib.sha256(), now
+    if waiting:
+        parts.add(pa.Table.from_batches(waiting, schema), digest.hexdigest())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from eqssl.config.regular_files import read_text
 from eqssl.machine.files import LONGEST_JSON, atomic, write_json
 
+MADE_BY = "made_by.json"
 READ = b"eqssl.read"
 """Key of a part's metadata: what was read for it."""
 _ROW_GROUP, _GROUP_BYTES = 4096, 2**25
@@ -25,28 +27,37 @@ class Parts:
     Args:
         path: the file that they will make.
         made_by: what decides their content, as JSON has it. Parts that were made by something else are
-            removed.
+            removed, and it is said.
 
     Attributes:
         folder: where they lie.
-        dropped: whether parts of something else were removed.
+
+    Raises:
+        ValueError: the folder is there and holds something other than parts.
     """
 
     def __init__(self, path: Path, made_by: Mapping[str, Any]) -> None:
         self.path, self.folder = path, path.with_name(f"{path.name}.parts")
-        self.dropped = False
-        decided = json.loads(json.dumps(made_by))
-        if self._made_by() != decided:
-            self.dropped = any(self.folder.glob("*.parquet"))
-            shutil.rmtree(self.folder, ignore_errors=True)
-            write_json(self.folder / "made_by.json", decided)
         self._count = 0
+        decided = json.loads(json.dumps(made_by))
+        found = self._made_by()
+        if found != decided:
+            if found is not None:
+                told = "was made with another encoder, other settings or other code; starting anew"
+                print(f"eqssl: note: {self.folder}: {told}", file=sys.stderr, flush=True)
+                shutil.rmtree(self.folder)
+            write_json(self.folder / MADE_BY, decided)
 
     def _made_by(self) -> Any:
-        try:
-            return json.loads(read_text(self.folder / "made_by.json", LONGEST_JSON))
-        except (OSError, ValueError):
+        """What made the parts that are there; None if there are none."""
+        if not any(
+            self.folder.glob("[!.]*")
+        ):  # a kill may have left an unfinished file, whose name has a dot
             return None
+        try:
+            return json.loads(read_text(self.folder / MADE_BY, LONGEST_JSON))
+        except (OSError, ValueError):
+            raise ValueError(f"{self.folder}: is in the way, and holds no rows of an earlier run") from None
 
     def _place(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"

@@ -168,6 +168,22 @@ def test_a_file_among_the_images_is_refused_and_the_images_stay(tmp_path):
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["0.png"]
 
 
+def test_a_folder_in_the_place_of_the_parts_is_left_alone(tmp_path):
+    folder, path = encoder_in(tmp_path / "encoder"), npz_of(tmp_path / "some.npz", noise(4))
+    mine = tmp_path / "f.parquet.parts/mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("years of work")
+    with pytest.raises(ValueError, match=r"f\.parquet\.parts: is in the way"):
+        embed(str(path), folder, tmp_path / "f.parquet")
+    assert mine.read_text() == "years of work"
+
+
+def test_all_images_are_written_even_if_a_source_counts_too_many(tmp_path, monkeypatch):
+    folder, path = encoder_in(tmp_path / "encoder"), npz_of(tmp_path / "some.npz", noise(4))
+    monkeypatch.setattr("eqssl.data.sources.npz.NpzFile.count", lambda self: 9)
+    assert embed(str(path), folder, tmp_path / "f.parquet") == 4
+
+
 def killed(images, encoder, out, parts=2):
     """A process that writes a part for each batch, and is killed after so many."""
     program = (
@@ -235,7 +251,7 @@ def test_rows_of_an_image_that_changed_since_are_made_anew(many, tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["part", "encoder"])
-def test_parts_that_are_damaged_or_of_another_encoder_are_not_used(many, tmp_path, harm):
+def test_parts_that_are_damaged_or_of_another_encoder_are_not_used(many, tmp_path, harm, capsys):
     out, encoder = tmp_path / "f.parquet", many / "encoder"
     killed(many / "some.npz", encoder, out)
     if harm == "part":
@@ -250,6 +266,7 @@ def test_parts_that_are_damaged_or_of_another_encoder_are_not_used(many, tmp_pat
         expected = (tmp_path / "other.parquet").read_bytes()
     embed(str(many / "some.npz"), encoder, out)
     assert out.read_bytes() == expected
+    assert ("starting anew" in capsys.readouterr().err) == (harm == "encoder")
 
 
 def test_the_lines_of_the_docs_read_the_file_in_pandas_polars_and_duckdb(tmp_path, monkeypatch):
