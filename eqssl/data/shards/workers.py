@@ -50,11 +50,16 @@ class InOrder(Generic[Result]):
             for sample in samples:
                 yield sample, _one(self._work, sample)
             return
+        others = set(multiprocessing.active_children())
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(self._processes, context, _begin)
         try:
             yield from self._from_pool(pool, samples)
         except BrokenProcessPool:
+            # the pool ends its processes, but for one that it was starting when another died: it would wait
+            # for that one without end
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
             raise OSError(
                 "a process that prepares images ended unexpectedly; the machine may have run out of memory"
             ) from None
@@ -68,13 +73,24 @@ class InOrder(Generic[Result]):
         chunks = _Chunks(samples)
         while True:
             for chunk in islice(chunks, (1 + _WAITING) * self._processes - len(waiting)):
-                future = pool.submit(_many, self._work, chunk)
+                future = _submitted(pool, self._work, chunk)
                 waiting.append(([replace(sample, image=b"") for sample in chunk], future))
             if not waiting:
                 break
             some, future = waiting.popleft()
             yield from zip(some, future.result(), strict=True)
         chunks.end()
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, work: Work[Result], chunk: list[Sample]
+) -> Future[list[Result | ValueError]]:
+    try:
+        return pool.submit(_many, work, chunk)
+    except (
+        OSError
+    ) as error:  # a process died while another was being started, and the pool's pipes are closed
+        raise BrokenProcessPool(str(error)) from None
 
 
 class _Chunks:

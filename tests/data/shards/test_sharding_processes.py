@@ -93,6 +93,44 @@ def test_a_killed_process_is_one_sentence_and_leaves_nothing(tmp_path):
     assert not [child for child in me.children() if "spawn_main" in " ".join(child.cmdline())]
 
 
+FIRST_DIES_WHILE_THE_SECOND_STARTS = """
+import os, signal, sys, time
+from multiprocessing.context import SpawnProcess
+from eqssl.data.shards.workers import InOrder
+from eqssl.data.sources.base import Sample
+
+started, start = [], SpawnProcess.start
+def with_a_death(process):
+    if started and sys.argv[1] == "before":
+        kill()
+    start(process)
+    started.append(process)
+    if len(started) == 2 and sys.argv[1] == "after":
+        kill()
+def kill():
+    os.kill(started[0].pid, signal.SIGKILL)
+    time.sleep(1)  # the pool notices
+
+if __name__ == "__main__":
+    SpawnProcess.start = with_a_death
+    try:
+        list(InOrder(len, 2)(Sample(f"k{i}", b"image", None, None, i) for i in range(1000)))
+    except OSError as error:
+        print(error, [process.is_alive() for process in started])
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_dies_while_another_starts_is_no_endless_wait(tmp_path, moment):
+    program = tmp_path / "program.py"
+    program.write_text(FIRST_DIES_WHILE_THE_SECOND_STARTS)
+    command = [sys.executable, str(program), moment]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=True)
+    assert "a process that prepares images ended unexpectedly" in ended.stdout
+    assert "True" not in ended.stdout
+
+
 def test_jpegs_that_need_no_change_are_stored_as_they_came(tmp_path):
     given = {sample.key: sample.image for sample in files()}
     write_source(TinySource(files(), ("cat",)), job(mask="none"), tmp_path)
