@@ -22,9 +22,9 @@ from eqssl.evaluation.embed.columns import METADATA
 from eqssl.evaluation.embed.forming import formed
 from eqssl.machine.files import write_text
 from eqssl.machine.live.progress import track
-from eqssl.report.feature_map import CLASSES, class_colours, class_legend
+from eqssl.report.feature_map import class_colours, class_legend
 from eqssl.report.pages import environment
-from eqssl.report.pictures import SIDE, Picture, address_of, in_colours, sheet, small
+from eqssl.report.pictures import GAP, SIDE, Picture, address_of, in_colours, sheet, small
 from eqssl.report.style import css_variables, house_style, save_figure
 
 MOST = 2000
@@ -187,11 +187,10 @@ def _page(features: Path, points: _Points, pictures: Sequence[Picture]) -> str:
             height=height,
             sheet=address_of(sheet(lines)),
             side=len(pictures[0]),
+            gap=GAP,
             largest=SIDE,
             across=_ACROSS,
             legend=class_legend(points.classes),
-            classes=len(points.classes),
-            own=CLASSES,
             light=css_variables(dark=False),
             dark=css_variables(dark=True),
         )

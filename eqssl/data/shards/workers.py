@@ -87,9 +87,8 @@ def _submitted(
 ) -> Future[list[Result | ValueError]]:
     try:
         return pool.submit(_many, work, chunk)
-    except (
-        OSError
-    ) as error:  # a process died while another was being started, and the pool's pipes are closed
+    except OSError as error:
+        # a process died while another was being started, and the pool's pipes are closed
         raise BrokenProcessPool(str(error)) from None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGES, FEATURES, INVARIANT = "images", "features", "invariant"
+WEIGHTS, PROGRAM, ONNX = "model.safetensors", "model.pt2", "model.onnx"
 FORBIDDEN = ("escnn", "snakemake", "dvc")
 
 
@@ -31,7 +32,7 @@ def main(folder: Path, samples: Path) -> dict[str, float]:
             _difference(run, found, number)
             for number in range(sum(key.startswith(f"{IMAGES}.") for key in found))
             # a compiled form has the size of the training
-            if name == "model.safetensors" or found[f"{IMAGES}.{number}"].shape[-1] == side
+            if name == WEIGHTS or found[f"{IMAGES}.{number}"].shape[-1] == side
         )
     return result
 
@@ -43,15 +44,15 @@ def _forms(folder: Path) -> Iterator[tuple[str, Callable[[Any], Sequence[Any]]]]
     from eqssl.encoders.release.saving import load_encoder
 
     encoder = load_encoder(folder)
-    yield "model.safetensors", lambda images: (encoder(images), encoder.invariant(images))
-    program = torch.export.load(folder / "model.pt2").module()
-    yield "model.pt2", program
-    if (folder / "model.onnx").exists():
+    yield WEIGHTS, lambda images: (encoder(images), encoder.invariant(images))
+    program = torch.export.load(folder / PROGRAM).module()
+    yield PROGRAM, program
+    if (folder / ONNX).exists():
         import onnxruntime  # type: ignore[import-untyped]
 
-        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(folder / ONNX, providers=["CPUExecutionProvider"])
         yield (
-            "model.onnx",
+            ONNX,
             lambda images: tuple(map(torch.from_numpy, session.run(None, {IMAGES: images.numpy()}))),
         )
 
@@ -59,13 +60,14 @@ def _forms(folder: Path) -> Iterator[tuple[str, Callable[[Any], Sequence[Any]]]]
 def _difference(run: Callable[[Any], Sequence[Any]], found: dict[str, Any], number: int) -> float:
     import torch
 
+    from eqssl.encoders.release.exporting import relative
+
     with torch.no_grad():
         given = run(found[f"{IMAGES}.{number}"])
     expected = found[f"{FEATURES}.{number}"], found[f"{INVARIANT}.{number}"]
     if [value.shape for value in given] != [value.shape for value in expected]:
         return float("inf")
-    pairs = zip(given, expected, strict=True)
-    return max(float((value - right).norm() / right.norm().clamp(min=1e-12)) for value, right in pairs)
+    return max(relative(value, right) for value, right in zip(given, expected, strict=True))
 
 
 if __name__ == "__main__":

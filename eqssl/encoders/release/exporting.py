@@ -86,7 +86,7 @@ def checked_difference(trained: Encoder, released: Encoder, batch: int = 4) -> f
     with torch.no_grad():
         expected = [*trained.stages(images), trained.invariant(images)]
         found = [*released.stages(images), released.invariant(images)]
-    differences = [_relative(f, e) for f, e in zip(found, expected, strict=True)]
+    differences = [relative(f, e) for f, e in zip(found, expected, strict=True)]
     # written so that NaN is refused as well
     if not all(difference <= TOLERANCE for difference in differences):
         listed = ", ".join(f"{difference:.1e}" for difference in differences)
@@ -97,7 +97,7 @@ def checked_difference(trained: Encoder, released: Encoder, batch: int = 4) -> f
     return max(differences)
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
+def relative(found: Tensor, expected: Tensor) -> float:
     """The difference relative to the expected values; 0 if both are equal, even if both are 0."""
     difference = float((found - expected).norm())
     return difference / float(expected.norm()) if difference else 0.0

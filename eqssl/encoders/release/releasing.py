@@ -15,14 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from eqssl.encoders.base import Encoder
-from eqssl.encoders.release.checking import FEATURES, IMAGES, INVARIANT
+from eqssl.encoders.release.checking import FEATURES, IMAGES, INVARIANT, ONNX, PROGRAM
 from eqssl.encoders.release.exporting import TOLERANCE, checked_difference, onnx_model, write_program
 from eqssl.encoders.release.fold import release
 from eqssl.encoders.release.saving import HUB, load_encoder, read_description, save_encoder
 from eqssl.encoders.windows import check_windows
 from eqssl.machine.code import PACKAGE
 
-ONNX, PROGRAM = "model.onnx", "model.pt2"
 _BATCHES = (1, 3)
 
 
