@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from eqssl.cli import comparing, embedding, foreign, people, steps
+from eqssl.cli import comparing, embedding, foreign, people, projects, steps
 from eqssl.machine.run import end_with_parent
 
 
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     description = "Self-supervised learning with exact symmetry."
     main_parser = argparse.ArgumentParser(prog="eqssl", description=description)
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    projects.add_commands(commands)
     people.add_commands(commands)
     comparing.add_commands(commands)
     embedding.add_commands(commands)

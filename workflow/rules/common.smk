@@ -21,6 +21,7 @@ from eqssl.config.grid import Cell
 from eqssl.config.params import Params
 from eqssl.data.shards.index import SPLITS
 from eqssl.machine import raw_data, run, steps, store, transferred, verify
+from eqssl.machine.code import PACKAGE
 from eqssl.machine.files import sha256
 
 try:

@@ -3,7 +3,7 @@ ACTIVE_PROBE = jobs.probe_folder(PARAMS, PARAMS.cell)
 CORRECT = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/correct.parquet"
 PREDICTIONS = f"eval-{EVALUATION_ID}/probe-{PROBE_ID}/predictions.csv"
 TEMPLATES = [
-    sha256(path) for path in sorted((ROOT / "eqssl/report/templates").glob("*.*"))
+    sha256(path) for path in sorted((PACKAGE / "report/templates").glob("*.*"))
 ]
 PICTURED = [
     "encoder.json",

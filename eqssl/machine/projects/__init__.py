@@ -1,0 +1,1 @@
+"""Folders of projects that use the installed package: `eqssl new`."""
