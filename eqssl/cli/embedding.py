@@ -16,7 +16,7 @@ def add_commands(commands: Commands) -> None:
     embed = add(commands, "embed", _embed)
     what = "file or folder of the images, or a data set that comes with a package, such as sky"
     embed.add_argument("images", metavar="IMAGES", help=what)
-    where = "folder of the encoder, or hub:OWNER/NAME"
+    where = "folder of the encoder, eqssl:GROUP or hub:OWNER/NAME"
     embed.add_argument("--encoder", required=True, help=where)
     embed.add_argument("--out", required=True, type=Path, metavar="F.parquet", help="file to write")
     embed.add_argument("--regular", action="store_true", help="write the regular features too")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from eqssl.encoders.build import build_encoder
     from eqssl.encoders.frame_averaging import FrameAveraged, frame_averaged
     from eqssl.encoders.protocol import RegularEncoder
+    from eqssl.encoders.release.pretrained import pretrained_names
     from eqssl.encoders.release.saving import load_encoder, save_encoder
 
 _LAZY = {
@@ -25,6 +26,7 @@ _LAZY = {
     "build_encoder": "eqssl.encoders.build",
     "frame_averaged": "eqssl.encoders.frame_averaging",
     "load_encoder": "eqssl.encoders.release.saving",
+    "pretrained_names": "eqssl.encoders.release.pretrained",
     "save_encoder": "eqssl.encoders.release.saving",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "load_encoder",
     "names",
     "network",
+    "pretrained_names",
     "save_encoder",
 ]
 

@@ -19,8 +19,8 @@ from eqssl.config.plain import shown
 from eqssl.encoders import network
 from eqssl.encoders.base import Encoder, Shape, flop_count, parameter_count
 from eqssl.encoders.layers import Bases, EquivariantLayers
+from eqssl.encoders.release import hub, pretrained
 from eqssl.encoders.release.fold import empty_release
-from eqssl.encoders.release.hub import PREFIX, downloaded
 from eqssl.encoders.release.tensors import check_table, fill, read_tensors, write_tensors
 from eqssl.fast_cpu import accelerate
 from eqssl.machine.files import read_json, sha256
@@ -83,14 +83,16 @@ def save_encoder(
 
 
 def folder_of(path: str | Path) -> Path:
-    """The folder of an encoder that is named by itself or by one of its files, or lies on the hub.
+    """The folder of an encoder: named itself or by one of its files, coming with eqssl, or on the hub.
 
     Raises:
         ValueError, OSError: as for `load_encoder`.
     """
     text = str(path)
-    if text.startswith(PREFIX):
-        return downloaded(text.removeprefix(PREFIX))
+    if text.startswith(pretrained.PREFIX):
+        return pretrained.pretrained_folder(text.removeprefix(pretrained.PREFIX))
+    if text.startswith(hub.PREFIX):
+        return hub.downloaded(text.removeprefix(hub.PREFIX))
     path = Path(path)
     if path.is_dir():
         return path
@@ -115,8 +117,15 @@ def load_encoder(path: str | Path) -> Encoder:
 
     Args:
         path: the folder that holds encoder.safetensors and encoder.json, or model.safetensors and config.json
-            (`eqssl release`); one of the files; or `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, a
-            repository on the hub of Hugging Face.
+            (`eqssl release`); one of the files; `eqssl:GROUP`, one that comes with eqssl; or
+            `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, a repository on the hub of Hugging Face.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.encoders import load_encoder
+        >>> encoder = load_encoder("eqssl:D4")
+        >>> encoder(torch.rand(2, 1, 28, 28)).shape  # (batch, fields, |G|)
+        torch.Size([2, 36, 8])
 
     Raises:
         ValueError: the path is another file, a file is damaged, or the two do not belong together; or the

@@ -21,6 +21,7 @@ from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 from eqssl.machine.live.display import PlainLines, TerminalDisplay, failure
 from eqssl.machine.live.messages import is_chatter, is_stop, shortened
+from eqssl.machine.live.progress import redraws
 from eqssl.machine.live.state import HEAVY, Run
 
 _HELP = "How to show a run: as a display of cells, losses and time left (cells), or in Snakemake's own words."
@@ -51,7 +52,7 @@ class LogHandler(LogHandlerBase):
         # Snakemake closes a handler at the end of its work, and the interpreter closes it again.
         self._finished = threading.Event()
         console = Console(stderr=True, highlight=False, no_color=common.nocolor or None)
-        self._plain = not sys.stderr.isatty()
+        self._plain = not redraws()
         self._display = PlainLines(self.run, console) if self._plain else TerminalDisplay(self.run, console)
         if self._plain and not self.shows_text:
             threading.Thread(target=self._tick, daemon=True).start()

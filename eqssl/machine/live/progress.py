@@ -7,6 +7,7 @@ The format of such a line and its reader are both in this file:
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -89,6 +90,15 @@ def _seconds(text: str) -> float:
     return 86400.0 * whole + 3600.0 * hours + 60.0 * minutes + seconds
 
 
+def redraws() -> bool:
+    """Whether standard error is a terminal, whose lines can be drawn anew.
+
+    A command of a cell in a notebook (`!eqssl run`) has a terminal too, and the notebook keeps all that was
+    ever drawn there.
+    """
+    return sys.stderr.isatty() and "JPY_PARENT_PID" not in os.environ  # set by the kernels of Jupyter
+
+
 class Show(Protocol):
     """Shows how far a loop is."""
 
@@ -98,14 +108,14 @@ class Show(Protocol):
 
 @contextmanager
 def progress(title: str, total: int, unit: str = "") -> Iterator[Show]:
-    """A progress bar on standard error; where that is no terminal, a line every two seconds and at the end.
+    """A progress bar on standard error; a line every two seconds and at the end where nothing is redrawn.
 
     Args:
         title: what runs.
         total: steps in all.
         unit: what they are, in the plural.
     """
-    if sys.stderr.isatty():
+    if redraws():
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=total, text="")

@@ -59,9 +59,10 @@ with progress("a/b", 10, "steps") as show:
 """
 
 
-def test_a_terminal_gets_a_bar() -> None:
+def on_a_terminal(variables: dict[str, str]) -> str:
+    """What PROGRAM writes to a terminal, until it is done."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", **variables}
     command = [sys.executable, "-c", PROGRAM]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
@@ -71,4 +72,12 @@ def test_a_terminal_gets_a_bar() -> None:
     process.communicate(b"\n")
     os.close(ours)
     assert process.returncode == 0
-    assert "━" in text
+    return text
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    assert "━" in on_a_terminal({})
+
+
+def test_the_terminal_of_a_notebook_gets_lines_since_the_notebook_keeps_all_that_was_drawn() -> None:
+    assert on_a_terminal({"JPY_PARENT_PID": "1"}).strip() == "a/b: 10 of 10 steps, epoch 2/2, 0:00:00 left"
