@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import re
-from pathlib import Path
 
 import torch
-
-ROOT = Path(__file__).parents[1]
+from page_blocks import ROOT, read
 
 
 def test_the_examples_of_the_page_run_and_train(monkeypatch):
     monkeypatch.chdir(ROOT)
     torch.manual_seed(0)
-    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks = read(ROOT / "docs/library.md").python
     assert len(blocks) == 4
     known: dict = {"__name__": "docs"}
     weights = []

@@ -29,7 +29,17 @@ from eqssl.config.yaml_files import read_yaml
 
 
 class Params(Settings):
-    """The whole of params.yaml. The first four keys name the active cell."""
+    """The whole of params.yaml. The first four keys name the active cell.
+
+    Example:
+        >>> import eqssl
+        >>> params = eqssl.Params.load("params.yaml")
+        >>> params.group, params.pretexts["inv_byol"].twin, len(list(params.cells()))
+        ('C4', 'byol', 18)
+        >>> sky = eqssl.Params.load("params.yaml", "experiments/sky.yaml")
+        >>> sky.grid.group
+        ('trivial', 'C4', 'D4')
+    """
 
     dataset: Name
     group: GroupName

@@ -45,7 +45,13 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """The values that `encoder.name` may have."""
+    """The values that `encoder.name` may have.
+
+    Example:
+        >>> import eqssl
+        >>> eqssl.encoders.names()
+        ['cnn', 'resnet18', 'resnet34', 'resnet50', 'wide_resnet16_8', 'wide_resnet28_10']
+    """
     return list(EncoderSettings.kinds())
 
 
@@ -54,6 +60,11 @@ def network(name: str) -> type[Encoder]:
 
     Raises:
         ValueError: if there is no encoder of that name.
+
+    Example:
+        >>> import eqssl
+        >>> eqssl.encoders.network("resnet18").default_width
+        (64, 128, 256, 512)
     """
     found: type[Encoder] = EncoderSettings.named(name, "encoder.name").imported()
     return found

@@ -87,6 +87,16 @@ class Encoder(nn.Module):
         restricted: makes the layers of the plain stages after them.
         sampling: values of a field of Fourier coefficients at the listed elements, shape (order, size); None
             for a finite group.
+
+    Example:
+        >>> import eqssl, torch
+        >>> params = eqssl.Params.load("params.yaml")
+        >>> encoder = eqssl.pretexts.build("random", params).encoder.eval()
+        >>> images = torch.randn(2, *encoder.image_shape)
+        >>> encoder.group_name, encoder(images).shape == (2, encoder.fields, encoder.group.order)
+        ('C4', True)
+        >>> torch.allclose(encoder.invariant(images), encoder.invariant(images.rot90(1, (2, 3))), atol=1e-5)
+        True
     """
 
     name: ClassVar[str]

@@ -45,6 +45,15 @@ def build_encoder(
     Raises:
         ValueError: for an unknown group, images that are not square, images with corners and a group that
             turns them out of the image, or a layer that would break the symmetry at this size.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.config.encoders import EncoderSettings
+        >>> settings = EncoderSettings.read({"name": "cnn", "width": [8, 16], "kernel": 3, "match": "params",
+        ...     "group_pooling": "mean"}, "encoder")
+        >>> encoder = build_encoder(settings, "D4", (3, 32, 32), mean=[0.5] * 3, std=[0.25] * 3)
+        >>> encoder(torch.randn(2, 3, 32, 32)).shape[-1]
+        8
     """
     if image_shape[1] != image_shape[2]:
         raise ValueError(f"image_shape: given {image_shape}, allowed: square images")

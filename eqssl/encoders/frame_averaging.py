@@ -30,9 +30,19 @@ class FrameAveraged(nn.Module):
         G: an exact group.
         image_shape: channels, height and width of an image.
         fields: length of the vectors.
-        mean, std: of each channel of the training images, in [0, 1].
+        mean: of each channel of the training images, in [0, 1].
+        std: their standard deviation.
         mask: `disc` if everything outside of the inscribed disc is 0 in the images, else `none`.
         group_pooling: how features are pooled over the group for the invariant ones.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.encoders import frame_averaged
+        >>> from eqssl.symmetry import group
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
+        >>> encoder = frame_averaged(network, group("C4"), (1, 8, 8))
+        >>> encoder.invariant(torch.randn(2, 1, 8, 8)).shape
+        torch.Size([2, 5])
     """
 
     def __init__(

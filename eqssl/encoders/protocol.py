@@ -29,6 +29,16 @@ class RegularEncoder(Protocol):
         mean, std: mean and standard deviation of each channel of the training images, in [0, 1]. Pretexts
             normalise images with them.
         mask: `disc` if everything outside of the inscribed disc is 0 in the images, else `none`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.encoders import RegularEncoder, frame_averaged
+        >>> from eqssl.symmetry import group
+        >>> def order(encoder: RegularEncoder) -> int:
+        ...     return encoder.group.order
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
+        >>> order(frame_averaged(network, group("D4"), (1, 8, 8)))
+        8
     """
 
     @property

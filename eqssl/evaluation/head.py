@@ -28,6 +28,13 @@ class Classifier(nn.Module):
     Attributes:
         encoder: the encoder.
         head: W, shape (classes, fields), and b; both start at zero.
+
+    Example:
+        >>> import eqssl, torch
+        >>> encoder = eqssl.pretexts.build("random", eqssl.Params.load("params.yaml")).encoder
+        >>> model = Classifier(encoder, classes=10)
+        >>> model(torch.randn(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, encoder: Encoder, classes: int) -> None:

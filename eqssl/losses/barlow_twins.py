@@ -78,6 +78,15 @@ def standardised(rows: Float[Tensor, "rows features"]) -> Float[Tensor, "rows fe
 
 
 class BarlowTwinsLoss(LossModule):
-    """Module form of `barlow_twins`."""
+    """Module form of `barlow_twins`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = BarlowTwinsLoss(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(barlow_twins)

@@ -58,6 +58,15 @@ def byol(
 
 
 class BYOLLoss(LossModule):
-    """Module form of `byol`."""
+    """Module form of `byol`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = BYOLLoss(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(byol)

@@ -28,6 +28,15 @@ def correlation(
 
     Raises:
         ValueError: if the shapes do not fit each other or the group.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import act_on_regular, group
+        >>> G = group("C4")
+        >>> b = torch.randn(1, 16, 4)
+        >>> a = act_on_regular(G, b, G.elements[3])
+        >>> correlation(a, b, G)[:, 0, 0].argmax().item()
+        3
     """
     check_shapes(a, b, G)
     n, m = len(a), len(b)

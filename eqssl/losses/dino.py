@@ -202,6 +202,15 @@ def _targets(scores: Tensor, temperature: float, centre: Tensor | None) -> Tenso
 
 
 class DINOLoss(LossModule):
-    """Module form of `dino`."""
+    """Module form of `dino`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = DINOLoss(group("C4"))
+        >>> z1, z2, prototypes = torch.randn(3, 8, 16, 4)
+        >>> loss(z1, z2, prototypes).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(dino)

@@ -18,7 +18,14 @@ ANGLES = 64
 
 
 def unit(z: Float[Tensor, "batch fields order"]) -> Float[Tensor, "batch fields order"]:
-    """Divide each embedding by its Euclidean norm over all `fields * order` numbers."""
+    """Divide each embedding by its Euclidean norm over all `fields * order` numbers.
+
+    Example:
+        >>> import torch
+        >>> z = unit(torch.randn(8, 16, 4))
+        >>> torch.allclose(z.square().sum((1, 2)), torch.ones(8))
+        True
+    """
     return F.normalize(z.flatten(1), dim=1).view_as(z)
 
 

@@ -74,6 +74,15 @@ def moco(
 
 
 class MoCoLoss(LossModule):
-    """Module form of `moco`."""
+    """Module form of `moco`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = MoCoLoss(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(moco)

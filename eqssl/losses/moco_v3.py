@@ -64,6 +64,15 @@ def moco_v3(
 
 
 class MoCoV3Loss(LossModule):
-    """Module form of `moco_v3`."""
+    """Module form of `moco_v3`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = MoCoV3Loss(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(moco_v3)

@@ -72,6 +72,15 @@ def nt_xent(
 
 
 class NTXent(LossModule):
-    """Module form of `nt_xent`."""
+    """Module form of `nt_xent`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = NTXent(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(nt_xent)

@@ -19,7 +19,14 @@ from eqssl.symmetry.groups import Group, group
 def plain_similarity(
     a: Float[Tensor, "n fields order"], b: Float[Tensor, "m fields order"]
 ) -> Float[Tensor, "n m"]:
-    """Cosine of the flattened embeddings, `<a, b> / (|a| |b|)`. Turning one input changes it."""
+    """Cosine of the flattened embeddings, `<a, b> / (|a| |b|)`. Turning one input changes it.
+
+    Example:
+        >>> import torch
+        >>> a, b = torch.randn(3, 16, 4), torch.randn(5, 16, 4)
+        >>> plain_similarity(a, b).shape
+        torch.Size([3, 5])
+    """
     return unit(a).flatten(1) @ unit(b).flatten(1).t()
 
 

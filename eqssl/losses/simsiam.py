@@ -58,6 +58,15 @@ def simsiam(
 
 
 class SimSiamLoss(LossModule):
-    """Module form of `simsiam`."""
+    """Module form of `simsiam`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = SimSiamLoss(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(simsiam)

@@ -151,6 +151,15 @@ def _check_views(views: Sequence[Tensor], queue: Tensor | None, G: Group, coded:
 
 
 class SwAVLoss(LossModule):
-    """Module form of `swav`."""
+    """Module form of `swav`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = SwAVLoss(group("C4"))
+        >>> z1, z2, prototypes = torch.randn(3, 8, 16, 4)
+        >>> loss(z1, z2, prototypes).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(swav)

@@ -92,6 +92,15 @@ def squared_covariances(rows: Float[Tensor, "rows features"]) -> Float[Tensor, "
 
 
 class VICRegLoss(LossModule):
-    """Module form of `vicreg`."""
+    """Module form of `vicreg`.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> loss = VICRegLoss(group("C4"))
+        >>> z1, z2 = torch.randn(2, 8, 16, 4)
+        >>> loss(z1, z2).shape
+        torch.Size([])
+    """
 
     loss = staticmethod(vicreg)

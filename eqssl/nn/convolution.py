@@ -36,6 +36,13 @@ class GroupConv2d(ModuleWithConstants):
         kernel: side of the filter, odd.
         down: whether and how the side of the map is halved.
         generator: draws the first coefficients: each filter has variance 2 / fan-in (He et al. 2015).
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry.filter_bases import filter_basis
+        >>> lift = GroupConv2d(filter_basis("C4", "lift", 3), 1, 8, 3)
+        >>> lift(torch.randn(2, 1, 28, 28)).shape  # 8 fields of 4 channels
+        torch.Size([2, 32, 28, 28])
     """
 
     basis: Tensor

@@ -8,6 +8,10 @@ def is_exact(size: int, kernel: int, stride: int, padding: int) -> bool:
 
     It does iff (size + 2 padding - kernel) is a multiple of the stride: the windows then lie
     symmetrically about the centre.
+
+    Example:
+        >>> is_exact(28, kernel=3, stride=2, padding=1), is_exact(29, kernel=3, stride=2, padding=1)
+        (False, True)
     """
     return (size + 2 * padding - kernel) % stride == 0
 

@@ -21,6 +21,11 @@ class VectorBatchNorm(nn.Module):
     Args:
         fields: number of fields.
         affine: whether each field has a trained scale and shift.
+
+    Example:
+        >>> import torch
+        >>> VectorBatchNorm(16)(torch.randn(4, 16, 8)).shape
+        torch.Size([4, 16, 8])
     """
 
     def __init__(self, fields: int, affine: bool = True) -> None:
@@ -51,6 +56,19 @@ def equivariant_mlp(
         generator: draws the first weights.
         source: G-set of the input.
         of_pairs: whether it takes pairs of inputs, as `PairLinear` does.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import assert_equivariant, group
+        >>> G = group("D4")
+        >>> projector = equivariant_mlp(G, [16, 32, 8]).eval()
+        >>> z = torch.randn(4, 16, 8)
+        >>> projector(z).shape
+        torch.Size([4, 8, 8])
+        >>> from eqssl.symmetry import act_on_regular
+        >>> g = G.elements[3]
+        >>> torch.allclose(projector(act_on_regular(G, z, g)), act_on_regular(G, projector(z), g), atol=1e-5)
+        True
     """
     regular = GSet.regular(group)
     sets = [source or regular, *[regular] * (len(widths) - 2), target or regular]
@@ -73,6 +91,12 @@ def plain_mlp(
 
     Its inputs and outputs have the same shapes. `source_points` and `points` are the sizes of the input's and
     the output's last axis (the group's order by default).
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> plain_mlp(group("D4"), [16, 32, 8])(torch.randn(4, 16, 8)).shape
+        torch.Size([4, 8, 8])
     """
     between = [width * group.order for width in widths[1:-1]]
     sizes = [widths[0] * (source_points or group.order), *between, widths[-1] * (points or group.order)]

@@ -16,6 +16,12 @@ def pair_orbits(source: GSet, target: GSet) -> Int[Tensor, "target source"]:
 
     A matrix W commutes with the two permutation representations, W[g y, g x] = W[y, x], iff it is
     constant on these orbits, so their number is the dimension of the space of such maps.
+
+    Example:
+        >>> from eqssl.symmetry import GSet, group
+        >>> regular = GSet.regular(group("C2"))
+        >>> pair_orbits(regular, regular).tolist()
+        [[0, 1], [1, 0]]
     """
     return target.product(source).orbit_of.view(target.size, source.size)
 
@@ -39,6 +45,14 @@ class EquivariantLinear(ModuleWithConstants):
 
     Raises:
         ValueError: if the two sets belong to different groups.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import GSet, group
+        >>> regular = GSet.regular(group("C4"))
+        >>> layer = EquivariantLinear(regular, regular, 16, 32)
+        >>> layer(torch.randn(2, 16, 4)).shape, tuple(layer.weight.shape)
+        (torch.Size([2, 32, 4]), (4, 32, 16))
     """
 
     pairs: Tensor

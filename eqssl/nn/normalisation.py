@@ -28,6 +28,12 @@ class FieldBatchNorm(nn.Module):
         fourier: whether the channels are Fourier coefficients.
         eps: added to the variance.
         momentum: weight of a new batch in the running statistics.
+
+    Example:
+        >>> import torch
+        >>> maps = torch.randn(2, 32, 28, 28)  # 8 fields of 4 channels
+        >>> FieldBatchNorm(8, 4)(maps).shape
+        torch.Size([2, 32, 28, 28])
     """
 
     running_mean: Tensor

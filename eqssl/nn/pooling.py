@@ -18,6 +18,11 @@ def halve(x: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch c
 
     The parity of the window follows that of the map, which keeps the result exactly equivariant
     (28-14-7-4, 32-16-8-4). Pixels outside the map do not count in the mean.
+
+    Example:
+        >>> import torch
+        >>> halve(torch.randn(2, 4, 28, 28)).shape, halve(torch.randn(2, 4, 7, 7)).shape
+        (torch.Size([2, 4, 14, 14]), torch.Size([2, 4, 4, 4]))
     """
     kernel, padding = _window(x.shape[-1], "halve")
     if x.is_cuda and padding:
@@ -92,7 +97,13 @@ class Sample(ModuleWithConstants):
 def pool_group(
     features: Float[Tensor, "batch fields order"], kind: Literal["mean", "max"]
 ) -> Float[Tensor, "batch fields"]:
-    """The invariant part of regular fields: mean or maximum over the group; keeps the dtype."""
+    """The invariant part of regular fields: mean or maximum over the group; keeps the dtype.
+
+    Example:
+        >>> import torch
+        >>> pool_group(torch.tensor([[[1.0, 2.0, 3.0, 6.0]]]), "mean").tolist()
+        [[3.0]]
+    """
     if kind == "mean":
         return features.mean(-1)
     if kind == "max":

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """The values that `task` may have."""
+    """The values that `task` may have.
+
+    Example:
+        >>> import eqssl
+        >>> "relative_location" in eqssl.pretexts.names()
+        True
+    """
     return list(PretextSettings.kinds())
 
 
@@ -29,6 +35,11 @@ def task_class(name: str) -> type[Pretext]:
 
     Raises:
         ValueError: if there is no task of that name.
+
+    Example:
+        >>> import eqssl
+        >>> eqssl.pretexts.task_class("byol").__name__
+        'BYOL'
     """
     found: type[Pretext] = PretextSettings.named(name, "task").imported()
     return found
@@ -55,6 +66,17 @@ def attach(
 
     Raises:
         ValueError: for a group that the pretext refuses.
+
+    Example:
+        >>> import eqssl, torch
+        >>> from eqssl.encoders import frame_averaged
+        >>> from eqssl.symmetry import group
+        >>> params = eqssl.Params.load("params.yaml")
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 16))
+        >>> encoder = frame_averaged(network, group("D4"), (1, 28, 28))
+        >>> pretext = attach("inv_byol", params.pretexts["inv_byol"], encoder, params.views, classes=10)
+        >>> pretext.group.name
+        'D4'
     """
     reason = settings.refusal(encoder.group_name)
     if reason:

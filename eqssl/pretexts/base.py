@@ -30,6 +30,11 @@ class Step:
         generator: draws views and corruptions, on the images' device.
         progress: share of the training that is done before this step, in [0, 1). It is a Python number, so
             reading it does not wait for the device.
+
+    Example:
+        >>> import torch
+        >>> images = torch.randint(256, (8, 1, 28, 28), dtype=torch.uint8)
+        >>> step = Step(images, labels=None, generator=torch.Generator().manual_seed(0), progress=0.0)
     """
 
     images: Shaped[Tensor, "batch channel side side"]
@@ -39,7 +44,13 @@ class Step:
 
 
 class Outcome(NamedTuple):
-    """The result of a step: its loss, and named numbers for the log, all on the device."""
+    """The result of a step: its loss, and named numbers for the log, all on the device.
+
+    Example:
+        >>> import torch
+        >>> outcome = Outcome(torch.tensor(0.7), {"accuracy": torch.tensor(0.5)})
+        >>> loss, scalars = outcome
+    """
 
     loss: Float[Tensor, ""]
     scalars: dict[str, Float[Tensor, ""]]
@@ -66,6 +77,15 @@ class Pretext(nn.Module):
 
     Raises:
         ValueError: for views of a size at which the encoder would lose its symmetry.
+
+    Example:
+        >>> import eqssl, torch
+        >>> from eqssl.pretexts.base import Step
+        >>> task = eqssl.pretexts.build("inv_contrastive", eqssl.Params.load("params.yaml"))
+        >>> images = torch.randint(256, (8, 1, 28, 28), dtype=torch.uint8)
+        >>> outcome = task(Step(images, None, torch.Generator().manual_seed(0), 0.0))
+        >>> outcome.loss.backward()
+        >>> task.after_step(1.0)
     """
 
     trains: ClassVar[bool] = True

@@ -42,6 +42,15 @@ def print_table(table: Path, console: Console | None = None, twins: Mapping[str,
     Raises:
         ValueError: a column is missing or a number cannot be read; names the file and the line.
         OSError: the file cannot be read.
+
+    Example:
+        >>> import io
+        >>> from pathlib import Path
+        >>> from rich.console import Console
+        >>> console = Console(file=io.StringIO(), width=100)  # leave it out to print on the terminal
+        >>> print_table(Path("bench/results/upright.csv"), console)
+        >>> "inv_contrastive" in console.file.getvalue()
+        True
     """
     rows = _read(Path(table))
     if console is None:

@@ -173,6 +173,14 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
     Raises:
         ValueError: the ending is neither .png, .svg nor .pdf.
+
+    Example:
+        >>> import tempfile
+        >>> from matplotlib.figure import Figure
+        >>> figure = Figure()
+        >>> _ = figure.subplots().plot([1, 2, 4])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_figure(figure, f"{folder}/curve.svg")
     """
     path = Path(path)
     kind = path.suffix.removeprefix(".").lower()

@@ -35,6 +35,16 @@ class Group:
         gspace: escnn's gspace of the group, which defines its filters.
         finite: escnn's gspace of the group whose elements are listed: the finite subgroup that samples SO2
             or O2, else the same group.
+
+    Example:
+        >>> from eqssl.symmetry import group
+        >>> G = group("C4")
+        >>> quarter = G.elements[1]
+        >>> G.index(quarter @ quarter), G.index(~quarter)
+        (2, 3)
+        >>> import torch
+        >>> G.act(torch.tensor([[1, 2], [3, 4]]), quarter).tolist()
+        [[2, 4], [1, 3]]
     """
 
     def __init__(self, name: str, gspace: Any, finite: Any) -> None:
@@ -187,7 +197,15 @@ class Group:
 def act_on_regular(
     G: Group, values: Shaped[Tensor, "*batch order"], element: Any
 ) -> Shaped[Tensor, "*batch order"]:
-    """Apply the regular representation, `(rho(g) v)[g * h] = v[h]`, to the last axis (as `G.elements`)."""
+    """Apply the regular representation, `(rho(g) v)[g * h] = v[h]`, to the last axis (as `G.elements`).
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> G = group("C4")
+        >>> act_on_regular(G, torch.tensor([10, 11, 12, 13]), G.elements[1]).tolist()
+        [13, 10, 11, 12]
+    """
     moved = torch.empty_like(values)
     moved[..., G.product[G.index(element)].to(values.device)] = values
     return moved
@@ -206,6 +224,13 @@ def act_on_regular_each(
         values: fields over the group.
         indices: for each row, the position of its element in `G.elements`.
         inverse: whether the inverse of the element acts.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> fields = torch.tensor([[[10, 11, 12, 13]], [[20, 21, 22, 23]]])
+        >>> act_on_regular_each(group("C4"), fields, torch.tensor([0, 1])).tolist()
+        [[[10, 11, 12, 13]], [[23, 20, 21, 22]]]
     """
     source = _sources(G.name, inverse, values.device)[indices]
     return values.gather(2, source[:, None].expand_as(values))
@@ -228,6 +253,10 @@ def group_names(exact: bool = False) -> list[str]:
 
     Args:
         exact: leave out the groups that do not map the pixel grid to itself.
+
+    Example:
+        >>> group_names(exact=True)
+        ['trivial', 'C2', 'C4', 'D1', 'D2', 'D4']
     """
     return exact_groups() if exact else list(GROUPS)
 

@@ -24,6 +24,16 @@ class GSet:
 
     Raises:
         ValueError: if the table is not an action: `e . y = y` and `(g h) . y = g . (h . y)` must hold.
+
+    Example:
+        >>> import torch
+        >>> from eqssl.symmetry import group
+        >>> G = group("C2")
+        >>> labels = GSet(G, torch.tensor([[0, 1, 2], [1, 0, 2]]))
+        >>> labels.orbits()
+        [[0, 1], [2]]
+        >>> labels.act_on_logits(torch.tensor([0.5, 0.0, -1.0]), G.elements[1]).tolist()
+        [0.0, 0.5, -1.0]
     """
 
     def __init__(self, group: Group, action: Int[Tensor, "order size"]) -> None:
@@ -200,7 +210,15 @@ class GSet:
 
 
 def grid_slots(group: Group, side: int, slots: Sequence[tuple[int, int]]) -> GSet:
-    """Cells of a `side` x `side` grid, given as (row, column), which move as an image does."""
+    """Cells of a `side` x `side` grid, given as (row, column), which move as an image does.
+
+    Example:
+        >>> from eqssl.symmetry import group
+        >>> corners = [(0, 0), (0, 2), (2, 2), (2, 0)]
+        >>> slots = grid_slots(group("C4"), 3, corners)
+        >>> slots.permutation(slots.group.elements[1]).tolist()
+        [3, 0, 1, 2]
+    """
 
     def move(element: Any, slot: tuple[int, int]) -> tuple[int, int]:
         centred = torch.tensor([2 * slot[0] - (side - 1), 2 * slot[1] - (side - 1)])
@@ -215,6 +233,11 @@ def coset_representatives(group: Group, subgroup: Group) -> list[int]:
 
     Raises:
         ValueError: if the second group is not a subgroup of the first.
+
+    Example:
+        >>> from eqssl.symmetry import group
+        >>> coset_representatives(group("D4"), group("C4"))
+        [0, 4]
     """
     first = group.product[:, subgroup_positions(group, subgroup)].amin(1)
     return [int(position) for position in first.unique()]
@@ -225,6 +248,11 @@ def subgroup_positions(group: Group, subgroup: Group) -> list[int]:
 
     Raises:
         ValueError: if an element is not in the group; names it.
+
+    Example:
+        >>> from eqssl.symmetry import group
+        >>> subgroup_positions(group("C4"), group("C2"))
+        [0, 2]
     """
     found = []
     for h in subgroup.elements:

@@ -47,6 +47,13 @@ def conjugation_orbits(slots: GSet) -> Int[np.ndarray, " permutations"]:
     """The number of each permutation's orbit, for all permutations in lexicographic order.
 
     Orbits are numbered in the order of their first permutations. The array is cached and read-only.
+
+    Example:
+        >>> from eqssl.symmetry import grid_slots, group
+        >>> slots = grid_slots(group("C4"), 2, [(0, 0), (0, 1), (1, 0), (1, 1)])
+        >>> orbits = conjugation_orbits(slots)
+        >>> len(orbits), len(set(orbits.tolist()))
+        (24, 10)
     """
     return _orbits(_moves(slots))
 
@@ -85,6 +92,13 @@ def choose_permutations(slots: GSet, count: int, distance: Distance, seed: int) 
 
     Raises:
         ValueError: if `count` is not between 1 and `len(slots)!`.
+
+    Example:
+        >>> from eqssl.symmetry import grid_slots, group, permutation_labels
+        >>> slots = grid_slots(group("C4"), 2, [(0, 0), (0, 1), (1, 0), (1, 1)])
+        >>> chosen = choose_permutations(slots, 8, "mean", seed=0)
+        >>> chosen.shape, permutation_labels(slots, chosen).size
+        ((8, 4), 8)
     """
     total = math.factorial(len(slots))
     if not 1 <= count <= total:
@@ -175,6 +189,14 @@ def permutation_labels(slots: GSet, permutations: Int[np.ndarray, "permutations 
     Raises:
         ValueError: if the set is not closed under conjugation (with an example), if a permutation is given
             twice, or if a row is not a permutation.
+
+    Example:
+        >>> import numpy as np
+        >>> from eqssl.symmetry import grid_slots, group
+        >>> slots = grid_slots(group("C2"), 2, [(0, 0), (0, 1), (1, 0), (1, 1)])
+        >>> swaps = np.array([[1, 0, 2, 3], [0, 1, 3, 2]])  # the upper two tiles, the lower two tiles
+        >>> permutation_labels(slots, swaps).orbits()
+        [[0, 1]]
     """
     given = np.asarray(permutations)
     if given.ndim != 2 or not np.array_equal(

@@ -21,6 +21,12 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
 
     Raises:
         ValueError: if `images`, `mean` and `std` differ in the number of channels.
+
+    Example:
+        >>> import torch
+        >>> images = torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)
+        >>> normalise(images, (0.5,), (0.25,)).round(decimals=4).tolist()
+        [[[[2.0, 2.0], [2.0, 2.0]]]]
     """
     if images.ndim != 4 or not images.shape[1] == len(mean) == len(std):
         raise ValueError(
@@ -41,6 +47,11 @@ def cut_disc(images: Tensor) -> Tensor:
 
     Raises:
         ValueError: if the images are not square.
+
+    Example:
+        >>> import torch
+        >>> cut_disc(torch.ones(4, 4, dtype=torch.uint8)).tolist()
+        [[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 0]]
     """
     if images.shape[-1] != images.shape[-2]:
         raise ValueError(f"images of shape {tuple(images.shape)}: allowed: squares")

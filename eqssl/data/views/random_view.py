@@ -110,6 +110,14 @@ def random_view(
     Raises:
         ValueError: if the images are not a batch of squares, the size is not positive, or images without a
             mask are to be turned by any angle.
+
+    Example:
+        >>> import eqssl, torch
+        >>> settings = eqssl.Params.load("params.yaml").views
+        >>> images = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8)
+        >>> view = random_view(images, settings, torch.Generator().manual_seed(0), size=24)
+        >>> view.shape, view.dtype
+        (torch.Size([8, 3, 24, 24]), torch.float32)
     """
     return random_turned_view(images, settings, generator, size, mask)[0]
 

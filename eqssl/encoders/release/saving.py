@@ -67,6 +67,15 @@ def save_encoder(
 
     Returns:
         The seal of encoder.json.
+
+    Example:
+        >>> import tempfile, eqssl
+        >>> from pathlib import Path
+        >>> encoder = eqssl.pretexts.build("random", eqssl.Params.load("params.yaml")).encoder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_encoder(encoder, folder, {"made_for": "a test"})
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['encoder.json', 'encoder.safetensors']
     """
     folder = Path(folder)
     tensors = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
@@ -131,6 +140,15 @@ def load_encoder(path: str | Path) -> Encoder:
         ValueError: the path is another file, a file is damaged, or the two do not belong together; or the
             package huggingface_hub is missing.
         OSError: there is nothing at the path, one of the two files is missing, or the hub cannot be reached.
+
+    Example:
+        >>> import tempfile, eqssl
+        >>> trained = eqssl.pretexts.build("random", eqssl.Params.load("params.yaml")).encoder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = eqssl.encoders.save_encoder(trained, folder, {})
+        ...     encoder = eqssl.load_encoder(folder)
+        >>> encoder.training, encoder.group_name
+        (False, 'C4')
     """
     folder = folder_of(path)
     weights = folder / names_in(folder).weights

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +14,12 @@ import pytest
 import small_encoders
 import torch
 from image_files import saved, tiff_of
+from page_blocks import ROOT, read
 
 from eqssl.cli import main
 from eqssl.encoders import load_encoder, save_encoder
 from eqssl.evaluation.embed.columns import Wanted
 from eqssl.evaluation.embed.embedding import embed
-
-ROOT = Path(__file__).parents[3]
 
 
 def encoder_in(folder, group="C4", channels=1, size=12, **extra):
@@ -273,8 +270,7 @@ def test_the_lines_of_the_docs_read_the_file_in_pandas_polars_and_duckdb(tmp_pat
     folder = encoder_in(tmp_path / "encoder")
     embed(str(npz_of(tmp_path / "some.npz", noise(7))), folder, tmp_path / "photos.parquet")
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs/embedding.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (block,) = read(ROOT / "docs/embedding.md").python
     lines = block.splitlines()
     modules = {name: importlib.import_module(name) for name in ("pandas", "polars", "duckdb", "numpy")}
     frame, table, rows, stacked = (eval(line, modules) for line in lines)  # noqa: S307 - the docs' own lines
