@@ -8,7 +8,7 @@ LOCKS := requirements.lock requirements-no-deps.lock
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-all lint schema clean help
+.PHONY: run test test-all lint docs schema clean help
 
 run: $(STAMP) ## build what is missing, print the table and where the report is
 	@EQSSL_PARENT=$$PPID exec $(BIN)/python -m eqssl run
@@ -27,11 +27,14 @@ lint: $(STAMP) ## style, types, which room imports which, and the workflow
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+docs: $(STAMP) ## the documentation as a site in site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
+
 schema: $(STAMP) ## the JSON schema of params.yaml, after a change of eqssl/config
 	$(BIN)/python -m eqssl schema --out workflow/schemas/params.schema.json
 
-clean: ## logs, caches and the report; never results, data or .venv
-	rm -rf logs benchmarks report .scratch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+clean: ## logs, caches, report and site; never results, data or .venv
+	rm -rf logs benchmarks report site .scratch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 	find eqssl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list

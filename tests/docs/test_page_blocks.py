@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shlex
-import subprocess
-import sys
+from contextlib import chdir, redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from page_blocks import ROOT, pages, read
 
 import eqssl
+from eqssl.cli import main
 
 FOUND = {name: read(path) for name, path in pages().items()}
 ELSEWHERE = {
@@ -45,13 +48,36 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(name: str, checkout: Path)
 COMMANDS = {command: name for name, page in FOUND.items() for command in page.commands}
 
 
+@cache
+def answer(command: str) -> tuple[int, str]:
+    """Exit code and output of a command of eqssl, given in the root of the repository."""
+    first, *words = shlex.split(command, comments=True)
+    assert first == "eqssl"
+    with chdir(ROOT), redirect_stdout(io.StringIO()) as printed:
+        code = main(words)
+    return code, printed.getvalue()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_a_page_that_is_marked_runs(command: str, checkout: Path):
-    words = shlex.split(command, comments=True)
-    if words[0] == "eqssl":
-        words[:1] = [sys.executable, "-P", "-m", "eqssl"]
-    answer = subprocess.run(words, cwd=checkout, capture_output=True, text=True, timeout=300)
-    assert answer.returncode == 0, f"{COMMANDS[command]}: {command}\n{answer.stderr}"
+def test_a_command_of_a_page_that_is_marked_runs(command: str):
+    code, printed = answer(command)
+    assert code == 0, COMMANDS[command]
+    assert printed
+
+
+def unprinted(text: str, printed: str) -> set[str]:
+    """The numbers with two decimals of a text that are not in what commands have printed."""
+    number = re.compile(r"[+-]?\d+\.\d\d(?!\d)")
+    return {found for found in number.findall(text.replace("\u2212", "-")) if found not in printed.split()}
+
+
+def test_each_number_that_helps_to_choose_is_printed_by_a_command_of_its_page():
+    text = (ROOT / "docs/choosing.md").read_text(encoding="utf-8")
+    text = re.sub(r"costs \d\.\d\d to \d\.\d\d of a plain network", "", text)  # of docs/speed.md
+    printed = " ".join(answer(command)[1] for command in FOUND["docs/choosing.md"].commands)
+    assert len(re.findall(r"\d\.\d\d", text)) > 50
+    assert not unprinted(text, printed)
+    assert unprinted(text.replace("+10.30", "+10.31"), printed) == {"+10.31"}
 
 
 def test_a_page_whose_blocks_another_test_runs_is_read_by_it():
