@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: \S.* -->\s*\Z")
 _RUN = re.compile(r"^<!-- run -->\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-_MARK = re.compile(r"<!--\s*(?:not )?run\b.*?-->")
+_MARK = re.compile(r"^<!--\s*(?:not )?run\b.*?-->", re.MULTILINE)
 
 
 class Page(NamedTuple):
