@@ -33,8 +33,9 @@ docs: $(STAMP) ## the documentation as a site in site/; a broken link is an erro
 schema: $(STAMP) ## the JSON schema of params.yaml, after a change of eqssl/config
 	$(BIN)/python -m eqssl schema --out workflow/schemas/params.schema.json
 
-clean: ## logs, caches, report and site; never results, data or .venv
-	rm -rf logs benchmarks report site .scratch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+clean: ## logs, caches, report and site; never results, trackers' runs, data or .venv
+	find logs -mindepth 1 -maxdepth 1 ! -name trackers -exec rm -rf {} + 2>/dev/null || true
+	rm -rf benchmarks report site build dist .scratch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 	find eqssl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list

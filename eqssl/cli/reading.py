@@ -6,9 +6,14 @@ import argparse
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from eqssl.config.claims import Claim
+    from eqssl.config.jobs import PretrainJob
     from eqssl.config.settings import Settings
     from eqssl.data.loading.location import Budget
+    from eqssl.training.trackers import Tracker
 
 JobType = TypeVar("JobType", bound="Settings")
 
@@ -68,3 +73,20 @@ def budget_of(options: argparse.Namespace) -> Budget:
     from eqssl.data.loading.location import Budget
 
     return Budget.given(decoded_mb=options.decoded_mb, cache_mb=options.cache_mb)
+
+
+def follow_of(options: argparse.Namespace) -> Callable[[PretrainJob, Path], Tracker] | None:
+    """What opens the tracker of a training; None for no tracker.
+
+    Raises:
+        ValueError: there is no such tracker, or its library is not installed.
+    """
+    if options.tracker == "none":
+        return None
+    from functools import partial
+
+    from eqssl.training.trackers.following import follow_cell
+    from eqssl.training.trackers.registry import require_tracker
+
+    require_tracker(options.tracker, "--tracker")
+    return partial(follow_cell, options.tracker)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from eqssl.cli.adding import Commands, add, add_twins
 from eqssl.cli.holding import device, processor
-from eqssl.cli.reading import budget_of, claims_given, job_of, twins_of
+from eqssl.cli.reading import budget_of, claims_given, follow_of, job_of, twins_of
 
 if TYPE_CHECKING:
     from eqssl.config.jobs import FeaturesJob
@@ -37,6 +37,8 @@ def add_commands(commands: Commands) -> None:
         _add_budget(added)
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
+    tracker = "none, tensorboard, mlflow, wandb or dvclive (default: none)"
+    pretrain.add_argument("--tracker", default="none", help=tracker)
     for added in (features, transfer, finetune, probe):
         added.add_argument("--encoder", required=True, type=Path, help="folder of the encoder")
         added.add_argument("--cell", help="digest of the job that must have made the encoder (default: any)")
@@ -109,6 +111,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     if not 0 < options.checkpoint_seconds <= MOST_SECONDS:
         allowed = f"more than 0 and at most {MOST_SECONDS:g}"
         raise ValueError(f"--checkpoint-seconds: given {options.checkpoint_seconds}, allowed: {allowed}")
+    follow = follow_of(options)
     job = job_of(PretrainJob, options.job)
     with device(options.device), processor(job.pretrain.threads):
         from eqssl.evaluation.pretext_accuracy import measure_pretext
@@ -122,6 +125,7 @@ def _pretrain(options: argparse.Namespace) -> None:
             options.checkpoint_seconds,
             measure_pretext,
             budget_of(options),
+            follow,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,7 @@ DECODED_MB, CACHE_MB = 4096, 20_480
 """Sizes that no setting changes; see `MachineSettings`."""
 MOST_MB = 2**30
 MOST_JOBS_PER_GPU = 64
+TrackerName = Literal["none", "tensorboard", "mlflow", "wandb", "dvclive"]
 
 
 def _device(name: str) -> str:
@@ -37,6 +38,8 @@ class MachineSettings(Settings):
             smaller one is decoded once and kept in the scratch folder.
         cache_mb: most MiB of tars from another machine that are kept in the scratch folder.
         jobs_per_gpu: how many jobs may use one GPU at the same time (`eqssl.machine.gpu_places`).
+        tracker: the program for whose display the progress of pretraining is written as well
+            (`eqssl.training.trackers`).
     """
 
     device: Annotated[str, AfterValidator(_device)]
@@ -45,3 +48,4 @@ class MachineSettings(Settings):
     decoded_mb: Annotated[int, Field(ge=0, le=MOST_MB)] = DECODED_MB
     cache_mb: Annotated[int, Field(ge=1, le=MOST_MB)] = CACHE_MB
     jobs_per_gpu: Annotated[int, Field(ge=1, le=MOST_JOBS_PER_GPU)] = 1
+    tracker: TrackerName = "none"

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from eqssl.training.precision import autocast
 from eqssl.training.schedules import learning_rate
 from eqssl.training.state import StateValues, check_random, check_tensors, checked_values
 from eqssl.training.warned import warned
+
+if TYPE_CHECKING:
+    from eqssl.training.trackers.base import Tracker
 
 READ_SECONDS = 1.0
 """Time between two readings of the loss, the only times when the host waits for the device."""
@@ -84,20 +87,23 @@ class Trainer:
         self._last_step, self._last_seconds = 0, 0.0  # at the reading before
         self._said: set[str] = set()  # names of warnings
 
-    def train(self, state: Path, log_file: Path, checkpoint_seconds: float) -> None:
+    def train(
+        self, state: Path, log_file: Path, checkpoint_seconds: float, tracker: Tracker | None = None
+    ) -> None:
         """Train until the last step.
 
         Args:
             state: file of the checkpoint.
             log_file: JSON lines are appended here.
             checkpoint_seconds: least time between two checkpoints.
+            tracker: is given the numbers of the log as well.
 
         Raises:
             ValueError: the loss is not finite.
             SystemExit: after SIGTERM (code 143) or SIGINT (130); the checkpoint is written first.
         """
         self.pretext.train()
-        log = Log(log_file, self.step)
+        log = Log(log_file, self.step, tracker)
         saved = started = time.monotonic()
         earlier = self._last_seconds = self.seconds
         self._last_step = self.step

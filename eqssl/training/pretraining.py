@@ -9,8 +9,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -36,8 +37,13 @@ from eqssl.training.measured import Measured
 from eqssl.training.precision import choose_precision
 from eqssl.training.warned import warned
 
+if TYPE_CHECKING:
+    from eqssl.training.trackers.base import Tracker
+
 Measure = Callable[[Pretext, Split, int, int, torch.device, torch.dtype], Measured]
 """From pretext, validation images, batch size, seed, device and precision to what was measured."""
+Follow = Callable[[PretrainJob, Path], "Tracker"]
+"""From the job and the folder of the unfinished training to what records its progress."""
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
 
 
@@ -49,6 +55,7 @@ def pretrain(
     checkpoint_seconds: float = 20.0,
     measure: Measure | None = None,
     budget: Budget = DEFAULT,
+    follow: Follow | None = None,
 ) -> None:
     """Train the encoder of a cell, or resume its training where a killed process stopped.
 
@@ -65,6 +72,7 @@ def pretrain(
         checkpoint_seconds: least time between two checkpoints.
         measure: measures the trained pretext on validation images, for pretrain.json.
         budget: how much loading may keep in the scratch folder; no result depends on it.
+        follow: opens a tracker of the training; no result depends on it.
 
     Raises:
         ValueError: for bad settings or damaged shards, or if the loss is no longer finite.
@@ -96,7 +104,7 @@ def pretrain(
             batches = Batches(load_split(shards, "train", budget), job.pretrain.batch_size, job.seed, chosen)
             trainer = Trainer(pretext, batches, job.pretrain, generator, precision, _title(job), folder.name)
             with compiled(pretext.encoder) if job.pretrain.compile else nullcontext():
-                _train(trainer, claim, checkpoint_seconds)
+                _train(trainer, claim, checkpoint_seconds, partial(follow, job) if follow else None)
         found = Measured({}, {})
         if trainer and measure:
             found = _measured(measure, job, pretext, shards, budget, chosen, precision)
@@ -120,11 +128,14 @@ def _build(job: PretrainJob, index: ShardIndex) -> Pretext:
     return pretexts.attach(job.pretext, job.task, encoder, job.views, len(index.classes), heads)
 
 
-def _train(trainer: Trainer, claim: Claim, checkpoint_seconds: float) -> None:
+def _train(
+    trainer: Trainer, claim: Claim, checkpoint_seconds: float, follow: Callable[[Path], Tracker] | None
+) -> None:
     state = claim.folder / STATE_FILE
     if state.exists():
         _go_on(trainer, state)
-    trainer.train(state, claim.folder / LOG_FILE, checkpoint_seconds)
+    with follow(claim.folder) if follow and trainer.step < trainer.steps else nullcontext() as tracker:
+        trainer.train(state, claim.folder / LOG_FILE, checkpoint_seconds, tracker)
     if not all(bool(parameter.isfinite().all()) for parameter in trainer.pretext.parameters()):
         raise ValueError(f"{trainer.title}: the weights are no longer finite after the last step")
     if claim.is_awaited():

@@ -40,6 +40,7 @@ def differing(one: Params, other: Params) -> set[str]:
         ("features", {"seed": 1}, {"evaluation", "probe"}),
         ("probe", {"seed": 1}, {"probe"}),
         ("machine", {"checkpoint_seconds": 1.0}, set()),
+        ("machine", {"tracker": "mlflow"}, set()),
         ("grid", {"seed": [0, 1]}, set()),
     ],
 )

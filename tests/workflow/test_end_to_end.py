@@ -135,6 +135,8 @@ COMPUTE_NOTHING_HERE = (
     "data/sources/fashion_mnist.py",
     "report/tables.py",
     "fast_cpu/__init__.py",
+    "training/trackers/base.py",
+    "training/trackers/mlflow.py",
     "config/pretexts.py",
     "machine/files.py",
     "cli/people.py",
@@ -150,6 +152,30 @@ def test_a_statement_reruns_every_cell_that_uses_it(copy: Project, module: str) 
 def test_a_statement_that_no_cell_runs_and_a_comment_rerun_none(copy: Project) -> None:
     assert planned(edit(copy, "_extra = 1\n", *COMPUTE_NOTHING_HERE)) == {}
     assert NOTHING in edit(copy, "# a comment\n", *COMPUTE, *COMPUTE_NOTHING_HERE)
+
+
+def test_another_tracker_reruns_nothing(copy: Project) -> None:
+    copy.change(machine={"tracker": "tensorboard"})
+    assert NOTHING in copy.run("snakemake", "-n", "all")
+
+
+@pytest.mark.slow
+def test_a_tracked_experiment_has_the_same_results_and_leaves_git(copy: Project, tmp_path: Path) -> None:
+    copy.run("dvc", "commit", "-q", "-f")
+    copy.commit("grid")
+    plain = copy.duplicate(tmp_path / "plain")
+    for project, changes in ((plain, []), (copy, ["-S", "machine.tracker=dvclive"])):
+        project.run("dvc", "exp", "run", "-q", "-n", "new", "-S", "pretext=supervised", *changes)
+    cell = "results/small/C4/supervised"
+    assert results(copy.folder / cell) == results(plain.folder / cell)
+    assert len(list(copy.folder.glob("logs/trackers/dvclive/small/C4/supervised/*/*/metrics.json"))) == 1
+    files = []
+    for project in (plain, copy):
+        (name,) = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/**/new").split()
+        files.append(project.run("git", "ls-tree", "-r", "--name-only", name))
+    assert "params.yaml" in files[0]
+    assert files[0] == files[1]
+    assert copy.run("git", "diff", "HEAD", "--", "dvc.yaml") == ""
 
 
 @pytest.mark.slow

@@ -218,3 +218,24 @@ def test_modules_run_from_the_working_tree(project: Project) -> None:
     code = "import eqssl; print(eqssl.__file__)"
     out = project.run(sys.executable, "-c", code).strip()
     assert Path(out).is_relative_to(project.folder)
+
+
+def test_a_tracker_reaches_training_alone(project: Project) -> None:
+    project.change(machine={"tracker": "mlflow"})
+    commands = [
+        line for line in project.run("snakemake", "-n", "-p", "all").splitlines() if "-m eqssl" in line
+    ]
+    tracked = [line for line in commands if "--tracker mlflow" in line]
+    assert len(tracked) == 4
+    assert all("-m eqssl pretrain" in line for line in tracked)
+
+
+def test_a_tracker_without_its_library_stops_before_any_job(project: Project) -> None:
+    project.change(machine={"tracker": "wandb"})
+    program = "import sys; sys.modules['wandb'] = None; from snakemake.cli import main; main()"
+    text = project.run(sys.executable, "-c", program, "--cores", "1", "all", code=1)
+    assert (
+        "machine.tracker: wandb needs the package wandb, which is not installed: "
+        'pip install "eqssl[trackers]"' in text
+    )
+    assert not (project.folder / "results").exists()

@@ -20,6 +20,7 @@ rule pretrain:
         checkpoint_seconds=str(PARAMS.machine.checkpoint_seconds),
         decoded_mb=str(PARAMS.machine.decoded_mb),
         cache_mb=str(PARAMS.machine.cache_mb),
+        tracker=PARAMS.machine.tracker,
         runtime=120,
     params:
         job=pretrain_job,
@@ -30,7 +31,7 @@ rule pretrain:
         "exec python -m eqssl pretrain --job {params.job:q} --shards {params.shards:q} "
         "--out {params.out:q} --device {resources.device:q} "
         "--checkpoint-seconds {resources.checkpoint_seconds} --decoded-mb {resources.decoded_mb} "
-        "--cache-mb {resources.cache_mb} > {log:q} 2>&1"
+        "--cache-mb {resources.cache_mb} --tracker {resources.tracker} > {log:q} 2>&1"
 
 
 rule features:

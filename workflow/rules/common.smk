@@ -23,10 +23,13 @@ from eqssl.data.shards.index import SPLITS
 from eqssl.machine import raw_data, run, steps, store, transferred, verify
 from eqssl.machine.code import PACKAGE
 from eqssl.machine.files import sha256
+from eqssl.training.trackers.registry import require_tracker
 
 try:
     PARAMS = Params.check(config)
     if workflow.is_main_process:
+        if workflow.local_exec and PARAMS.machine.tracker != "none":
+            require_tracker(PARAMS.machine.tracker, "machine.tracker")
         run.hold()
         for name in dict.fromkeys(
             [PARAMS.dataset, *PARAMS.grid.dataset, *PARAMS.transfer.datasets]
