@@ -37,7 +37,7 @@ def test_what_is_not_there_is_named(command, capsys, tmp_path, monkeypatch):
     subprocess.run(["git", "init", "-q"], check=True)
     assert main([*command, "--params", str(ROOT / "params.yaml")]) == 1
     text = capsys.readouterr().err
-    assert "nowhere.csv: no such file" in text or "experiment 'here': " in text
+    assert "nowhere.csv: there is no such file" in text or "experiment 'here': " in text
 
 
 def test_with_one_seed_claims_say_that_intervals_are_over_test_images_alone(capsys, tmp_path):

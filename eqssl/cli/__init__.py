@@ -6,15 +6,16 @@ more jobs than cores do not even load a library at the same time.
 
 from __future__ import annotations
 
-import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from eqssl.cli import comparing, embedding, foreign, people, projects, steps
+from eqssl.cli import comparing, completing, embedding, foreign, people, projects, steps
+from eqssl.cli.adding import SECTIONS
+from eqssl.cli.ending import ended
+from eqssl.cli.parsers import MainParser
 from eqssl.machine.run import end_with_parent
 
 
@@ -25,48 +26,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `eqssl`; None for those of the process.
 
     Returns:
-        the exit code: 0; or 1 after an error that was reported on stderr as `eqssl: error: ...`, and, without
-        a word, where the reader of the output left before its end, as `head` does.
+        the exit code, as docs/commands.md lists them: 0; 1 after an error that was reported on stderr as
+        `eqssl: error: ...`, for a fault that `verify` or `trace` found, and, without a word, where the reader
+        of the output left before its end, as `head` does; 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: with code 2, the words are no command line of eqssl; with 143, the process was terminated.
     """
-    options, rest = parser().parse_known_args(arguments)
-    if rest and options.command != "run":
-        parser().error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    whole = parser()
+    whole.check_command(words)
+    options, rest = whole.parse_known_args(words)
+    if rest and options.command != "run":  # which passes them on to Snakemake
+        whole.commands[options.command].refuse(rest)
+    options.rest, options.parser = rest, whole
     signal.signal(signal.SIGTERM, _terminated)
     end_with_parent(signal.SIGKILL if options.command == "run" else signal.SIGTERM)
-    try:
-        code: int | None = options.function(options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _reader_left()
-    except (ValueError, OSError) as error:
-        sys.stdout.flush()
-        print(f"eqssl: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("eqssl: interrupted", file=sys.stderr)
-        return 130
-    return code or 0
+    return ended(lambda: options.function(options))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> MainParser:
     """The parser of every command and option."""
+    from eqssl import __version__
+
     description = "Self-supervised learning with exact symmetry."
-    main_parser = argparse.ArgumentParser(prog="eqssl", description=description)
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    projects.add_commands(commands)
-    people.add_commands(commands)
-    comparing.add_commands(commands)
-    embedding.add_commands(commands)
-    foreign.add_commands(commands)
-    steps.add_commands(commands)
-    return main_parser
-
-
-def _reader_left() -> int:
-    """Drop what is left of the output, of which Python would complain at exit; the code is that of rich."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+    whole = MainParser(SECTIONS, prog="eqssl", description=description)
+    whole.add_argument("--version", action="version", version=f"eqssl {__version__}")
+    whole.examples = [
+        "eqssl init data/raw/photos",
+        "eqssl run",
+        "eqssl embed data/raw/photos --encoder model --out photos.parquet",
+    ]
+    commands = whole.add_commands()
+    for module in (projects, people, comparing, embedding, foreign, completing, steps):
+        module.add_commands(commands)
+    return whole
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

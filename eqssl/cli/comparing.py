@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eqssl.cli.adding import Commands, add, add_settings
+from eqssl.cli.adding import LOOKING, Commands, add, add_settings
+from eqssl.cli.reading import check_made, settings_of
 
 if TYPE_CHECKING:
     from eqssl.config.params import Params
@@ -17,11 +18,20 @@ GRID = Path("metrics/grid.csv")
 
 def add_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
-    claims = add(commands, "claims", _claims)
+    examples = [
+        "eqssl claims",
+        "eqssl claims bench/results/claims.csv",
+        "eqssl claims --configfile experiments/claims.yaml --bundle published",
+    ]
+    claims = add(commands, "claims", _claims, LOOKING, examples)
     claims.add_argument("grid", nargs="?", type=Path, default=GRID, help=f"table of cells (default: {GRID})")
     bundle = "also write the table, the images that were right, and versions: NAME.csv, .parquet, .json"
     claims.add_argument("--bundle", type=Path, metavar="NAME", help=bundle)
-    compare = add(commands, "compare", _compare)
+    examples = [
+        "eqssl compare C4/eq_labels C4/labels",
+        "eqssl compare D4/random trivial/random --grid bench/results/sky.csv",
+    ]
+    compare = add(commands, "compare", _compare, LOOKING, examples)
     files = "metrics.json of a cell, metrics/cell.json"
     what = f"[DATASET/]GROUP/PRETEXT[/sSEED] of the grid, {files}, or a DVC experiment"
     compare.add_argument("first", metavar="A", help=what)
@@ -37,8 +47,7 @@ def _claims(options: argparse.Namespace) -> None:
     from eqssl.evaluation.claims import verdicts
     from eqssl.report.claims_console import print_claims
 
-    if not options.grid.is_file():
-        raise ValueError(f"{options.grid}: no such file; `eqssl run` makes it")
+    check_made(options.grid)
     params, grids = _grids(options)
     if options.bundle is not None:
         from eqssl.evaluation.bundling import bundle
@@ -61,8 +70,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _grids(options: argparse.Namespace) -> tuple[Params, list[GridCells]]:
     """The settings, and the cells of the table; none if it is not there."""
-    from eqssl.config.params import Params
     from eqssl.evaluation.grid_cells import read_grid
 
-    params = Params.load(options.params, *options.configfile)
-    return params, read_grid(options.grid, params) if options.grid.is_file() else []
+    params = settings_of(options)
+    return params, read_grid(options.grid, params) if options.grid.exists() else []

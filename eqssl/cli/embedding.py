@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eqssl.cli.adding import Commands, add
+from eqssl.cli.adding import ENCODERS, FIRST, Commands, add, whole_number
 from eqssl.cli.holding import device, processor
 
 MAPS = (".html", ".png")
@@ -13,22 +13,33 @@ MAPS = (".html", ".png")
 
 def add_commands(commands: Commands) -> None:
     """Add the command to the parser."""
-    embed = add(commands, "embed", _embed)
+    examples = [
+        "eqssl embed data/raw/photos --encoder model --out photos.parquet",
+        "eqssl embed data/raw/photos --encoder model --out photos.parquet --map photos.html",
+        "eqssl embed sky --encoder released --out sky.parquet --set size=64 --stages 2",
+    ]
+    embed = add(commands, "embed", _embed, FIRST, examples)
     what = "file or folder of the images, or a data set that comes with a package, such as sky"
     embed.add_argument("images", metavar="IMAGES", help=what)
     where = "folder of the encoder, eqssl:GROUP or hub:OWNER/NAME"
     embed.add_argument("--encoder", required=True, help=where)
     embed.add_argument("--out", required=True, type=Path, metavar="F.parquet", help="file to write")
     embed.add_argument("--regular", action="store_true", help="write the regular features too")
-    embed.add_argument("--stages", type=int, default=1, help="stages, from the last one (default: 1)")
+    embed.add_argument(
+        "--stages", type=whole_number, default=1, help="stages, from the last one (default: 1)"
+    )
     map_help = "also draw a map of the images, with pictures in .html, or as a .png"
     embed.add_argument("--map", type=Path, metavar="F.html", help=map_help)
     embed.add_argument("--source", help="kind of source (default: found)")
     setting = "a setting of the source, such as labelled=false; may be given several times"
     embed.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given", help=setting)
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    embed.add_argument("--cores", type=int, help="processor cores to use (default: all)")
-    release = add(commands, "release", _release)
+    embed.add_argument("--cores", type=whole_number, help="processor cores to use (default: all)")
+    examples = [
+        "eqssl release model --out my-encoder --licence mit",
+        "eqssl release results/sky/C4/contrastive/s0-0f3c9a2e --out my-encoder --no-onnx",
+    ]
+    release = add(commands, "release", _release, ENCODERS, examples)
     release.add_argument("encoder", type=Path, metavar="E", help="folder of the trained encoder")
     release.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
     release.add_argument("--no-onnx", action="store_true", help="do not write model.onnx")
@@ -50,21 +61,19 @@ def _embed(options: argparse.Namespace) -> None:
         allowed = " or ".join(MAPS)
         raise ValueError(f"--map: given {options.map}, allowed: a name that ends in {allowed}")
     with device(options.device), processor(wanted) as cores:
-        from eqssl.data.looking.hints import hinting
         from eqssl.evaluation.embed.columns import Wanted
         from eqssl.evaluation.embed.embedding import embed
 
-        with hinting():
-            count = embed(
-                options.images,
-                options.encoder,
-                options.out,
-                Wanted(options.regular, options.stages),
-                options.source,
-                given,
-                options.device,
-                cores,
-            )
+        count = embed(
+            options.images,
+            options.encoder,
+            options.out,
+            Wanted(options.regular, options.stages),
+            options.source,
+            given,
+            options.device,
+            cores,
+        )
     print(f"{options.out}: features of {count:,} images")
     if options.map is not None:
         with processor(1):

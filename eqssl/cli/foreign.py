@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eqssl.cli.adding import Commands, add
+from eqssl.cli.adding import ENCODERS, Commands, add
 from eqssl.cli.holding import processor
-from eqssl.cli.reading import job_of
+from eqssl.cli.reading import check_project, job_of
 
 if TYPE_CHECKING:
     from eqssl.config.jobs import ProbeJob
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add the command to the parser."""
-    probe = add(commands, "probe-features", _probe_features)
+    examples = [
+        "eqssl probe-features --features photos.parquet --out probed",
+        "eqssl probe-features --train train.parquet --test test.parquet --out probed",
+    ]
+    probe = add(commands, "probe-features", _probe_features, ENCODERS, examples)
     probe.add_argument("--train", type=Path, help="Parquet file of the training images")
     probe.add_argument("--val", type=Path, help="of validation images (default: part of the training images)")
     probe.add_argument("--test", type=Path, help="of the test images")
@@ -65,5 +69,6 @@ def _job(options: argparse.Namespace) -> ProbeJob:
 
     if options.job is not None:
         return job_of(ProbeJob, options.job)
+    check_project(options.params)
     job = probe_job(Params.load(options.params))
     return ProbeJob(probe=job.probe.model_copy(update={"stages": 1}))  # other software tells no stages apart

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eqssl.cli.adding import Commands, add
+from eqssl.cli.adding import FIRST, Commands, add
 
 
 def add_commands(commands: Commands) -> None:
     """Add the command to the parser."""
-    new = add(commands, "new", _new)
+    new = add(commands, "new", _new, FIRST, ["eqssl new galaxies"])
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new or an empty folder")
 
 

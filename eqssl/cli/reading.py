@@ -1,21 +1,56 @@
-"""Values of options that are more than words: jobs, twins, budgets."""
+"""Values of options that are more than words: settings, tables, jobs, twins, budgets."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from eqssl.config.claims import Claim
     from eqssl.config.jobs import PretrainJob
+    from eqssl.config.params import Params
     from eqssl.config.settings import Settings
     from eqssl.data.loading.location import Budget
     from eqssl.training.trackers import Tracker
 
 JobType = TypeVar("JobType", bound="Settings")
+
+
+def check_project(params: Path) -> None:
+    """Say where to start a command whose settings file is not there.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if not params.exists():
+        where = "start from the folder of a project (`eqssl new` makes one), or name it with --params"
+        raise ValueError(f"{params}: there is no such file in {Path.cwd()}; {where}")
+
+
+def settings_of(options: argparse.Namespace) -> Params:
+    """The settings that `eqssl.cli.adding.add_settings` lets a person name.
+
+    Raises:
+        ValueError: there are none, or they are wrong; names the file and each key.
+        OSError: a file cannot be read.
+    """
+    from eqssl.config.params import Params
+
+    check_project(options.params)
+    return Params.load(options.params, *options.configfile)
+
+
+def check_made(table: Path) -> None:
+    """Say what makes a table of cells that is not there.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if not table.exists():
+        raise ValueError(f"{table}: there is no such file; `eqssl run` makes it")
 
 
 def job_of(kind: type[JobType], text: str, option: str = "--job") -> JobType:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eqssl.cli.adding import Commands, add, add_twins
+from eqssl.cli.adding import STEPS, Commands, Function, add, add_twins, number, whole_number
 from eqssl.cli.holding import device, processor
+from eqssl.cli.parsers import Parser
 from eqssl.cli.reading import budget_of, claims_given, follow_of, job_of, twins_of
 
 if TYPE_CHECKING:
@@ -16,27 +17,48 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 64
 MOST_SECONDS = 1e9
+_SHARDS = "data/shards/sky-5d2c81f0"
+_HOME = "results/sky/C4/contrastive/s0-0f3c9a2e"
+_PROBE = f"{_HOME}/eval-7b1e44d9/probe-c0ffee12"
+_FEATURES_JOB = '{"features": {"stages": 1, "views": ["stored"], "turned": 100, "seed": 0}}'
+_SHARD_JOB = (
+    '{"dataset": "sky", "data": {"source": "sky", "turned": true}, '
+    '"shards": {"count": 2, "validation": 0.1, "test": 0.2, "most_shared": 0.01, "seed": 0}}'
+)
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
-    shard = add(commands, "shard", _shard)
-    pretrain = add(commands, "pretrain", _pretrain)
-    features = add(commands, "features", _features)
-    transfer = add(commands, "transfer", _transfer)
-    finetune = add(commands, "finetune", _finetune)
-    probe = add(commands, "probe", _probe)
+    shard = _step(commands, "shard", _shard, f"--job '{_SHARD_JOB}' --out {_SHARDS}")
+    training = f'--job "$(cat pretrain.json)" --shards {_SHARDS} --out {_HOME}'
+    pretrain = _step(commands, "pretrain", _pretrain, training, f"{training} --device cuda:1")
+    given = f"--shards {_SHARDS} --encoder {_HOME} --out"
+    features = _step(
+        commands, "features", _features, f"--job '{_FEATURES_JOB}' {given} {_HOME}/eval-7b1e44d9"
+    )
+    transfer = _step(
+        commands, "transfer", _transfer, f'--job "$(cat transfer.json)" {given} {_HOME}/on-2e5a90c4'
+    )
+    finetune = _step(
+        commands, "finetune", _finetune, f'--job "$(cat finetune.json)" {given} {_HOME}/fine-91d3b7aa'
+    )
+    measured = f"--evaluation {_HOME}/eval-7b1e44d9 --encoder {_HOME} --out {_PROBE}"
+    probe = _step(commands, "probe", _probe, f'--job "$(cat probe.json)" {measured}')
     for added in (shard, pretrain, features, transfer, finetune, probe):
-        added.add_argument("--job", required=True, help="the job's settings as JSON (see eqssl.config.jobs)")
+        what = "the job's settings as JSON; `snakemake -n -p` prints those of each step"
+        added.add_argument("--job", required=True, help=what)
         added.add_argument("--out", required=True, type=Path, help="folder of the outputs")
     shard.add_argument("--raw", default="", help="version of the source's files, for index.json")
-    shard.add_argument("--threads", type=int, default=1, help="processes that prepare images (default: 1)")
+    shard.add_argument(
+        "--threads", type=whole_number, default=1, help="processes that prepare images (default: 1)"
+    )
     for added in (pretrain, features, transfer, finetune):
         where = "folder of the tars and index.json, or its address (https://..., s3://...)"
         added.add_argument("--shards", required=True, help=where)
         _add_budget(added)
         added.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    pretrain.add_argument("--checkpoint-seconds", type=float, default=20.0, help="time between checkpoints")
+    between = "time between checkpoints"
+    pretrain.add_argument("--checkpoint-seconds", type=number, default=20.0, help=between)
     tracker = "none, tensorboard, mlflow, wandb or dvclive (default: none)"
     pretrain.add_argument("--tracker", default="none", help=tracker)
     for added in (features, transfer, finetune, probe):
@@ -45,33 +67,57 @@ def add_commands(commands: Commands) -> None:
     probe.add_argument("--evaluation", required=True, type=Path, help="folder of the features")
     probe.add_argument("--features", help="digest of the job that must have made the features (default: any)")
     _add_gathering_commands(commands)
+    _add_page_commands(commands)
 
 
-def _add_budget(added: argparse.ArgumentParser) -> None:
-    added.add_argument("--decoded-mb", type=int, help="MiB of a split to keep decoded; else it is streamed")
-    added.add_argument("--cache-mb", type=int, help="MiB of fetched tars to keep")
+def _step(commands: Commands, name: str, function: Function, *examples: str) -> Parser:
+    """Add a command of a rule; examples are what follows its name."""
+    return add(commands, name, function, STEPS, [f"eqssl {name} {example}" for example in examples])
+
+
+def _add_budget(added: Parser) -> None:
+    streamed = "MiB of a split to keep decoded; else it is streamed"
+    added.add_argument("--decoded-mb", type=whole_number, help=streamed)
+    added.add_argument("--cache-mb", type=whole_number, help="MiB of fetched tars to keep")
 
 
 def _add_gathering_commands(commands: Commands) -> None:
-    publish = add(commands, "publish", _publish)
+    example = f"--metrics {_PROBE}/metrics.json --encoder {_HOME} --into metrics model"
+    publish = _step(commands, "publish", _publish, example)
     publish.add_argument("--metrics", required=True, type=Path, help="the cell's metrics.json")
     publish.add_argument("--encoder", required=True, type=Path, help="the cell's folder of the encoder")
     publish.add_argument("--finetuned", type=Path, help="the cell's finetune.json, if it has one")
-    publish.add_argument("--into", required=True, nargs=2, type=Path, metavar=("METRICS", "MODEL"))
-    summary = add(commands, "summary", _summary)
+    into = "folders of the two copies"
+    publish.add_argument("--into", required=True, nargs=2, type=Path, metavar=("METRICS", "MODEL"), help=into)
+    example = (
+        "--table metrics/grid.csv --summary metrics/grid.json results/*/*/*/*/eval-*/probe-*/metrics.json"
+    )
+    summary = _step(commands, "summary", _summary, example)
     summary.add_argument("--table", required=True, type=Path, help="CSV file to write")
     summary.add_argument("--summary", required=True, type=Path, help="JSON file to write")
     _add_finetuned(summary)
     summary.add_argument("metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each cell")
-    transfers = add(commands, "transfer-table", _transfer_table)
+    example = "--table metrics/transfer.csv results/*/*/*/*/on-*/probe-*/metrics.json"
+    transfers = _step(commands, "transfer-table", _transfer_table, example)
     transfers.add_argument("--table", required=True, type=Path, help="CSV file to write")
     transfers.add_argument(
         "metrics", nargs="+", type=Path, metavar="METRICS", help="metrics.json of each transfer"
     )
-    report = add(commands, "report", _report)
+
+
+def _add_page_commands(commands: Commands) -> None:
+    cell = f"--cell {_PROBE}/metrics.json {_HOME}/loss.csv"
+    examples = [
+        f"--out report/index.html {cell}",
+        f"--out report/index.html {cell} --shards {_SHARDS} --data-page sky",
+    ]
+    report = _step(commands, "report", _report, *examples)
     report.add_argument("--out", required=True, type=Path, help="HTML file to write")
     pair = report.add_argument("--cell", dest="cells", required=True, action="append", nargs=2, type=Path)
-    pair.metavar = ("METRICS", "LOSS")
+    pair.metavar, pair.help = (
+        ("METRICS", "LOSS"),
+        "metrics.json and loss.csv of a cell (may be given several times)",
+    )
     images = (
         "folder of a data set's shards, from which nearest neighbours are shown (may be given several times)"
     )
@@ -84,9 +130,10 @@ def _add_gathering_commands(commands: Commands) -> None:
     )
     report.add_argument("--claims", default="[]", help=claims)
     _add_finetuned(report)
-    data = add(commands, "data-page", _data_page)
+    example = f'--shards {_SHARDS} --settings "$(cat page.json)" --out report/data/sky.html'
+    data = _step(commands, "data-page", _data_page, example)
     data.add_argument("--shards", required=True, type=Path, help="folder of the tars and index.json")
-    settings = "a DataPageJob as JSON (see eqssl.config.jobs)"
+    settings = "the settings of the page as JSON; `snakemake -n -p` prints them"
     data.add_argument("--settings", required=True, help=settings)
     data.add_argument("--out", required=True, type=Path, help="HTML file to write")
 
@@ -208,7 +255,7 @@ def _transfer_table(options: argparse.Namespace) -> None:
         write_transfer_table(options.metrics, options.table)
 
 
-def _add_finetuned(command: argparse.ArgumentParser) -> None:
+def _add_finetuned(command: Parser) -> None:
     text = "finetune.json of each cell, if they have one"
     command.add_argument("--finetuned", nargs="*", default=[], type=Path, metavar="FINETUNE", help=text)
 

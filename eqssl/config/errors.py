@@ -92,6 +92,8 @@ def _line(item: ErrorDetails, place: _Place) -> str:
     match item["type"]:
         case "extra_forbidden":
             return _extra(place)
+        case "json_invalid":
+            return item["msg"].replace("Invalid JSON", "not JSON")
         case "missing":
             return f"{place.name}: is missing"
         case "union_tag_not_found" | "union_tag_invalid":

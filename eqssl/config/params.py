@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from eqssl.config.encoders import AnyEncoder
-from eqssl.config.errors import unknown
+from eqssl.config.errors import TABLE, unknown
 from eqssl.config.evaluation import FeatureSettings, ProbeSettings
 from eqssl.config.finetuning import FinetuneSettings
 from eqssl.config.grid import Cell, GridSettings
 from eqssl.config.groups import GroupName
 from eqssl.config.machine import MOST_CELLS, MachineSettings
 from eqssl.config.masks import group_refusal, turn_refusal, views_refusal
-from eqssl.config.plain import check_plain
+from eqssl.config.plain import check_plain, shown
 from eqssl.config.pretexts import AnyPretext
 from eqssl.config.pretraining import PretrainSettings
 from eqssl.config.settings import Settings
@@ -97,9 +97,9 @@ class Params(Settings):
             ValueError: names the file, every offending key, its value and what is allowed.
             OSError: it is not a regular file or cannot be read.
         """
-        values = read_yaml(path)
+        values = _table(path)
         for overlay in overlays:
-            values = merged(values, read_yaml(overlay))
+            values = merged(values, _table(overlay))
         try:
             return cls.check(values)
         except ValueError as error:
@@ -126,6 +126,15 @@ class Params(Settings):
             allowed = f"1 to {params.features.stages}, the number of features.stages"
             raise ValueError(f"probe.stages: given {params.probe.stages}, allowed: {allowed}")
         return params
+
+
+def _table(path: str | Path) -> Any:
+    """The settings in a file, which may not be empty."""
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        given = "is empty" if values is None else f"given {shown(values)}"
+        raise ValueError(f"{path}: {given}, allowed: {TABLE}")
+    return values
 
 
 def merged(values: Any, changes: Any) -> Any:

@@ -52,6 +52,8 @@ def parse_json(text: str, where: str) -> Any:
     Raises:
         ValueError: not JSON, or not plain within the bounds of `check_plain`; names `where` and the reason.
     """
+    if not text.strip():
+        raise ValueError(f"{where}: not JSON: it is empty")
     try:
         values = json.loads(text, object_pairs_hook=_table, parse_constant=refuse_constant, parse_int=_whole)
     except RecursionError:

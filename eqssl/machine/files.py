@@ -34,7 +34,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     if path.is_char_device() and not path.is_symlink():  # renaming would replace it for the whole machine
         raise OSError(f"{path}: is a device, allowed: a file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:  # it names the temporary file, which nobody has asked for
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -73,6 +76,8 @@ def read_json(path: str | Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     """
     path = Path(path)
     text = read_text(path, LONGEST_JSON)
+    if not text.strip():
+        raise ValueError(f"{path}: not JSON: it is empty")
     try:
         values = json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
     except RecursionError:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import TextIO
 
 SETTINGS = Path("params.yaml")
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str], cores: int | None = None) -> int:
         cores: how many cores; None for all that this process may use.
 
     Returns:
-        Snakemake's exit code.
+        Snakemake's exit code; after Ctrl-C or SIGTERM 128 and the number of the signal, as a shell gives it.
 
     Raises:
         ValueError: there is no Snakefile here, params.yaml cannot be read within bounds, or another run lives
@@ -85,7 +85,8 @@ def run(arguments: Sequence[str], cores: int | None = None) -> int:
     with _take(fcntl.LOCK_EX) as lock:
         count = str(cores or usable_cores())
         if any(Path(".snakemake/locks").glob("*")):
-            print("A run that was killed left its lock here and no run lives: clearing it.", flush=True)
+            told = "eqssl: note: a run that was killed left its lock here and no run lives: clearing it"
+            print(told, file=sys.stderr, flush=True)
             code = _snakemake(["--cores", count, "--unlock", "--quiet"], {LOCKED: str(os.getpid())})
             if code:
                 return code
@@ -134,14 +135,18 @@ def _snakemake(arguments: list[str], variables: Mapping[str, str] = MappingProxy
     path = _before(str(Path(sys.executable).parent), os.environ.get("PATH", ""))
     environment = {**os.environ, "PATH": path, **variables}
     command = [sys.executable, "-m", "snakemake", *arguments]
+    stopped: list[int] = []
     with subprocess.Popen(command, env=environment, preexec_fn=_beginning()) as process:
-        # Ctrl-C reaches Snakemake by itself; it cancels its jobs, and this process waits for it.
-        previous = {
-            signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: _cancel(process.pid)),
-        }
+
+        def stop(number: int, _: FrameType | None) -> None:
+            stopped.append(number)
+            if number == signal.SIGTERM:  # Ctrl-C reaches Snakemake by itself; it cancels its jobs
+                _cancel(process.pid)
+
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            return _exit_code(process.wait())
+            code = _exit_code(process.wait())
+            return 128 + stopped[0] if stopped and code else code
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)

@@ -216,7 +216,7 @@ def test_a_missing_or_broken_settings_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"broken\.yaml: not YAML"):
         Params.load(broken)
     broken.write_text("- 1")
-    with pytest.raises(ValueError, match=r"broken\.yaml: Params: given \[1\], allowed: a table"):
+    with pytest.raises(ValueError, match=r"broken\.yaml: given \[1\], allowed: a table"):
         Params.load(broken)
 
 

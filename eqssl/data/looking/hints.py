@@ -12,5 +12,7 @@ def hinting() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
+        if "pip install" in str(error):  # no setting stands in for a package
+            raise
         hint = "settings are given like --set labelled=false or --set 'folders=[split, class]'"
         raise ValueError(f"{error} ({hint})") from None

@@ -206,4 +206,4 @@ def _check_onnx_packages() -> None:
     """
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
     if missing:
-        raise ValueError(f"--onnx: not installed: {', '.join(missing)}; pip install {' '.join(missing)}")
+        raise ValueError(f"--onnx: {', '.join(missing)}: not installed: pip install 'eqssl[export]'")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from eqssl.config.sources import SourceSettings
+from eqssl.data.looking.hints import hinting
 from eqssl.data.sources import open_source
 from eqssl.data.sources.base import Source
 from eqssl.encoders import load_encoder
@@ -86,10 +87,11 @@ def embed(
     folder = folder_of(encoder)
     record = read_description(folder)
     network = load_encoder(folder).to(place)
-    settings = settings_for(images, network, record.values.get("range"), source, given or {})
-    _check_apart(Path(out), settings)
-    read = _Images(images, settings, open_source(settings))
-    with torch.inference_mode(), reproducible(place, threads=cores):
+    # what is wrong from here on may be mended by a setting of the source
+    with hinting(), torch.inference_mode(), reproducible(place, threads=cores):
+        settings = settings_for(images, network, record.values.get("range"), source, given or {})
+        _check_apart(Path(out), settings)
+        read = _Images(images, settings, open_source(settings))
         return _embed(read, network, record, Path(out), wanted, cores)
 
 
