@@ -79,7 +79,8 @@ def run(arguments: Sequence[str], cores: int | None = None) -> int:
     from eqssl.machine.provenance import cores as usable_cores
 
     if not Path("Snakefile").is_file():
-        raise ValueError(f"Snakefile: there is none in {Path.cwd()}; start from the folder of the project")
+        where = "start from the folder of a project (`eqssl new` makes one)"
+        raise ValueError(f"Snakefile: there is none in {Path.cwd()}; {where}")
     if SETTINGS.exists():
         read_yaml(SETTINGS)  # one line for what Snakemake would stop at, or never end with
     with _take(fcntl.LOCK_EX) as lock:

@@ -30,7 +30,7 @@ JOBS = {
     "GRID": str(ROOT / "bench/results/sky.csv"),
 }
 NOT_THERE, A_FOLDER = "there is no such file or folder", "is a folder, allowed: a"
-HERE = "start from the folder of the project, or name the file with --params"
+HERE = "start from the folder of a project (`eqssl new` makes one), or name it with --params"
 WRONG = [
     ("adopt tried", "is not a git repository"),
     ("check", HERE),
