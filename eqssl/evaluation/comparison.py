@@ -117,8 +117,9 @@ def _note(lines: list[Line], seeds: list[tuple[int, int]]) -> str:
     by_image = any(line.difference.images for line in lines)
     if len(seeds) == 1:
         if not by_image:
-            return "one seed, and accuracies alone: no interval is known"
+            hint = "name the --configfile of the run, if it had one"
+            return f"One seed, and accuracies alone: no interval is known ({hint})"
         other = "" if seeds[0][0] == seeds[0][1] else f" (seed {seeds[0][0]} against seed {seeds[0][1]})"
-        return f"one seed{other}: the interval is over test images, and says nothing of another training"
+        return f"One seed{other}: the interval is over test images, and says nothing of another training"
     over = "seeds and test images" if by_image else "seeds"
     return f"{len(seeds)} seeds, paired; 95 % interval over {over}"

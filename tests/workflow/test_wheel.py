@@ -64,6 +64,7 @@ def test_a_project_of_the_wheel_runs_from_images_to_features(made: Project, smal
     shutil.copytree(small_images, made.folder / "data/raw/small")
     where = made.run("python", "-c", "import eqssl; print(eqssl.__file__)").strip()
     assert Path(where).is_relative_to(Path(made.environment["PATH"].split(os.pathsep)[0]).parent)
+    made.run("python", "-c", "import eqssl; eqssl.load_encoder('eqssl:D4')")
     assert "params.yaml: written" in made.run("eqssl", "init", "data/raw/small")
     params = yaml.safe_load((made.folder / "params.yaml").read_text())
     small = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
