@@ -7,21 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from eqssl.machine.projects.files import shared
+from eqssl.machine.projects.files import SHARED, shared
 
 _TEMPLATE = Path(__file__).parent / "template"
-_COPIED = (
-    "params.yaml",
-    "profiles",
-    ".dvc/.gitignore",
-    ".dvc/config",
-    ".dvcignore",
-    ".gitattributes",
-    ".gitignore",
-    "data/.gitignore",
-    "metrics/.gitignore",
-    "model/.gitignore",
-)
+_OWN = ("Snakefile", "workflow", "dvc.yaml")
+"""Shared files that a project does not copy: it includes them, or has another form of them."""
+_COPIED = tuple(name for name in SHARED if name not in _OWN)
 _POINTERS = {
     "data/shards.dvc": "outs:\n- path: shards\n",
     "provenance.dvc": "wdir: .snakemake\nouts:\n- path: metadata\n",

@@ -64,4 +64,3 @@ def test_nothing_is_left_where_a_file_is_missing(tmp_path: Path, monkeypatch: py
 
 def test_every_shared_file_is_there() -> None:
     assert all(shared(name) == ROOT / name for name in SHARED)
-    assert set(creating._COPIED) <= set(SHARED)
