@@ -45,6 +45,8 @@ def add_commands(commands: Commands) -> None:
     release.add_argument("--no-onnx", action="store_true", help="do not write model.onnx")
     release.add_argument("--metrics", type=Path, help="the encoder's metrics.json (default: found)")
     release.add_argument("--licence", help="of the weights, as the hub names it, such as mit (default: open)")
+    upload = "also put the files on the hub of Hugging Face; a new repository is private"
+    release.add_argument("--upload", metavar="OWNER/NAME", help=upload)
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -84,6 +86,10 @@ def _embed(options: argparse.Namespace) -> None:
 
 def _release(options: argparse.Namespace) -> None:
     """Write an encoder in every form that other software reads, with a model card."""
+    if options.upload is not None:
+        from eqssl.encoders.release.hub import check_upload
+
+        check_upload(options.upload)
     with processor(1):
         from eqssl.report.releasing import write_release
 
@@ -93,3 +99,7 @@ def _release(options: argparse.Namespace) -> None:
     for name, difference in found.items():
         print(f"{options.out / name}: differs from the trained encoder by {difference:.1e} at most")
     print(f"{options.out / 'README.md'}: the model card")
+    if options.upload is not None:
+        from eqssl.encoders.release.hub import uploaded
+
+        print(f"{uploaded(options.out, options.upload)}: all files of {options.out}")

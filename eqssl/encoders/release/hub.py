@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 PREFIX = "hub:"
 _FILES = ("config.json", "model.safetensors")
+_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+_MISSING = "needs the package huggingface_hub: pip install 'eqssl[hub]'"
 
 
 def downloaded(name: str) -> Path:
@@ -26,8 +29,7 @@ def downloaded(name: str) -> Path:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        missing = "needs the package huggingface_hub: pip install huggingface_hub"
-        raise ValueError(f"{PREFIX}{name}: {missing} ({error})") from None
+        raise ValueError(f"{PREFIX}{name}: {_MISSING} ({error})") from None
     try:
         paths = [hf_hub_download(repository, file, revision=revision or None) for file in _FILES]
     except LocalEntryNotFoundError as error:
@@ -35,6 +37,53 @@ def downloaded(name: str) -> Path:
     except (HfHubHTTPError, HFValidationError) as error:
         raise ValueError(f"{PREFIX}{name}: {_line(error)}") from None
     return Path(paths[0]).parent
+
+
+def check_upload(name: str) -> None:
+    """Refuse an upload that cannot be, before any work is done for it.
+
+    Raises:
+        ValueError: the name is malformed, the package is missing, or nobody is logged in.
+    """
+    if not _REPOSITORY.fullmatch(name):
+        raise ValueError(f"--upload: given {name[:100]!r}, allowed: OWNER/NAME, a repository on the hub")
+    try:
+        from huggingface_hub import get_token
+    except ImportError as error:
+        raise ValueError(f"--upload: {_MISSING} ({error})") from None
+    if get_token() is None:
+        raise ValueError("--upload: nobody is logged in to the hub: run `hf auth login`, or set HF_TOKEN")
+
+
+def uploaded(folder: Path, name: str) -> str:
+    """Put every file of a folder into a repository on the hub, in one commit.
+
+    Args:
+        folder: of a released encoder.
+        name: `OWNER/NAME`. A repository that is not there is made, and is private.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ValueError: the hub refuses, or `check_upload` does.
+        OSError: the hub cannot be reached, or a file cannot be read.
+    """
+    check_upload(name)
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi()
+    try:
+        api.create_repo(name, private=True, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=name, folder_path=folder, commit_message="An encoder released with eqssl"
+        )
+    except HfHubHTTPError as error:
+        raise ValueError(f"{PREFIX}{name}: {_line(error)}") from None
+    except (ConnectionError, TimeoutError) as error:
+        raise OSError(f"{PREFIX}{name}: cannot be reached: {_line(error)}") from None
+    return str(done.commit_url)
 
 
 def _line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +28,7 @@ class Hub(BaseHTTPRequestHandler):
 
     folder: Path
     asked: list[str]
+    created: dict
 
     def answer(self, with_content):
         type(self).asked.append(self.path)
@@ -53,6 +56,39 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(True)
 
+    def do_POST(self):
+        """Take new files as the hub does: what is asked before an upload, and the commit."""
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        type(self).asked.append(self.path)
+        if self.headers["Authorization"] != "Bearer hf_right":
+            return self.tell({"error": "Invalid token"}, 401)
+        if self.path.endswith("/preupload/main"):
+            names = [file["path"] for file in json.loads(sent)["files"]]
+            return self.tell(
+                {"files": [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]}
+            )
+        if self.path.endswith("/commit/main"):
+            for line in map(json.loads, sent.decode().splitlines()):
+                if line["key"] == "file":
+                    content = base64.b64decode(line["value"]["content"])
+                    (self.folder / line["value"]["path"]).write_bytes(content)
+            return self.tell({"commitUrl": f"{self.home}/commit/{COMMIT}", "commitOid": COMMIT})
+        if self.path == "/api/repos/create":
+            type(self).created = json.loads(sent)
+        return self.tell({"url": self.home, "errors": [], "warnings": []})
+
+    @property
+    def home(self):
+        return f"http://{self.headers['Host']}/owner/name"
+
+    def tell(self, answer, code=200):
+        content = json.dumps(answer).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def log_message(self, *arguments):
         pass
 
@@ -77,6 +113,10 @@ def loaded(name, address, cache):
         "    print('loaded', e.shape.group, e.is_released)\n"
         "except (ValueError, OSError) as error:\n    print(type(error).__name__, error)\n"
     )
+    return run(["-c", program, name], address, cache).stdout.strip()
+
+
+def run(words, address, cache, **variables):
     environment = {
         **os.environ,
         "HF_ENDPOINT": address,
@@ -84,16 +124,10 @@ def loaded(name, address, cache):
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONPATH": str(ROOT),
+        **variables,
     }
-    ended = subprocess.run(
-        [sys.executable, "-c", program, name],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-        timeout=300,
-    )
-    return ended.stdout.strip()
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
 
 
 def test_an_encoder_is_fetched_once_and_only_its_two_files(hub):
@@ -112,3 +146,42 @@ def test_what_is_not_there_or_damaged_is_named(hub):
     weights = handler.folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     assert "model.safetensors: SHA-256 is " in loaded("hub:owner/name", address, cache)
+
+
+def released_to(name, address, place, token):
+    words = ["-m", "eqssl", "release", "eqssl:C4", "--out", str(place / "c4"), "--no-onnx", "--upload", name]
+    return run(words, address, place / "cache", HF_TOKEN=token)
+
+
+def test_a_release_is_uploaded_in_one_commit_and_is_what_is_fetched(hub, tmp_path):
+    handler, address, cache = hub
+    ended = released_to("owner/name", address, tmp_path, "hf_right")
+    assert ended.returncode == 0, ended.stderr
+    assert f"{address}/owner/name/commit/{COMMIT}: all files of " in ended.stdout
+    for file in (tmp_path / "c4").iterdir():
+        assert (handler.folder / file.name).read_bytes() == file.read_bytes()
+    assert sum(path.endswith("/commit/main") for path in handler.asked) == 1
+    assert handler.created["visibility"] == "private"
+    assert loaded("hub:owner/name", address, cache) == "loaded C4 True"
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "told"),
+    [
+        ("owner", "hf_right", "--upload: given 'owner', allowed: OWNER/NAME"),
+        ("owner/name", "", "--upload: nobody is logged in to the hub"),
+    ],
+)
+def test_an_upload_that_cannot_be_is_refused_before_the_work(hub, tmp_path, name, token, told):
+    ended = released_to(name, hub[1], tmp_path, token)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"eqssl: error: {told}")
+    assert not (tmp_path / "c4").exists()
+    assert hub[0].asked == []
+
+
+def test_a_refusal_of_the_hub_is_told_in_one_line_and_the_release_stays(hub, tmp_path):
+    ended = released_to("owner/name", hub[1], tmp_path, "hf_wrong")
+    assert ended.returncode == 1
+    assert ended.stderr.strip().splitlines()[-1].startswith("eqssl: error: hub:owner/name: ")
+    assert (tmp_path / "c4/model.safetensors").exists()
