@@ -76,6 +76,8 @@ def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
                 text=True,
                 cwd=tmp_path,
                 env=environment(TMPDIR=str(tmp_path)),
+                # a shell lets what it sends to the background ignore it, these tests and their processes too
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             ) as process:
                 assert process.stderr
                 assert "waiting for" in process.stderr.readline()

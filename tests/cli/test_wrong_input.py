@@ -100,6 +100,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "junk").write_text("garbage\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EQSSL_SCRATCH", str(tmp_path / "scratch"))
+    # locks of its own: a command that waits for other tests' says so on stderr
+    (tmp_path / "locks").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "locks"))
     return tmp_path
 
 
