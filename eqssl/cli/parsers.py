@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from eqssl.config.plain import did_you_mean
 
 USAGE = 2
 """Exit code where the command line itself is wrong."""
@@ -53,7 +54,7 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{word!r}: `{self.prog}` takes no such argument")
         name = word.partition("=")[0]
         known = [option for action in self.actions for option in action.option_strings]
-        self.error(f"{name}: `{self.prog}` has no such option{near(name, known)}")
+        self.error(f"{name}: `{self.prog}` has no such option{did_you_mean(name, known)}")
 
 
 class MainParser(Parser):
@@ -89,7 +90,7 @@ class MainParser(Parser):
         """Refuse a first word that is no command, with the nearest one; argparse would list all."""
         first = next(iter(words), "-")
         if not first.startswith("-") and first not in self.commands:
-            self.error(f"{first!r}: there is no such command{near(first, self.commands)}")
+            self.error(f"{first!r}: there is no such command{did_you_mean(first, self.commands)}")
 
     def _listed(self) -> list[str]:
         width = shutil.get_terminal_size().columns - 2
@@ -108,15 +109,6 @@ class MainParser(Parser):
             if lines[1:]:
                 blocks.append("\n".join(lines))
         return blocks
-
-
-def near(given: str, known: Iterable[str]) -> str:
-    """A hint where a known name is near to the given one; else nothing.
-
-    `eqssl.config.errors` has the same for settings, but loads pydantic.
-    """
-    close = difflib.get_close_matches(given[:100], list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from eqssl.config.plain import shown
+from eqssl.config.plain import did_you_mean, shown
 
 TABLE = "a table of settings"
 MOST_LINES = 20
@@ -32,12 +31,6 @@ def unknown(key: str, given: object, allowed: Iterable[str]) -> str:
     names = sorted(allowed)
     hint = did_you_mean(given, names)
     return f"{key}: given {shown(given)}, allowed: {', '.join(names)}{hint}"
-
-
-def did_you_mean(given: object, allowed: Iterable[str]) -> str:
-    """A hint, if one of the names allowed is near to the given one; else nothing."""
-    close = difflib.get_close_matches(str(given)[:200], list(allowed), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 MOST_ENTRIES = 100_000
@@ -130,3 +131,18 @@ def _whole(digits: str) -> int:
 def refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's JSON reader takes for numbers."""
     raise ValueError(f"{name} is not a number")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables, with the keys of the tables joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def did_you_mean(given: object, allowed: Iterable[str]) -> str:
+    """A hint, if one of the names allowed is near to the given one; else nothing."""
+    close = difflib.get_close_matches(str(given)[:200], list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

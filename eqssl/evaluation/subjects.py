@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eqssl.config.errors import did_you_mean
 from eqssl.config.grid import short_name
-from eqssl.config.plain import shown
+from eqssl.config.plain import did_you_mean, shown
 from eqssl.evaluation.comparison import Subject
 from eqssl.evaluation.correct import NAME, read_correct
 from eqssl.evaluation.correct_bundle import Shares

@@ -26,7 +26,12 @@ LOCK, WAITING = "lock", "waiting"
 def scratch() -> Path:
     """The scratch folder: $EQSSL_SCRATCH, else $DVC_ROOT/.scratch, else ./.scratch."""
     given = os.environ.get("EQSSL_SCRATCH")
-    return Path(given) if given else Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"
+    return Path(given) if given else project() / ".scratch"
+
+
+def project() -> Path:
+    """The folder of the project, also in a temporary workspace of DVC's: $DVC_ROOT, else here."""
+    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:

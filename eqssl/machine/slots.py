@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from eqssl.machine.gpu_places import jobs_per_gpu, take_place
 from eqssl.machine.locks import check_private, open_lock, try_lock
+from eqssl.machine.variables import environment
 
 Held = TypeVar("Held")
 
@@ -79,16 +80,8 @@ def gpu_slot() -> Iterator[str | None]:
     if not gpus or "SLURM_JOB_ID" in os.environ:
         yield None
         return
-    with _held_gpu(gpus) as gpu:
-        before = os.environ.get("CUDA_VISIBLE_DEVICES")
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        try:
-            yield gpu
-        finally:
-            if before is None:
-                del os.environ["CUDA_VISIBLE_DEVICES"]
-            else:
-                os.environ["CUDA_VISIBLE_DEVICES"] = before
+    with _held_gpu(gpus) as gpu, environment(CUDA_VISIBLE_DEVICES=gpu):
+        yield gpu
 
 
 @contextmanager

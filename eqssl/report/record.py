@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eqssl.config.plain import flat
 from eqssl.config.settings import digest
 from eqssl.machine.tracing.tables import section
 from eqssl.report.cells import MISSING, Cell
@@ -27,8 +28,8 @@ def facts(records: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[Fact]:
     """Each key of the records (nested keys are joined by dots) with its value or values."""
     table: dict[str, dict[str, list[Cell]]] = {}
     for cell, record in records:
-        for key, text in _flat(record):
-            table.setdefault(key, {}).setdefault(text, []).append(cell)
+        for key, value in flat(record):
+            table.setdefault(key, {}).setdefault(_text(value), []).append(cell)
     everyone = len(records)
     return [
         Fact(
@@ -64,7 +65,7 @@ def task_settings(cells: Sequence[Cell]) -> list[Fact]:
     """The settings of each pretext, by its name in `pretexts`."""
     tasks = {cell.pretext: section(cell.job, "task") for cell in cells if cell.job}
     return [
-        Fact(pretext, ((", ".join(f"{key}: {text}" for key, text in _flat(task)), ""),))
+        Fact(pretext, ((", ".join(f"{key}: {_text(value)}" for key, value in flat(task)), ""),))
         for pretext, task in tasks.items()
     ]
 
@@ -126,14 +127,6 @@ def cell_texts(cell: Cell) -> list[str]:
 
 def _number(value: object, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else MISSING
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value)
 
 
 def _text(value: object) -> str:

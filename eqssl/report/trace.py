@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eqssl.config.plain import flat
 from eqssl.machine.cell_numbers import TARGET
 from eqssl.machine.tracing.walking import Link, Trace
 
@@ -199,13 +200,5 @@ def _text(value: object) -> str | None:
     if isinstance(value, list):
         return ", ".join(_text(item) or "none" for item in value) or "none"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key} {text}" for key, text in _flat(value)) or "none"
+        return "; ".join(f"{key} {_text(inner) or 'none'}" for key, inner in flat(value)) or "none"
     return str(value)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value) or "none"

@@ -58,7 +58,7 @@ def _tensorboard(folder: Path) -> Iterator[Written]:
 def _mlflow(folder: Path) -> Iterator[Written]:
     from mlflow.tracking import MlflowClient
 
-    from eqssl.training.trackers.base import environment
+    from eqssl.machine.variables import environment
     from eqssl.training.trackers.mlflow import OFFLINE
 
     with environment(**OFFLINE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import yaml
 
@@ -39,11 +39,7 @@ class Project:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
-        environment = {
-            **{
-                key: value for key, value in os.environ.items() if not key.startswith(("DVC", "GIT", "EQSSL"))
-            },
-            "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
+        variables = {
             "PYTHONPATH": str(self.folder),
             "GIT_CONFIG_GLOBAL": str(self.folder.parent / "gitconfig"),
             "DVC_NO_ANALYTICS": "1",
@@ -51,7 +47,7 @@ class Project:
         }
         (self.folder.parent / "gitconfig").write_text("[user]\nname = Test\nemail = test@example.org\n")
         given = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
-        return subprocess.Popen(command, cwd=self.folder, env=environment, **given)
+        return subprocess.Popen(command, cwd=self.folder, env=commands.environment(**variables), **given)
 
     def run(self, *command: str, code: int | None = 0) -> str:
         """Run a command; give stdout and stderr. `code` is the exit code that it must have, None for any."""

@@ -36,7 +36,7 @@ def create(folder: Path) -> list[str]:
         ValueError: something else is there.
         OSError: it cannot be written, or the installed package lacks a file.
     """
-    check_empty(folder)
+    _check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
         made = Path(place) / "project"
@@ -46,7 +46,7 @@ def create(folder: Path) -> list[str]:
     return sorted(_files(folder))
 
 
-def check_empty(folder: Path) -> None:
+def _check_empty(folder: Path) -> None:
     """Refuse to write into a folder that holds something.
 
     Raises:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eqssl.config.errors import did_you_mean
 from eqssl.config.grid import IDENTITY, short_name
-from eqssl.config.plain import shown
+from eqssl.config.plain import did_you_mean, shown
 from eqssl.machine.cell_numbers import TARGET, read_metrics
 from eqssl.machine.chain import Fault
 from eqssl.machine.csv_rows import csv_rows

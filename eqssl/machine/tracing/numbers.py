@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eqssl.config.errors import did_you_mean
-from eqssl.config.plain import shown
+from eqssl.config.plain import did_you_mean, shown
 from eqssl.machine.cell_numbers import top_numbers
 from eqssl.machine.records import Record
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -54,18 +52,3 @@ class OpensRun(Protocol):
 
     def __call__(self, folder: Path, name: str, parameters: Parameters, resumed: bool) -> Tracker:
         """Open a run."""
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Set variables of the environment within the block, for libraries that have no other switch."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

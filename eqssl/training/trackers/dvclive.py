@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from eqssl.training.trackers.base import Parameters, Tracker, environment
+from eqssl.machine.variables import environment
+from eqssl.training.trackers.base import Parameters, Tracker
 
 
 class DVCLive(Tracker):

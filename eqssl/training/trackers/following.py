@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from eqssl.config.jobs import PretrainJob
+from eqssl.config.plain import flat
+from eqssl.machine.scratch import project
 from eqssl.training.trackers.base import Parameters, Tracker
 from eqssl.training.trackers.guarded import Guarded
 from eqssl.training.trackers.registry import require_tracker
@@ -40,19 +40,15 @@ def follow_cell(kind: str, job: PretrainJob, state: Path) -> Tracker:
 
 def folder() -> Path:
     """Where the trackers of cells write; in the project itself also from a temporary workspace of DVC's."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / FOLDER
+    return project() / FOLDER
 
 
 def parameters_of(job: PretrainJob) -> Parameters:
     """The settings of a job with the keys of tables joined by dots, and lists as JSON."""
-    return dict(_flat("", job.plain()))
-
-
-def _flat(key: str, value: Any) -> list[tuple[str, str | int | float | bool]]:
-    if isinstance(value, dict):
-        start = f"{key}." if key else ""
-        return [pair for name, inner in value.items() for pair in _flat(f"{start}{name}", inner)]
-    return [(key, value if isinstance(value, str | int | float) else json.dumps(value))]
+    settings = flat(job.plain())
+    return {
+        key: value if isinstance(value, str | int | float) else json.dumps(value) for key, value in settings
+    }
 
 
 class Memory:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eqssl.machine.locks import open_lock
-from eqssl.training.trackers.base import Parameters, Tracker, environment
+from eqssl.machine.variables import environment
+from eqssl.training.trackers.base import Parameters, Tracker
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

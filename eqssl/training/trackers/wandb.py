@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from eqssl.training.trackers.base import Parameters, Tracker, environment
+from eqssl.machine.variables import environment
+from eqssl.training.trackers.base import Parameters, Tracker
 
 PROJECT = "eqssl"
 FLUSH_SECONDS = 0.1
