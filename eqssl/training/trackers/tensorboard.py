@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ class TensorBoard(Tracker):
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
         from torch.utils.tensorboard import SummaryWriter
 
+        if resumed:  # files are read in the order of their names, which tell whole seconds
+            time.sleep(1.0 - time.time() % 1.0)
         self._writer = SummaryWriter(str(folder / "tensorboard" / name))
         if parameters and not resumed:
             files: Any = self._writer.file_writer
