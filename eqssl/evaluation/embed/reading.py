@@ -19,7 +19,9 @@ from eqssl.machine.live.progress import Show
 
 TEXTS = ("key", "name", "label", "group", "split")
 _MOST_BYTES = 2**26
-"""Bytes of image files that are read ahead."""
+"""Bytes of image files and pixels that are read ahead."""
+_BATCHES_AHEAD = 4
+"""Batches that are prepared while one is used, so that a slow one does not leave the threads without work."""
 Read = tuple[Sample, Formed]
 
 
@@ -78,7 +80,7 @@ class Reading:
         return sample.key, sample.name or sample.key, label, sample.group, sample.split
 
     def batches(self, settings: SourceSettings, threads: int, size: int) -> Iterator[list[Read]]:
-        """The images that are left. While a batch is used, threads prepare the next one.
+        """The images that are left. While a batch is used, threads prepare the next ones.
 
         Args:
             settings: the form that they are brought to.
@@ -89,20 +91,22 @@ class Reading:
             ValueError: an image is damaged; names it.
         """
         with ThreadPoolExecutor(threads) as pool:
-            read = self._formed(pool, settings, size)
+            read = self._formed(pool, settings, _BATCHES_AHEAD * size)
             while batch := list(islice(read, size)):
                 yield batch
 
     def _formed(self, pool: Executor, settings: SourceSettings, ahead: int) -> Iterator[Read]:
-        """The images in their order, so many ahead, but no more than some bytes of files."""
+        """The images in their order, so many ahead, but no more than some bytes."""
         waiting = deque[tuple[Sample, Future[Formed]]]()
+        side, channels = settings.size or 0, settings.channels or 0  # `settings_for` gives numbers
+        pixels = 2 * side * side * channels  # of 16 bits at most
         pending = 0
         try:
             for sample in self._samples:
                 waiting.append((sample, pool.submit(formed, sample, settings)))
-                pending += _bytes(sample)
+                pending += _bytes(sample) + pixels
                 while len(waiting) > ahead or pending > _MOST_BYTES:
-                    pending -= _bytes(waiting[0][0])
+                    pending -= _bytes(waiting[0][0]) + pixels
                     yield self._finished(*waiting.popleft())
             while waiting:
                 yield self._finished(*waiting.popleft())
