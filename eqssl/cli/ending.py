@@ -6,29 +6,11 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+
+from eqssl.machine.packages import import_failure
 
 FAILED = 1
 INTERRUPTED = 130
-EXTRAS = {
-    "aiohttp": "remote",
-    "datasets": "hub",
-    "dvc": "workflow",
-    "fsspec": "remote",
-    "h5py": "hdf5",
-    "imagecodecs": "microscopy",
-    "onnx": "export",
-    "onnxscript": "export",
-    "psutil": "workflow",
-    "scmrepo": "workflow",
-    "shtab": "workflow",
-    "skimage": "samples",
-    "snakemake": "workflow",
-    "tifffile": "microscopy",
-}
-"""Top packages, as Python imports them -> the extra of pyproject.toml that installs them."""
-_NO_DEPENDENCIES = {"escnn": "escnn==1.0.11"}
-"""Packages that pip must install alone, as pyproject.toml says, and their versions."""
 _PROGRAMS = ("git",)
 _REASONS = {
     errno.ENOENT: "there is no such file or folder",
@@ -76,33 +58,10 @@ def reason_of(error: Exception) -> str | None:
             return text if name is None else f"{os.fsdecode(name)}: {text}"
         case ImportError(name=str(module)):
             top = module.partition(".")[0]
-            return None if top == "eqssl" else _not_imported(top, error)
+            return None if top == "eqssl" else import_failure(error)
         case MemoryError():
             return f"not enough memory: {error}".removesuffix(": ")
     return str(error) or type(error).__name__
-
-
-def need(*modules: str) -> None:
-    """Refuse to begin without packages that are needed later.
-
-    Raises:
-        ValueError: names the first that is missing, and the command that installs it.
-    """
-    for module in modules:
-        if find_spec(module) is None:
-            raise ValueError(_missing(module))
-
-
-def _not_imported(top: str, error: ImportError) -> str:
-    absent = isinstance(error, ModuleNotFoundError) and error.name == top
-    return _missing(top) if absent else f"{top} cannot be imported: {error}"
-
-
-def _missing(top: str) -> str:
-    if top in _NO_DEPENDENCIES:
-        return f"{top} is not installed: pip install --no-deps {_NO_DEPENDENCIES[top]}"
-    wanted = f"'eqssl[{EXTRAS[top]}]'" if top in EXTRAS else top
-    return f"{top} is not installed: pip install {wanted}"
 
 
 def _reader_left() -> int:

@@ -18,9 +18,10 @@ from eqssl.cli.adding import (
     add_twins,
     whole_number,
 )
-from eqssl.cli.ending import FAILED, need
+from eqssl.cli.ending import FAILED
 from eqssl.cli.holding import processor
 from eqssl.cli.reading import check_made, check_project, settings_of, twins_of
+from eqssl.machine.packages import need
 
 MOST_CORES = 100_000
 _ELSEWHERE = ("--software-deployment", "--deployment", "--sdm", "--use-")

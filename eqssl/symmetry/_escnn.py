@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from eqssl.machine.packages import install, missing
+
 SUPPORTED = ("1.0.11", "1.0.13")
-INSTALL = "pip install --no-deps escnn==1.0.11"
 
 
 def _no_so3(*_: object, **__: object) -> NoReturn:
@@ -55,9 +56,11 @@ def _check_version() -> None:
     try:
         version = importlib.metadata.version("escnn")
     except importlib.metadata.PackageNotFoundError:
-        raise ImportError(f"escnn is not installed: {INSTALL}") from None
+        raise ImportError(missing("escnn")) from None
     if version not in SUPPORTED:
-        raise ImportError(f"escnn {version} is not supported (allowed: {', '.join(SUPPORTED)}): {INSTALL}")
+        raise ImportError(
+            f"escnn {version} is not supported (allowed: {', '.join(SUPPORTED)}): {install('escnn')}"
+        )
 
 
 _check_version()

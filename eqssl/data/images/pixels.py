@@ -15,8 +15,6 @@ MOST_PIXELS = 2**26
 MOST_CHANNELS = 32
 MOST_BYTES = 2**29
 """Most bytes of an image once it is decoded."""
-EXTRA = "pip install 'eqssl[microscopy]'"
-"""The command that installs what reads deep images."""
 
 
 class Decoded(NamedTuple):

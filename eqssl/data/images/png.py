@@ -12,8 +12,9 @@ from jaxtyping import UInt16
 from PIL import Image
 
 from eqssl.data.images.ordinary import orientation_in
-from eqssl.data.images.pixels import EXTRA, Decoded, split_alpha
+from eqssl.data.images.pixels import Decoded, split_alpha
 from eqssl.data.images.upright import turned_upright
+from eqssl.machine.packages import import_failure
 
 START = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
@@ -108,9 +109,9 @@ def _deep(content: bytes, header: PngHeader) -> Decoded:
 def _by_imagecodecs(content: bytes) -> UInt16[np.ndarray, "h w *c"]:
     try:
         from imagecodecs import png_decode
-    except ImportError:
+    except ImportError as error:
         raise ValueError(
-            f"has more than 8 bits per channel and several channels, which imagecodecs reads: {EXTRA}"
+            f"has more than 8 bits per channel and several channels: {import_failure(error)}"
         ) from None
     values = np.asarray(png_decode(content))
     if values.dtype != np.uint16:

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from eqssl.data.images.ordinary import ordinary
-from eqssl.data.images.pixels import EXTRA, MOST_BYTES, Decoded, check_size, exact, split_alpha
+from eqssl.data.images.pixels import MOST_BYTES, Decoded, check_size, exact, split_alpha
 from eqssl.data.images.tiff_tags import ORIENTATION, Tags, TiffPages, number, numbers
 from eqssl.data.images.upright import upright
+from eqssl.machine.packages import import_failure
 
 STARTS = (b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")
 _BITS, _COMPRESSION, _PHOTOMETRIC, _TEXT, _SAMPLES = 258, 259, 262, 270, 277
@@ -166,10 +167,9 @@ def _by_tifffile(content: bytes, number_of_page: int, page: Tags) -> Shaped[np.n
     """The samples of a page as they are in the file, but black is 0."""
     try:
         from tifffile import TiffFile
-    except ImportError:
-        raise ValueError(
-            f"has more than 8 bits per channel or more channels than RGB, which tifffile reads: {EXTRA}"
-        ) from None
+    except ImportError as error:
+        kind = "more than 8 bits per channel or more channels than RGB"
+        raise ValueError(f"has {kind}: {import_failure(error)}") from None
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters was checked
     with TiffFile(io.BytesIO(content)) as file:
         found: Any = file.pages[number_of_page]

@@ -12,6 +12,7 @@ from typing import Any
 from eqssl.data.loading.cache import Cache
 from eqssl.data.shards.index import INDEX_FILE, LARGEST, ShardIndex, Tar
 from eqssl.machine.files import atomic
+from eqssl.machine.packages import import_failure, install
 from eqssl.machine.scratch import scratch
 
 _CHUNK = 2**22  # bytes
@@ -107,12 +108,11 @@ def _read(address: str, start: int) -> Iterator[bytes]:
 
 def _system(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path in it."""
-    install = "pip install 'eqssl[remote]'"
     try:
         from aiohttp import ClientTimeout
         from fsspec.core import url_to_fs
-    except ImportError:
-        raise ValueError(f"{address}: needs the package fsspec: {install}") from None
+    except ImportError as error:
+        raise ValueError(f"{address}: {import_failure(error)}") from None
     # no limit for a whole file, which may take hours; one for a connection that says nothing more
     timeout = ClientTimeout(total=None, sock_connect=60, sock_read=60)
     options = {"client_kwargs": {"timeout": timeout}} if address.startswith("http") else {}
@@ -120,5 +120,7 @@ def _system(address: str) -> tuple[Any, str]:
         system, path = url_to_fs(address, **options)
     except (ImportError, ValueError) as error:
         reason = str(error).replace("\n", " ")
-        raise ValueError(f"{address}: {reason} ({install}, and the package for such addresses)") from None
+        raise ValueError(
+            f"{address}: {reason} ({install('fsspec')}, and the package for such addresses)"
+        ) from None
     return system, path

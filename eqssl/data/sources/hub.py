@@ -15,6 +15,7 @@ from eqssl.data.sources.files.hub_files import LocalFiles
 from eqssl.data.sources.files.split_names import split_of_value
 from eqssl.data.sources.tables.columns import Unread
 from eqssl.data.sources.tables.tables import TableImages
+from eqssl.machine.packages import import_failure
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
 _ORDER: tuple[SplitName, ...] = ("train", "val", "test")
@@ -131,9 +132,7 @@ def _load(settings: HubSettings, local: bool) -> tuple[Any, str, LocalFiles | No
     try:
         import datasets
     except ImportError as error:
-        raise ValueError(
-            f"{settings.path}: needs the package `datasets`: pip install 'eqssl[hub]' ({error})"
-        ) from None
+        raise ValueError(f"{settings.path}: {import_failure(error)}") from None
     path = str(Path(settings.path).absolute()) if local else settings.path
     with _quiet(datasets), _one_line(settings.path, "loaded"):
         builder = datasets.load_dataset_builder(

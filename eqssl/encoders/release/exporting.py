@@ -18,6 +18,7 @@ from eqssl.encoders.base import Encoder
 from eqssl.encoders.release.fold import release
 from eqssl.encoders.release.saving import load_encoder, read_description, save_encoder
 from eqssl.machine.files import atomic, sha256
+from eqssl.machine.packages import missing
 
 ONNX = "encoder.onnx"
 TOLERANCE = 1e-5
@@ -202,8 +203,8 @@ def _check_onnx_packages() -> None:
     """Refuse to begin without the packages that write ONNX.
 
     Raises:
-        ValueError: names those that are missing.
+        ValueError: names the first that is missing.
     """
-    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ValueError(f"--onnx: {', '.join(missing)}: not installed: pip install 'eqssl[export]'")
+    for package in ONNX_PACKAGES:
+        if find_spec(package) is None:
+            raise ValueError(f"--onnx: {missing(package)}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from eqssl.machine.packages import import_failure
+
 PREFIX = "hub:"
 _FILES = ("config.json", "model.safetensors")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
-_MISSING = "needs the package huggingface_hub: pip install 'eqssl[hub]'"
 
 
 def downloaded(name: str) -> Path:
@@ -29,7 +30,7 @@ def downloaded(name: str) -> Path:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        raise ValueError(f"{PREFIX}{name}: {_MISSING} ({error})") from None
+        raise ValueError(f"{PREFIX}{name}: {import_failure(error)}") from None
     try:
         paths = [hf_hub_download(repository, file, revision=revision or None) for file in _FILES]
     except LocalEntryNotFoundError as error:
@@ -50,7 +51,7 @@ def check_upload(name: str) -> None:
     try:
         from huggingface_hub import get_token
     except ImportError as error:
-        raise ValueError(f"--upload: {_MISSING} ({error})") from None
+        raise ValueError(f"--upload: {import_failure(error)}") from None
     if get_token() is None:
         raise ValueError("--upload: nobody is logged in to the hub: run `hf auth login`, or set HF_TOKEN")
 

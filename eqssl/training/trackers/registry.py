@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from typing import NamedTuple, cast
 
 from eqssl.config.errors import unknown
+from eqssl.machine.packages import missing
 from eqssl.training.trackers.base import OpensRun
-
-INSTALL = 'pip install "eqssl[trackers]"'
 
 
 class Kind(NamedTuple):
@@ -51,5 +50,5 @@ def require_tracker(name: str, key: str) -> Kind:
         raise ValueError(unknown(key, name, TRACKERS))
     kind = TRACKERS[name]
     if find_spec(kind.library) is None:
-        raise ValueError(f"{key}: {name} needs the package {kind.library}, which is not installed: {INSTALL}")
+        raise ValueError(f"{key}: given {name}, but {missing(kind.library)}")
     return kind

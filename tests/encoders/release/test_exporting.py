@@ -228,7 +228,7 @@ def test_a_missing_package_is_named_and_nothing_written(missing: str, tmp_path):
     )
     done = process(code)
     assert done.returncode == 1
-    assert done.stderr == f"eqssl: error: --onnx: {missing}: not installed: pip install 'eqssl[export]'\n"
+    assert done.stderr == f"eqssl: error: --onnx: {missing} is not installed: pip install 'eqssl[export]'\n"
     assert done.stdout == ""
     assert not (tmp_path / "out").exists()
 

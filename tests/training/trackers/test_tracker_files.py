@@ -145,8 +145,8 @@ def test_a_missing_library_is_one_sentence_with_the_command(kind: str, monkeypat
     with pytest.raises(ValueError) as error:
         require_tracker(kind, "machine.tracker")
     assert str(error.value) == (
-        f"machine.tracker: {kind} needs the package {TRACKERS[kind].library}, which is not installed: "
-        'pip install "eqssl[trackers]"'
+        f"machine.tracker: given {kind}, but {TRACKERS[kind].library} is not installed: "
+        "pip install 'eqssl[trackers]'"
     )
 
 
@@ -160,6 +160,5 @@ def test_the_command_stops_without_the_library_before_it_reads_anything(monkeypa
     words = ["pretrain", "--job", "{}", "--shards", "s", "--out", "o", "--tracker", "mlflow"]
     assert cli.main(words) == 1
     assert capsys.readouterr().err == (
-        "eqssl: error: --tracker: mlflow needs the package mlflow, which is not installed: "
-        'pip install "eqssl[trackers]"\n'
+        "eqssl: error: --tracker: given mlflow, but mlflow is not installed: pip install 'eqssl[trackers]'\n"
     )

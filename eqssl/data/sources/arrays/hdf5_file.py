@@ -15,8 +15,8 @@ from eqssl.data.sources.arrays.hdf5_chunks import check_chunks
 from eqssl.data.sources.arrays.layouts import MOST_BYTES, Layout, column, layout
 from eqssl.data.sources.arrays.names import shown_names
 from eqssl.data.sources.base import EVERY, Pixels
+from eqssl.machine.packages import import_failure
 
-INSTALL = "pip install 'eqssl[hdf5]'"
 _AT_ONCE = 2**24
 """Bytes of images that are read at once, if chunks do not ask for more."""
 _MOST_NAMES = 10_000
@@ -33,8 +33,8 @@ def opened(path: Path) -> Iterator[Any]:
     """
     try:
         import h5py
-    except ImportError:
-        raise ValueError(f"{path}: is read with h5py, which is not installed: {INSTALL}") from None
+    except ImportError as error:
+        raise ValueError(f"{path}: {import_failure(error)}") from None
     check_regular(path, path.stat().st_mode)
     try:
         with h5py.File(path, "r", locking=False) as file:

@@ -16,6 +16,7 @@ from eqssl.config.regular_files import read_bytes
 from eqssl.config.sources import SplitName
 from eqssl.data.sources.base import Pixels, Sample
 from eqssl.data.sources.packaged.patches import corners, count, regions
+from eqssl.machine.packages import install
 
 _LARGEST = 2**26
 """Bytes of a file; the largest that is used has 5 million."""
@@ -32,12 +33,10 @@ class Packaged:
     Attributes:
         module: top folder of the package, as Python imports it.
         path: of the file below this folder.
-        install: command that installs the package.
     """
 
     module: str
     path: str
-    install: str
 
     def find(self) -> Path:
         """Where the file is.
@@ -51,7 +50,7 @@ class Packaged:
             if (folder / self.path).is_file():
                 return folder / self.path
         reason = "is not in this version of" if folders else "is part of"
-        raise ValueError(f"{self.module}/{self.path} {reason} a package to install: {self.install}")
+        raise ValueError(f"{self.module}/{self.path} {reason} a package to install: {install(self.module)}")
 
     def pages(self) -> list[Pixels]:
         """The image, or each page of a stack, as it is: 8 or 16 bits, gray or RGB.
