@@ -70,7 +70,7 @@ def _embed(options: argparse.Namespace) -> None:
             options.images,
             options.encoder,
             options.out,
-            Wanted(options.regular, options.stages),
+            Wanted(options.stages, options.regular),
             options.source,
             given,
             options.device,

@@ -23,6 +23,7 @@ from eqssl.encoders import load_encoder
 from eqssl.evaluation import equivariance, turned
 from eqssl.evaluation.amounts import batch_size, sample, turned_images
 from eqssl.evaluation.belonging import check_belongs
+from eqssl.evaluation.feature_columns import feature_columns
 from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.evaluation.moves import draw_moves, view_of
 from eqssl.evaluation.parquet import feature_writer
@@ -151,12 +152,13 @@ def _write(
                 torch.from_numpy(task.angles).to(place),
                 network.mask,
             )
+            normalised = normalise(moved, network.mean, network.std)
             writer.write(
                 split=split.name,
                 view=task.view,
                 keys=split.keys[rows],
                 labels=split.labels[rows],
-                features=_columns(network, moved, len(info.fields)),
+                features=feature_columns(network, normalised, len(info.fields)),
                 angles=task.angles if task.view == "angle" else None,
                 elements=task.elements if task.view == "grid" else None,
             )
@@ -189,17 +191,6 @@ def _turned_images(job: FeaturesJob, network: Encoder, splits: Sequence[Split]) 
     """How many of the first test images the file of turned images has."""
     wanted, passes = min(job.features.turned, len(splits[-1])), _passes(job, splits)
     return turned_images(wanted, splits[-1].index.image_shape[1], len(turned.moves(network.mask)), passes)
-
-
-def _columns(network: Encoder, images: Tensor, kept: int) -> dict[str, Any]:
-    """Feature columns of a batch: both features of the last `kept` stages, the last stage first."""
-    stages = network.stages(normalise(images, network.mean, network.std))
-    columns = {}
-    for number, regular in enumerate(reversed(stages[-kept:]), start=1):
-        suffix = "" if number == 1 else f"_{number}"
-        columns[f"invariant{suffix}"] = network.pool(regular).float().cpu().numpy()
-        columns[f"regular{suffix}"] = regular.flatten(1).float().cpu().numpy()
-    return columns
 
 
 def _describe(job: FeaturesJob, network: Encoder, record: Record, split: Split) -> FeatureInfo:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from eqssl.config.plain import shown
-from eqssl.evaluation.parquet import ROW_GROUP, check_finite
+from eqssl.evaluation.feature_columns import ROW_GROUP
+from eqssl.evaluation.parquet import check_finite
 from eqssl.machine.live.progress import track
 
 FEATURES = ("invariant", "regular")

@@ -15,11 +15,15 @@ from jaxtyping import Float, Int
 
 from eqssl.data.shards.index import SPLITS, UNLABELLED
 from eqssl.evaluation import VIEWS
+from eqssl.evaluation.feature_columns import (
+    ROW_GROUP,
+    feature_array,
+    feature_field,
+    parquet_writer,
+    rows_of_group,
+)
 from eqssl.evaluation.feature_info import FeatureInfo
 from eqssl.machine.files import atomic
-
-ROW_GROUP, _GROUP_BYTES = 4096, 2**25
-"""Most rows and bytes that wait to be written."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,8 @@ def feature_schema(info: FeatureInfo) -> pa.Schema:
         pa.field("element", pa.int8(), nullable=False),
         pa.field("label", pa.int32(), nullable=False),
     ]
-    fields += [pa.field(name, _list_type(width), nullable=False) for name, width in info.widths.items()]
+    fields += [feature_field(name, width) for name, width in info.widths.items()]
     return pa.schema(fields, metadata=info.metadata())
-
-
-def _list_type(width: int) -> pa.DataType:
-    return pa.list_(pa.field("element", pa.float32(), nullable=False), width)
 
 
 @contextmanager
@@ -93,22 +93,13 @@ def feature_writer(path: str | Path, info: FeatureInfo) -> Iterator[FeatureWrite
 
     The file appears under its name when the block ends without an error, and not at all otherwise.
     """
-    with atomic(path) as temporary, _writer(temporary, info) as file:
+    with (
+        atomic(path) as temporary,
+        parquet_writer(temporary, feature_schema(info), ["split", "view"]) as file,
+    ):
         writer = FeatureWriter(Path(path), info, file)
         yield writer
         writer.finish()
-
-
-def _writer(path: Path, info: FeatureInfo) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        path,
-        feature_schema(info),
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=["split", "view"],  # a dictionary would take precedence over the byte-stream split
-        use_byte_stream_split=[f"{name}.list.element" for name in info.widths],
-        write_page_checksum=True,
-    )
 
 
 class FeatureWriter:
@@ -123,7 +114,7 @@ class FeatureWriter:
         self._file = file
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
-        self._group = max(1, min(ROW_GROUP, _GROUP_BYTES // (4 * sum(info.widths.values()))))
+        self._group = rows_of_group(list(info.widths.values()))
 
     def write(
         self,
@@ -152,8 +143,7 @@ class FeatureWriter:
             pa.array(labels, pa.int32()),
         ]
         for field in list(self._schema)[len(columns) :]:
-            numbers = np.ascontiguousarray(features[field.name], np.float32).reshape(-1)
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(numbers), type=field.type))
+            columns.append(feature_array(features[field.name], field))
         self._waiting.append(pa.record_batch(columns, schema=self._schema))
         self._rows += count
         if self._rows >= self._group:

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from feature_cells import CLASSES, columns, information
 
+from eqssl.evaluation.feature_columns import ROW_GROUP
 from eqssl.evaluation.parquet import (
-    ROW_GROUP,
     feature_schema,
     feature_writer,
     iterate_features,

@@ -114,7 +114,7 @@ class _Chunks:
                 self._error = error
                 break
             chunk.append(sample)
-            size += len(sample.image) if isinstance(sample.image, bytes) else sample.image.nbytes
+            size += sample.nbytes
         if not chunk:
             raise StopIteration
         return chunk

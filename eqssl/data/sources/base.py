@@ -36,6 +36,11 @@ class Sample:
     group: str | None = None
     name: str = ""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the image as it is at the source."""
+        return len(self.image) if isinstance(self.image, bytes) else self.image.nbytes
+
 
 class Source(Protocol):
     """A data set as its owner has it.

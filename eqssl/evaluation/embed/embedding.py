@@ -18,10 +18,11 @@ from eqssl.data.sources.base import Source
 from eqssl.encoders import load_encoder
 from eqssl.encoders.release.saving import folder_of, read_description
 from eqssl.evaluation.amounts import batch_size
-from eqssl.evaluation.embed.columns import Features, Wanted, features_of, normalised, rows_of, schema_of
+from eqssl.evaluation.embed.columns import Wanted, normalised, rows_of, schema_of, widths_of
 from eqssl.evaluation.embed.images import settings_for
 from eqssl.evaluation.embed.parts import Parts
 from eqssl.evaluation.embed.reading import Read, Reading
+from eqssl.evaluation.feature_columns import Features, feature_columns
 from eqssl.evaluation.parquet import check_finite
 from eqssl.machine.code import bytes_digest
 from eqssl.machine.live.progress import Show, progress
@@ -100,7 +101,7 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
     side = settings.size or network.image_shape[1]  # `settings_for` gives a number
     place, shape = next(network.parameters()).device, (network.image_shape[0], side, side)
     blank = torch.zeros(1, *shape, device=place)
-    widths = {name: values.shape[1] for name, values in features_of(network, blank, wanted).items()}
+    widths = widths_of(network, blank, wanted)
     made_by = {
         "encoder": record.values["weights_sha256"],
         "settings": settings.plain(),
@@ -113,7 +114,8 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
     schema = schema_of(widths, _has_splits(source), made_by | _origin(record, source))
 
     def features(batch: list[Read]) -> dict[str, Features]:
-        columns = features_of(network, normalised(network, [image for _, image in batch], place), wanted)
+        pixels = normalised(network, [image for _, image in batch], place)
+        columns = feature_columns(network, pixels, *wanted)
         for name, values in columns.items():
             check_finite(out, name, values, [sample.key for sample, _ in batch])
         return columns

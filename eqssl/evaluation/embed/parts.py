@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eqssl.config.regular_files import read_text
+from eqssl.evaluation.feature_columns import parquet_writer, rows_of_group
 from eqssl.machine.files import LONGEST_JSON, atomic, write_json
 
 MADE_BY = "made_by.json"
 READ = b"eqssl.read"
 """Key of a part's metadata: what was read for it."""
-_ROW_GROUP, _GROUP_BYTES = 4096, 2**25
 
 
 class Parts:
@@ -106,9 +106,11 @@ class Parts:
             The number of rows.
         """
         lists = [field for field in schema if pa.types.is_fixed_size_list(field.type)]
-        width = sum(field.type.list_size for field in lists)
-        group = max(1, min(_ROW_GROUP, _GROUP_BYTES // (4 * width)))
-        with atomic(self.path) as temporary, _writer(temporary, schema, lists) as file:
+        group = rows_of_group([field.type.list_size for field in lists])
+        with (
+            atomic(self.path) as temporary,
+            parquet_writer(temporary, schema, ["label", "group", "split"]) as file,
+        ):
             rows, waiting = 0, schema.empty_table()
             for number in range(self._count):
                 read = pq.read_table(self._place(number)).replace_schema_metadata(schema.metadata)
@@ -122,15 +124,3 @@ class Parts:
                 file.write_table(waiting, row_group_size=group)
         shutil.rmtree(self.folder)
         return rows
-
-
-def _writer(path: Path, schema: pa.Schema, lists: list[pa.Field]) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=["label", "group", "split"],  # of floats it would replace the byte-stream split
-        use_byte_stream_split=[f"{field.name}.list.element" for field in lists],
-        write_page_checksum=True,
-    )

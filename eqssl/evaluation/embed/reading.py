@@ -104,9 +104,9 @@ class Reading:
         try:
             for sample in self._samples:
                 waiting.append((sample, pool.submit(formed, sample, settings)))
-                pending += _bytes(sample) + pixels
+                pending += sample.nbytes + pixels
                 while len(waiting) > ahead or pending > _MOST_BYTES:
-                    pending -= _bytes(waiting[0][0]) + pixels
+                    pending -= waiting[0][0].nbytes + pixels
                     yield self._finished(*waiting.popleft())
             while waiting:
                 yield self._finished(*waiting.popleft())
@@ -121,7 +121,3 @@ class Reading:
             raise ValueError(f"{self._rows.where(sample)}: {error}") from None
         except MemoryError:
             raise ValueError(f"{self._rows.where(sample)}: needs more memory than there is") from None
-
-
-def _bytes(sample: Sample) -> int:
-    return len(sample.image) if isinstance(sample.image, bytes) else sample.image.nbytes
