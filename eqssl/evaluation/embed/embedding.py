@@ -120,11 +120,14 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
             check_finite(out, name, values, [sample.key for sample, _ in batch])
         return columns
 
-    with progress(f"embedding {images.name}", source.count(), "images") as show:
-        done = reading.resume(parts, show)
-        batches = reading.batches(settings, cores, batch_size(network, shape))
-        _write(parts, schema, reading, batches, features, show, done)
-    return parts.finish(schema)
+    try:
+        with progress(f"embedding {images.name}", source.count(), "images") as show:
+            done = reading.resume(parts, show)
+            batches = reading.batches(settings, cores, batch_size(network, shape))
+            _write(parts, schema, reading, batches, features, show, done)
+        return parts.finish(schema)
+    finally:
+        parts.tidy()
 
 
 def _check_apart(out: Path, settings: SourceSettings) -> None:

@@ -96,6 +96,11 @@ class Parts:
             pq.write_table(rows.replace_schema_metadata(metadata), temporary, write_page_checksum=True)
         self._count += 1
 
+    def tidy(self) -> None:
+        """Remove the folder if it holds no part, as after an error at the first image."""
+        if self.folder.exists() and [place.name for place in self.folder.iterdir()] == [MADE_BY]:
+            shutil.rmtree(self.folder)
+
     def finish(self, schema: pa.Schema) -> int:
         """Write the file from its parts, and remove them.
 
