@@ -20,7 +20,7 @@ from eqssl.data.shards.identical import same_numbers
 from eqssl.data.shards.intensities import Range
 from eqssl.data.shards.moments import same_turned
 from eqssl.data.shards.preparing import Prepared, prepare
-from eqssl.data.shards.rows import Rows
+from eqssl.data.shards.rows import Rows, called
 from eqssl.data.shards.sizes import Sizes
 from eqssl.data.shards.workers import InOrder
 from eqssl.data.sources.base import Sample, Source
@@ -63,7 +63,7 @@ class Gathered:
         self._check_shape(sample, prepared)
         if prepared.same is not None:
             self._same[len(self.rows)] = prepared.same
-        self.sizes.add(*prepared.source, len(self.rows))
+        self.sizes.add(*prepared.source, called(sample))
         self.rows.add(sample)
         self._spool.write(prepared.content)
         self._places.extend((self._end, len(prepared.content)))

@@ -75,6 +75,11 @@ class Rows:
         return self.names[i] or self.keys[i]
 
 
+def called(sample: Sample) -> str:
+    """What a person calls an image."""
+    return _printable(sample.name) or sample.key
+
+
 def listed(things: Iterable[str]) -> str:
     """The first of some things in one line, and how many more there are."""
     every = list(things)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 from eqssl.config.plain import counted
-from eqssl.data.shards.rows import Rows
 
 MOST_SIZES = 100
 """Most sizes that index.json lists, the frequent ones first."""
@@ -24,19 +23,27 @@ class Sizes:
         self._size = size
         self._counts: Counter[tuple[int, int]] = Counter()
         self._cut, self._enlarged = 0, 0
-        self._most_cut, self._smallest = (0.0, 0), (1 << 31, 0)
+        self._most_cut, self._smallest = (0.0, ""), (1 << 31, "")
 
-    def add(self, height: int, width: int, number: int) -> None:
-        """Count image `number` of the source."""
+    def add(self, height: int, width: int, name: str) -> None:
+        """Count an image.
+
+        Args:
+            height: in pixels, at the source.
+            width: the same.
+            name: what a person calls it.
+        """
         self._counts[width, height] += 1
         side = min(height, width)
         if height != width:
             self._cut += 1
             lost = 1 - side / max(height, width)
-            self._most_cut = max(self._most_cut, (lost, -number))
+            if lost > self._most_cut[0]:
+                self._most_cut = lost, name
         if self._size is not None and side < self._size:
             self._enlarged += 1
-            self._smallest = min(self._smallest, (side, number))
+            if side < self._smallest[0]:
+                self._smallest = side, name
 
     def listed(self) -> Mapping[str, int]:
         """`WIDTHxHEIGHT` -> number of images."""
@@ -45,19 +52,19 @@ class Sizes:
         rest = self._counts.total() - sum(found.values())
         return {**found, OTHER: rest} if rest else found
 
-    def notes(self, rows: Rows) -> list[str]:
+    def notes(self) -> list[str]:
         """A sentence if pixels are cut off, and one if images are enlarged."""
-        found = []
+        found, images = [], counted(self._counts.total(), "image")
         if self._cut:
-            lost, number = self._most_cut
+            lost, name = self._most_cut
             found.append(
-                f"not square: {self._cut:,} of {counted(len(rows), 'image')}; the largest centred square is "
-                f"kept; {rows.name(-number)} loses most, {lost:.0%} of its pixels"
+                f"not square: {self._cut:,} of {images}; the largest centred square is "
+                f"kept; {name} loses most, {lost:.0%} of its pixels"
             )
         if self._enlarged:
-            side, number = self._smallest
+            side, name = self._smallest
             found.append(
-                f"enlarged to `size` ({self._size}): {self._enlarged:,} of {counted(len(rows), 'image')};"
-                f" {rows.name(number)} is the smallest, with {side} pixels"
+                f"enlarged to `size` ({self._size}): {self._enlarged:,} of {images};"
+                f" {name} is the smallest, with {side} pixels"
             )
         return found

@@ -95,7 +95,7 @@ def _decide(source: Source, job: ShardJob, images: Gathered, scale: Range | None
     """Deal the images to splits and tars, and check labels and identical images."""
     rows, identical = images.rows, images.identical()
     splits, notes = deal(rows, identical, job.shards)
-    notes += images.sizes.notes(rows)
+    notes += images.sizes.notes()
     notes += check_labels(rows, splits, source.classes)
     plan = dict(_plan(splits, job))
     notes += check_identical(rows, splits, identical, job.shards.most_shared)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import torch
 
+from eqssl.config.plain import counted
 from eqssl.config.sources import SourceSettings
 from eqssl.data.looking.hints import hinting
 from eqssl.data.sources import open_source
@@ -110,7 +112,7 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
         "torch": torch.__version__,
         "code": bytes_digest(),
     }
-    parts, reading = Parts(out, made_by), Reading(source, images.name)
+    parts, reading = Parts(out, made_by), Reading(source, settings, images.name)
     schema = schema_of(widths, _has_splits(source), made_by | _origin(record, source))
 
     def features(batch: list[Read]) -> dict[str, Features]:
@@ -123,11 +125,14 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
     try:
         with progress(f"embedding {images.name}", source.count(), "images") as show:
             done = reading.resume(parts, show)
-            batches = reading.batches(settings, cores, batch_size(network, shape))
+            batches = reading.batches(cores, batch_size(network, shape))
             _write(parts, schema, reading, batches, features, show, done)
-        return parts.finish(schema)
+        rows = parts.finish(schema)
     finally:
         parts.tidy()
+    for note in _notes(reading, done):
+        print(f"eqssl: note: {images.name}: {note}", file=sys.stderr, flush=True)
+    return rows
 
 
 def _check_apart(out: Path, settings: SourceSettings) -> None:
@@ -138,6 +143,14 @@ def _check_apart(out: Path, settings: SourceSettings) -> None:
             raise ValueError(
                 f"--out: given {out}, which lies in {path}; allowed: a file outside of the images"
             )
+
+
+def _notes(reading: Reading, done: int) -> Iterator[str]:
+    """What the source guessed or left out, and what was done to the images."""
+    yield from reading.source.notes
+    if done:
+        yield f"{counted(done, 'image')} had rows of an earlier run, and are not counted below"
+    yield from reading.changes.notes()
 
 
 def _has_splits(source: Source) -> bool:

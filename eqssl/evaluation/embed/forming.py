@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from eqssl.config.sources import SourceSettings
-from eqssl.data.shards.stored_form import stored_form
+from eqssl.data.shards.stored_form import opaque, read, stored_form
 from eqssl.data.sources.base import Sample
 
 _EIGHT_BITS = 255
@@ -20,10 +21,12 @@ class Formed(NamedTuple):
 
     Attributes:
         pixels: side x side x channels.
+        source: height, width and channels at the source.
         digest: SHA-256 of the image as it is at the source.
     """
 
     pixels: UInt8[np.ndarray, "s s c"] | UInt16[np.ndarray, "s s c"]
+    source: tuple[int, int, int]
     digest: bytes
 
 
@@ -37,14 +40,16 @@ def formed(sample: Sample, settings: SourceSettings) -> Formed:
     Raises:
         ValueError: the image is damaged, or settings do not fit it; the caller adds its name.
     """
-    pixels = stored_form(sample, settings)
+    decoded = read(sample, settings)
+    pixels = stored_form(replace(sample, image=opaque(decoded, settings)), settings)
     scale = settings.range
     if isinstance(scale, tuple) and scale[1] > _EIGHT_BITS and pixels.dtype == np.uint8:
         raise ValueError(
             f"has 8 bits per channel, but the range of intensities is {scale[0]:g} to {scale[1]:g}, that of "
             "images of more; `range: [0, 255]` keeps them as they are"
         )
-    return Formed(pixels, digest_of(sample))
+    height, width, channels = decoded.pixels.shape
+    return Formed(pixels, (height, width, channels), digest_of(sample))
 
 
 def digest_of(sample: Sample) -> bytes:

@@ -13,6 +13,7 @@ from itertools import islice
 from eqssl.config.sources import SourceSettings
 from eqssl.data.shards.rows import Rows
 from eqssl.data.sources.base import Sample, Source
+from eqssl.evaluation.embed.changes import Changes
 from eqssl.evaluation.embed.forming import Formed, digest_of, formed
 from eqssl.evaluation.embed.parts import Parts
 from eqssl.machine.live.progress import Show
@@ -30,11 +31,16 @@ class Reading:
 
     Args:
         source: the images.
-        name: what messages call it.
+        settings: the form that they are brought to.
+        name: what messages call the source.
+
+    Attributes:
+        changes: what was done to the images that `batches` has given.
     """
 
-    def __init__(self, source: Source, name: str) -> None:
-        self.source = source
+    def __init__(self, source: Source, settings: SourceSettings, name: str) -> None:
+        self.source, self.changes = source, Changes(settings)
+        self._settings = settings
         self._rows, self._keys = Rows(name, len(source.classes)), set[str]()
         self._samples: Iterator[Sample] = iter(source.samples())
 
@@ -79,11 +85,10 @@ class Reading:
         label = None if sample.label is None else self.source.classes[sample.label]
         return sample.key, sample.name or sample.key, label, sample.group, sample.split
 
-    def batches(self, settings: SourceSettings, threads: int, size: int) -> Iterator[list[Read]]:
-        """The images that are left. While a batch is used, threads prepare the next ones.
+    def batches(self, threads: int, size: int) -> Iterator[list[Read]]:
+        """The images that are left. While one is used, threads prepare the next ones.
 
         Args:
-            settings: the form that they are brought to.
             threads: how many do that.
             size: images of a batch.
 
@@ -91,19 +96,22 @@ class Reading:
             ValueError: an image is damaged; names it.
         """
         with ThreadPoolExecutor(threads) as pool:
-            read = self._formed(pool, settings, _BATCHES_AHEAD * size)
+            read = self._formed(pool, _BATCHES_AHEAD * size)
             while batch := list(islice(read, size)):
                 yield batch
 
-    def _formed(self, pool: Executor, settings: SourceSettings, ahead: int) -> Iterator[Read]:
+    def _formed(self, pool: Executor, ahead: int) -> Iterator[Read]:
         """The images in their order, so many ahead, but no more than some bytes."""
         waiting = deque[tuple[Sample, Future[Formed]]]()
-        side, channels = settings.size or 0, settings.channels or 0  # `settings_for` gives numbers
+        side, channels = (
+            self._settings.size or 0,
+            self._settings.channels or 0,
+        )  # `settings_for` gives numbers
         pixels = 2 * side * side * channels  # of 16 bits at most
         pending = 0
         try:
             for sample in self._samples:
-                waiting.append((sample, pool.submit(formed, sample, settings)))
+                waiting.append((sample, pool.submit(formed, sample, self._settings)))
                 pending += sample.nbytes + pixels
                 while len(waiting) > ahead or pending > _MOST_BYTES:
                     pending -= waiting[0][0].nbytes + pixels
@@ -116,8 +124,10 @@ class Reading:
 
     def _finished(self, sample: Sample, future: Future[Formed]) -> Read:
         try:
-            return replace(sample, image=b""), future.result()
+            image = future.result()
         except ValueError as error:
             raise ValueError(f"{self._rows.where(sample)}: {error}") from None
         except MemoryError:
             raise ValueError(f"{self._rows.where(sample)}: needs more memory than there is") from None
+        self.changes.add(sample, image.source)
+        return replace(sample, image=b""), image

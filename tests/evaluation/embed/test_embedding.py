@@ -144,6 +144,30 @@ def test_a_damaged_image_is_named_and_nothing_is_written(tmp_path):
     assert {place.name for place in tmp_path.iterdir()} == {"encoder", "images"}
 
 
+def test_notes_say_what_was_left_out_and_what_was_done_to_the_images(tmp_path, capsys):
+    folder, images = encoder_in(tmp_path / "encoder"), tmp_path / "images"
+    images.mkdir()
+    (images / "square.png").write_bytes(saved(noise(1)[0], "PNG"))
+    (images / "wide.png").write_bytes(saved(np.zeros((12, 48, 3), np.uint8), "PNG"))
+    (images / "small.png").write_bytes(saved(noise(1, side=6)[0], "PNG"))
+    (images / "read me.txt").write_text("hello")
+    embed(str(images), folder, tmp_path / "f.parquet")
+    lines = [line.partition(": note: ")[2] for line in capsys.readouterr().err.splitlines() if "note" in line]
+    *source, cut, enlarged, gray = (line.removeprefix(f"{images}: ") for line in lines)
+    assert any("read me.txt" in line for line in source)
+    square = "the largest centred square is kept; wide.png loses most, 75% of its pixels"
+    assert cut == f"not square: 1 of 3 images; {square}"
+    assert enlarged == "enlarged to `size` (12): 1 of 3 images; small.png is the smallest, with 6 pixels"
+    assert gray == "made gray: 1 of 3 images"
+
+
+def test_images_of_the_form_of_the_training_need_no_note_on_their_form(tmp_path, capsys):
+    path = npz_of(tmp_path / "some.npz", noise(4))
+    embed(str(path), encoder_in(tmp_path / "encoder"), tmp_path / "f.parquet")
+    told = capsys.readouterr().err
+    assert not any(word in told for word in ("square", "enlarged", "gray"))
+
+
 def test_more_stages_than_there_are_and_other_sources_are_refused(tmp_path):
     folder, path = encoder_in(tmp_path / "encoder"), npz_of(tmp_path / "some.npz", noise(4))
     with pytest.raises(ValueError, match="--stages: given 9, allowed: 1 to 3"):
