@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PART_SECONDS = 10.0
 """Time after which a part is written; a killed run loses no more."""
+ENDINGS = (".parquet", ".pq")
 MOST_ROWS = 4096
 """Rows after which a part is written."""
 
@@ -82,10 +83,11 @@ def embed(
         The number of images.
 
     Raises:
-        ValueError: the encoder cannot read the images, an image is damaged, or a feature is not finite; names
-            the image and the reason.
+        ValueError: the file's name does not end in .parquet or .pq, the encoder cannot read the images, an
+            image is damaged, or a feature is not finite; names the image and the reason.
         OSError: a file is missing or cannot be read or written.
     """
+    _check_name(Path(out))
     place, wanted = choose_device(device), wanted or Wanted()
     folder = folder_of(encoder)
     record = read_description(folder)
@@ -133,6 +135,14 @@ def _embed(images: _Images, network: Encoder, record: Record, out: Path, wanted:
     for note in _notes(reading, done):
         print(f"eqssl: note: {images.name}: {note}", file=sys.stderr, flush=True)
     return rows
+
+
+def _check_name(out: Path) -> None:
+    """Refuse a name that promises another format, and a folder."""
+    if out.suffix.lower() not in ENDINGS:
+        raise ValueError(f"--out: given {out}, allowed: a name that ends in {' or '.join(ENDINGS)}")
+    if out.is_dir():
+        raise ValueError(f"--out: given {out}, which is a folder, allowed: a file")
 
 
 def _check_apart(out: Path, settings: SourceSettings) -> None:

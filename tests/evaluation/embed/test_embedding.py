@@ -168,6 +168,20 @@ def test_images_of_the_form_of_the_training_need_no_note_on_their_form(tmp_path,
     assert not any(word in told for word in ("square", "enlarged", "gray"))
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("f.csv", r"--out: given .*f\.csv, allowed: a name that ends in \.parquet or \.pq"),
+        ("folder.parquet", r"--out: given .*folder\.parquet, which is a folder, allowed: a file"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_before_any_work(tmp_path, name, told):
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(ValueError, match=told):
+        embed("no images", tmp_path / "no encoder", tmp_path / name)
+    assert [place.name for place in tmp_path.iterdir()] == ["folder.parquet"]
+
+
 def test_more_stages_than_there_are_and_other_sources_are_refused(tmp_path):
     folder, path = encoder_in(tmp_path / "encoder"), npz_of(tmp_path / "some.npz", noise(4))
     with pytest.raises(ValueError, match="--stages: given 9, allowed: 1 to 3"):
@@ -179,7 +193,7 @@ def test_more_stages_than_there_are_and_other_sources_are_refused(tmp_path):
 def test_a_file_among_the_images_is_refused_and_the_images_stay(tmp_path):
     folder, path = encoder_in(tmp_path / "encoder"), npz_of(tmp_path / "some.npz", noise(4))
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"--out: given .*some\.npz, which lies in"):
+    with pytest.raises(ValueError, match=r"--out: given .*some\.npz, allowed"):
         embed(str(path), folder, path)
     assert path.read_bytes() == before
     (tmp_path / "images").mkdir()
