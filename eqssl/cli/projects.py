@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from eqssl.cli.adding import FIRST, Commands, add
 
@@ -20,4 +21,4 @@ def _new(options: argparse.Namespace) -> None:
 
     for name in create(options.folder):
         print(options.folder / name)
-    print(f"\nNext: cd {options.folder}; eqssl init PATH-OF-IMAGES; eqssl run")
+    print(f"\nNext: cd {quote(str(options.folder))}; eqssl init PATH-OF-IMAGES; eqssl run")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from eqssl.config.groups import GROUPS
@@ -94,6 +96,8 @@ def model_card(
         .get_template("model_card.md.j2")
         .render(
             name=name,
+            in_python=json.dumps(name, ensure_ascii=False),
+            in_shell=quote(name),
             licence=licence,
             encoder=values,
             pretext=values.get("pretext", "not recorded"),

@@ -87,6 +87,16 @@ def test_the_metrics_are_found_beside_a_published_encoder_too(trained):
     assert find_metrics(model, read_description(model)) == trained / "eval-1/probe-1/metrics.json"
 
 
+def test_names_with_spaces_are_quoted_and_files_that_were_not_written_are_not_named(trained):
+    text = card(trained, None, name="my encoder")
+    assert 'eqssl.load_encoder("my encoder")' in text
+    assert "--encoder 'my encoder' --out features.parquet" in text
+    assert "`model.pt2` takes images of" in text
+    assert "onnx" not in text
+    text = card(trained, None, files={**FILES, "model.onnx": 1e-7})
+    assert "`model.pt2` and `model.onnx` take images of" in text
+
+
 def test_several_evaluations_have_to_be_told_apart(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "cell")
     shutil.copytree(tmp_path / "cell/eval-1/probe-1", tmp_path / "cell/eval-1/probe-2")

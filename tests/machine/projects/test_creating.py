@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eqssl.cli import main
 from eqssl.config.params import Params
 from eqssl.machine.projects import creating
 from eqssl.machine.projects.files import SHARED, shared
@@ -64,3 +65,9 @@ def test_nothing_is_left_where_a_file_is_missing(tmp_path: Path, monkeypatch: py
 
 def test_every_shared_file_is_there() -> None:
     assert all(shared(name) == ROOT / name for name in SHARED)
+
+
+def test_the_next_command_can_be_pasted_whatever_the_folder_is_called(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "my project"]) == 0
+    assert "Next: cd 'my project'; eqssl init" in capsys.readouterr().out
