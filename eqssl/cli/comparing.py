@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eqssl.cli.adding import LOOKING, Commands, add, add_settings
 from eqssl.cli.reading import check_made, settings_of
-
-if TYPE_CHECKING:
-    from eqssl.config.params import Params
-    from eqssl.evaluation.grid_cells import GridCells
 
 GRID = Path("metrics/grid.csv")
 
@@ -30,13 +25,15 @@ def add_commands(commands: Commands) -> None:
     examples = [
         "eqssl compare C4/eq_labels C4/labels",
         "eqssl compare D4/random trivial/random --grid bench/results/sky.csv",
+        "eqssl compare C8/byol C4/byol --grid one/grid.csv --grid other/grid.csv",
     ]
     compare = add(commands, "compare", _compare, LOOKING, examples)
     files = "metrics.json of a cell, metrics/cell.json"
     what = f"[DATASET/]GROUP/PRETEXT[/sSEED] of the grid, {files}, or a DVC experiment"
     compare.add_argument("first", metavar="A", help=what)
     compare.add_argument("second", metavar="B", help="the same")
-    compare.add_argument("--grid", type=Path, default=GRID, help=f"table of cells (default: {GRID})")
+    tables = f"table of cells; may be given several times (default: {GRID})"
+    compare.add_argument("--grid", type=Path, action="append", help=tables)
     for added in (claims, compare):
         add_settings(added)
 
@@ -45,10 +42,12 @@ def _claims(options: argparse.Namespace) -> None:
     """Print each claim of docs/claims.md that a grid can decide, its difference, and the verdict."""
     from eqssl.config.claims import claims_of
     from eqssl.evaluation.claims import verdicts
+    from eqssl.evaluation.grid_cells import read_grid
     from eqssl.report.claims_console import print_claims
 
     check_made(options.grid)
-    params, grids = _grids(options)
+    params = settings_of(options)
+    grids = read_grid(options.grid, params)
     if options.bundle is not None:
         from eqssl.evaluation.bundling import bundle
 
@@ -60,17 +59,11 @@ def _claims(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     """Compare two cells, or the seeds of two entries of the grid, number by number."""
     from eqssl.evaluation.comparison import compare
+    from eqssl.evaluation.grid_cells import read_grid
     from eqssl.evaluation.subjects import subject
     from eqssl.report.claims_console import print_comparison
 
-    _, grids = _grids(options)
+    params, tables = settings_of(options), options.grid or ([GRID] if GRID.exists() else [])
+    grids = [cells for table in tables for cells in read_grid(table, params)]
     first, second = (subject(text, grids) for text in (options.first, options.second))
     print_comparison(first, second, compare(first, second))
-
-
-def _grids(options: argparse.Namespace) -> tuple[Params, list[GridCells]]:
-    """The settings, and the cells of the table; none if it is not there."""
-    from eqssl.evaluation.grid_cells import read_grid
-
-    params = settings_of(options)
-    return params, read_grid(options.grid, params) if options.grid.exists() else []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eqssl.config.grid import short_name
+from eqssl.config.grid import Cell, short_name
 from eqssl.config.plain import did_you_mean, shown
 from eqssl.evaluation.comparison import Subject
 from eqssl.evaluation.correct import NAME, read_correct
@@ -68,26 +68,42 @@ def of_cell(path: Path) -> Subject:
 
 
 def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:
-    """Cells of the grid; None if it has none of this name."""
+    """Cells of the grid; None if it has none of this name.
+
+    Raises:
+        ValueError: the name fits cells of several data sets or tables.
+    """
     words = text.split("/")
     seed = words.pop()[1:] if len(words) > 2 and words[-1][:1] == "s" and words[-1][1:].isdecimal() else None
-    for cells in grids:
-        if not 2 <= len(words) <= 3 or (len(words) == 3 and words[0] != cells.dataset):
-            continue
-        side = Side(*words[-2:])
-        numbers = {
-            cell.seed: values
-            for cell, values in cells.numbers.items()
-            if (cell.group, cell.pretext) == side and seed in (None, str(cell.seed))
-        }
-        if numbers:
-            right = {
-                cell.seed: shares
-                for cell, shares in cells.right.items()
-                if (cell.group, cell.pretext) == side and cell.seed in numbers
-            }
-            return Subject(text, numbers, right)
+    if not 2 <= len(words) <= 3:
+        return None
+    *dataset, group, pretext = words
+    chosen = [
+        (cells, named)
+        for cells in grids
+        if dataset in ([], [cells.dataset]) and (named := _named(cells, Side(group, pretext), seed))
+    ]
+    if len(chosen) > 1:
+        raise ValueError(_several(text, [cells.dataset for cells, _ in chosen]))
+    for cells, named in chosen:
+        right = {cell.seed: cells.right[cell] for cell in named if cell in cells.right}
+        return Subject(text, {cell.seed: cells.numbers[cell] for cell in named}, right)
     return None
+
+
+def _named(cells: GridCells, side: Side, seed: str | None) -> list[Cell]:
+    """The cells of a group and pretext, with one seed or with all."""
+    every = (cell for cell in cells.numbers if (cell.group, cell.pretext) == side)
+    return [cell for cell in every if seed in (None, str(cell.seed))]
+
+
+def _several(text: str, datasets: list[str]) -> str:
+    names = list(dict.fromkeys(datasets))
+    if len(names) == 1:
+        return f"{text}: is in several tables, allowed: one --grid that has it"
+    return (
+        f"{text}: is in the data sets {', '.join(names)}, allowed: its data set before it, {names[0]}/{text}"
+    )
 
 
 def _names(grids: Sequence[GridCells], slashes: int) -> list[str]:

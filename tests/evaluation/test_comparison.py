@@ -84,6 +84,20 @@ def test_cells_are_found_by_their_names_in_the_grid(tmp_path, monkeypatch):
         subject("grid.csv", [grid])
 
 
+def test_a_name_that_fits_several_tables_or_data_sets_is_refused(tmp_path, monkeypatch):
+    def table(dataset, group):
+        cell = Cell(dataset=dataset, group=group, pretext="random", seed=0)
+        return GridCells(dataset, {cell: {"acc_stored_100": 0.5}}, {})
+
+    first, again, second = table("d", "C4"), table("d", "C4"), table("e", "C4")
+    assert set(subject("C4/random", [table("d", "D4"), first]).numbers) == {0}
+    with pytest.raises(ValueError, match="C4/random: is in several tables, allowed: one --grid that has it"):
+        subject("C4/random", [first, again])
+    with pytest.raises(ValueError, match=r"is in the data sets d, e, allowed: .*, d/C4/random"):
+        subject("C4/random", [first, second])
+    assert set(subject("e/C4/random", [first, second]).numbers) == {0}
+
+
 def test_a_published_copy_stands_for_its_cell_unless_it_differs(tmp_path):
     evaluation, encoder = write_cell(tmp_path)
     evaluate(probe_job(), evaluation, encoder, tmp_path / "probe")
