@@ -11,9 +11,9 @@ from eqssl.config import jobs
 from eqssl.config.grid import Cell, short_name
 from eqssl.config.params import Params
 from eqssl.evaluation.claims import SECONDARY
-from eqssl.evaluation.correct import NAME, read_correct
+from eqssl.evaluation.correct import NAME, digest_of_keys, read_correct
 from eqssl.evaluation.correct_bundle import write_bundle
-from eqssl.evaluation.grid_cells import read_grid
+from eqssl.evaluation.grid_cells import IMAGES, read_grid
 from eqssl.machine.cell_numbers import read_metrics
 from eqssl.machine.files import write_json
 from eqssl.machine.records import Record
@@ -25,7 +25,9 @@ STEPS = {"pretrain": ("details", "pretrain"), "features": ("details", "equivaria
 
 
 def bundle(table: Path, params: Params, name: Path, root: Path = Path()) -> None:
-    """Write NAME.csv, a copy of the table, NAME.parquet with the images, and NAME.json with the versions.
+    """Write NAME.csv, a copy of the table, NAME.parquet with the images, and NAME.json with versions.
+
+    The versions are those of data, code and libraries, and a digest of the keys of the test images.
 
     Args:
         table: metrics/grid.csv.
@@ -40,9 +42,30 @@ def bundle(table: Path, params: Params, name: Path, root: Path = Path()) -> None
     cells = [cell for grid in read_grid(table, params, root) for cell in grid.numbers]
     tables = {cell: read_correct(_file(params, cell, root, NAME)) for cell in cells}
     records = [read_metrics(_file(params, cell, root, "metrics.json")) for cell in cells]
+    made = {
+        "data": data_versions(records),
+        IMAGES: {cell.dataset: digest_of_keys(table.keys) for cell, table in tables.items()},
+        **versions(records),
+    }
     write_bundle(name.with_suffix(".parquet"), tables, SECONDARY)
-    write_json(name.with_suffix(".json"), versions(records))
+    write_json(name.with_suffix(".json"), made)
     copy(table, name.with_suffix(".csv"))
+
+
+def data_versions(records: Sequence[Record]) -> dict[str, str]:
+    """Data set -> the digest of its shards, of those that the metrics.json of each cell names.
+
+    Raises:
+        ValueError: cells of one data set were trained on different versions of it; names two of them.
+    """
+    found: dict[str, tuple[str, Path]] = {}
+    for record in records:
+        version = section(record.values, "details", "encoder").get("data")
+        if version is not None:
+            first, path = found.setdefault(record.values["dataset"], (version, record.path))
+            if version != first:
+                raise ValueError(f"{record.path}: data: is of another version than {path}")
+    return {dataset: version for dataset, (version, _) in found.items()}
 
 
 def versions(records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:

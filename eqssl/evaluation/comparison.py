@@ -21,11 +21,13 @@ class Subject(NamedTuple):
         name: for people.
         numbers: seed -> the numbers of the cell, by their names in metrics/grid.csv.
         right: seed -> the share of the probes that were right about each test image, by metric.
+        images: digest of the keys of the test images; None if they are not known.
     """
 
     name: str
     numbers: Mapping[int, Mapping[str, float]]
     right: Mapping[int, Shares]
+    images: str | None = None
 
 
 class Line(NamedTuple):
@@ -76,7 +78,7 @@ def compare(first: Subject, second: Subject) -> Comparison:
         lines.append(Line(metric, of_first, of_second, difference))
     if not lines:
         raise ValueError(f"{first.name} and {second.name} have no accuracy in common")
-    return Comparison(lines, seeds, _note(lines, seeds))
+    return Comparison(lines, seeds, _note(lines, seeds, _same_images(first, second)))
 
 
 def _seeds(first: Subject, second: Subject) -> list[tuple[int, int]]:
@@ -100,9 +102,14 @@ def _common(first: Subject, second: Subject, seeds: list[tuple[int, int]]) -> li
     ]
 
 
+def _same_images(first: Subject, second: Subject) -> bool:
+    """Whether the test images may be the same: nothing known says that they are not."""
+    return None in (first.images, second.images) or first.images == second.images
+
+
 def _difference(first: Subject, second: Subject, seeds: list[tuple[int, int]], metric: str) -> Difference:
     rows = []
-    for a, b in seeds:
+    for a, b in seeds if _same_images(first, second) else ():
         left, right = first.right.get(a, {}).get(metric), second.right.get(b, {}).get(metric)
         if left is None or right is None or len(left) != len(right):
             break
@@ -112,14 +119,16 @@ def _difference(first: Subject, second: Subject, seeds: list[tuple[int, int]], m
     return seed_difference([first.numbers[a][metric] - second.numbers[b][metric] for a, b in seeds])
 
 
-def _note(lines: list[Line], seeds: list[tuple[int, int]]) -> str:
+def _note(lines: list[Line], seeds: list[tuple[int, int]], same_images: bool) -> str:
     """What the intervals speak of."""
     by_image = any(line.difference.images for line in lines)
     if len(seeds) == 1:
+        if not same_images:
+            return "One seed, and other test images: no interval is known"
         if not by_image:
             hint = "name the --configfile of the run, if it had one"
             return f"One seed, and accuracies alone: no interval is known ({hint})"
         other = "" if seeds[0][0] == seeds[0][1] else f" (seed {seeds[0][0]} against seed {seeds[0][1]})"
         return f"One seed{other}: the interval is over test images, and says nothing of another training"
-    over = "seeds and test images" if by_image else "seeds"
+    over = "seeds and test images" if by_image else "seeds" if same_images else "seeds; other test images"
     return f"{len(seeds)} seeds, paired; 95 % interval over {over}"

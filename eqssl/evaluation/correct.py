@@ -7,6 +7,7 @@ accuracies can be compared image by image.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class CorrectTable:
     def shares(self, metric: str) -> Float[np.ndarray, " images"]:
         """Share of the probes that were right about each image; their mean is the accuracy."""
         return self.counts[metric] / self.draws[metric]
+
+
+def digest_of_keys(keys: Sequence[str]) -> str:
+    """SHA-256 of keys in their order, one a line: whether two cells have the same test images."""
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
 
 def write_correct(

@@ -14,12 +14,15 @@ from jaxtyping import Float
 from eqssl.config import jobs
 from eqssl.config.grid import Cell
 from eqssl.config.params import Params
-from eqssl.evaluation.correct import NAME, read_correct
+from eqssl.evaluation.correct import NAME, digest_of_keys, read_correct
 from eqssl.evaluation.correct_bundle import Shares, read_bundle
 from eqssl.evaluation.paired import Difference, paired_difference, seed_difference
+from eqssl.machine.files import read_json
 from eqssl.machine.grid_rows import grid_rows
 
 CLOSE = 1e-9
+IMAGES = "test_images"
+"""Key of a bundle's JSON file: data set -> digest of the keys of its test images."""
 
 
 class Side(NamedTuple):
@@ -38,11 +41,13 @@ class GridCells:
         numbers: the numbers of each cell that are not empty, by the names of their columns.
         right: the share of the probes that were right about each test image, by metric; empty for a cell of
             which only the accuracies are known.
+        images: digest of the keys of the test images, where they are known.
     """
 
     dataset: str
     numbers: Mapping[Cell, Mapping[str, float]]
     right: Mapping[Cell, Shares]
+    images: str | None = None
 
     def groups(self) -> tuple[str, ...]:
         """The groups that occur, in the order of the rows."""
@@ -119,7 +124,11 @@ def read_grid(table: str | Path, params: Params | None = None, root: Path = Path
     numbers = _numbers(table)
     beside = table.with_suffix(".parquet")
     bundled = beside.is_file()
-    right: Mapping[Cell, Shares] = read_bundle(beside) if bundled else _from_folders(numbers, params, root)
+    right: Mapping[Cell, Shares]
+    if bundled:
+        right, images = read_bundle(beside), _bundled_images(table.with_suffix(".json"))
+    else:
+        right, images = _from_folders(numbers, params, root)
     for cell, shares in right.items():
         _check(beside if bundled else root, cell, numbers.get(cell, {}), shares)
     return [
@@ -127,9 +136,20 @@ def read_grid(table: str | Path, params: Params | None = None, root: Path = Path
             name,
             {cell: values for cell, values in numbers.items() if cell.dataset == name},
             {cell: shares for cell, shares in right.items() if cell.dataset == name},
+            images.get(name),
         )
         for name in dict.fromkeys(cell.dataset for cell in numbers)
     ]
+
+
+def _bundled_images(path: Path) -> Mapping[str, str]:
+    """The digests of test images that a bundle names; none in an older one."""
+    if not path.is_file():
+        return {}
+    found = read_json(path).get(IMAGES, {})
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        raise ValueError(f"{path}: {IMAGES}: allowed: a digest for each data set")
+    return found
 
 
 def _numbers(table: Path) -> dict[Cell, dict[str, float]]:
@@ -144,8 +164,11 @@ def _numbers(table: Path) -> dict[Cell, dict[str, float]]:
     return found
 
 
-def _from_folders(numbers: Mapping[Cell, object], params: Params | None, root: Path) -> dict[Cell, Shares]:
-    found: dict[Cell, Shares] = {}
+def _from_folders(
+    numbers: Mapping[Cell, object], params: Params | None, root: Path
+) -> tuple[dict[Cell, Shares], dict[str, str]]:
+    """Which images were right, and the digests of the test images of each data set."""
+    found, images = dict[Cell, Shares](), dict[str, str]()
     for cell in numbers if params else ():
         if params is None or cell.dataset not in params.datasets or cell.pretext not in params.pretexts:
             continue
@@ -153,7 +176,8 @@ def _from_folders(numbers: Mapping[Cell, object], params: Params | None, root: P
         if path.is_file():
             table = read_correct(path)
             found[cell] = {metric: table.shares(metric) for metric in table.counts}
-    return found
+            images[cell.dataset] = digest_of_keys(table.keys)
+    return found, images
 
 
 def _check(source: Path, cell: Cell, numbers: Mapping[str, float], shares: Shares) -> None:

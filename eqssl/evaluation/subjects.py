@@ -13,7 +13,7 @@ import numpy as np
 from eqssl.config.grid import Cell, short_name
 from eqssl.config.plain import did_you_mean, shown
 from eqssl.evaluation.comparison import Subject
-from eqssl.evaluation.correct import NAME, read_correct
+from eqssl.evaluation.correct import NAME, digest_of_keys, read_correct
 from eqssl.evaluation.correct_bundle import Shares
 from eqssl.evaluation.grid_cells import GridCells, Side
 from eqssl.machine.cell_numbers import read_metrics, top_numbers
@@ -64,7 +64,8 @@ def of_cell(path: Path) -> Subject:
     table = read_correct(record.file(NAME))
     seed = int(record.values["seed"])
     shares = {metric: table.shares(metric) for metric in table.counts}
-    return Subject(short_name(record.values), {seed: top_numbers(record)}, {seed: shares})
+    images = digest_of_keys(table.keys)
+    return Subject(short_name(record.values), {seed: top_numbers(record)}, {seed: shares}, images)
 
 
 def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:
@@ -87,7 +88,7 @@ def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:
         raise ValueError(_several(text, [cells.dataset for cells, _ in chosen]))
     for cells, named in chosen:
         right = {cell.seed: cells.right[cell] for cell in named if cell in cells.right}
-        return Subject(text, {cell.seed: cells.numbers[cell] for cell in named}, right)
+        return Subject(text, {cell.seed: cells.numbers[cell] for cell in named}, right, cells.images)
     return None
 
 

@@ -48,6 +48,19 @@ def test_single_cells_of_different_seeds_are_compared_and_it_is_said():
         compare(made("a", {0: 0.5, 1: 0.5}), made("b", {2: 0.5}))
 
 
+def test_images_that_are_known_to_be_others_are_not_paired():
+    right = {0: [1, 1, 1, 0], 1: [1, 0, 1, 0.0]}
+    first = made("a", {0: 0.75, 1: 0.5}, right)._replace(images="these")
+    second = made("b", {0: 0.75, 1: 0.5}, right)
+    same, unknown = (compare(first, second._replace(images=images)) for images in ("these", None))
+    assert same.lines[0].difference == unknown.lines[0].difference == paired_difference(np.zeros((2, 4)))
+    apart = compare(first, second._replace(images="those"))
+    assert apart.lines[0].difference == seed_difference([0.0, 0.0])
+    assert apart.note.endswith("95 % interval over seeds; other test images")
+    alone = (made(name, {0: 0.75}, {0: right[0]})._replace(images=name) for name in "ab")
+    assert compare(*alone).note == "One seed, and other test images: no interval is known"
+
+
 def test_nothing_in_common_is_an_error():
     with pytest.raises(ValueError, match="a and b have no accuracy in common"):
         compare(made("a", {0: 0.5}), Subject("b", {0: {"epochs": 5.0}}, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -29,7 +30,12 @@ def project(params, tmp_path):
         path.parent.mkdir(parents=True)
         write_correct(path, KEYS, {"acc_stored_100": np.array([right])})
         made = {"versions": {"code": f"c{seed}", "processor": "p"}, "device": "cpu"}
-        details = {"pretrain": made, "equivariance": {"versions": {"code": "f"}}, "versions": {"code": "v"}}
+        details = {
+            "encoder": {"data": "d" * 64},
+            "pretrain": made,
+            "equivariance": {"versions": {"code": "f"}},
+            "versions": {"code": "v"},
+        }
         write_record(path.with_name("metrics.json"), {**cell.plain(), "details": details})
         lines.append(f"fashion_mnist_rot_sample,C4,random,{seed},{np.mean(right)},")
     (tmp_path / "grid.csv").write_text("\n".join(lines) + "\n")
@@ -44,6 +50,7 @@ def test_images_come_from_the_folders_or_from_the_bundle(params, project):
     assert (project / "published.csv").read_bytes() == (project / "grid.csv").read_bytes()
     assert from_folders.numbers == alone.numbers == from_bundle.numbers
     assert alone.right == {}
+    assert from_folders.images == from_bundle.images == hashlib.sha256(b"a\nb\nc\nd").hexdigest()
     for cell, right in zip(from_folders.numbers, RIGHT.values(), strict=True):
         for cells in (from_folders, from_bundle):
             assert cells.right[cell]["acc_stored_100"].tolist() == right
@@ -54,6 +61,8 @@ def test_a_bundle_says_on_what_and_by_which_code_its_cells_were_made(params, pro
     bundle(project / "grid.csv", params, project / "published", project)
     names = [f"fashion_mnist_rot_sample/C4/random/s{seed}" for seed in RIGHT]
     assert json.loads((project / "published.json").read_text()) == {
+        "data": {"fashion_mnist_rot_sample": "d" * 64},
+        "test_images": {"fashion_mnist_rot_sample": hashlib.sha256(b"a\nb\nc\nd").hexdigest()},
         "pretrain": [
             {"code": f"c{seed}", "processor": "p", "device": "cpu", "cells": [name]}
             for seed, name in enumerate(names)
@@ -116,3 +125,15 @@ def test_a_damaged_table_is_refused_with_its_name(project, row, reason):
     table.write_text(table.read_text() + row + "\n")
     with pytest.raises(ValueError, match=rf"grid\.csv: .*{reason}"):
         read_grid(table)
+
+
+def test_cells_of_different_versions_of_a_data_set_are_not_published_together(params, project):
+    second = max(project.rglob("metrics.json"))
+    values = json.loads(second.read_text())
+    values["details"]["encoder"]["data"] = "e" * 64
+    write_record(
+        second, {key: value for key, value in values.items() if key not in ("seal", "files", "made_of")}
+    )
+    with pytest.raises(ValueError, match=r"metrics\.json: data: is of another version than .*metrics\.json"):
+        bundle(project / "grid.csv", params, project / "published", project)
+    assert not (project / "published.csv").exists()
