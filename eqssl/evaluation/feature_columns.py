@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
-from torch import Tensor
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the report reads feature files without torch
+    from torch import Tensor
+
     from eqssl.encoders import Encoder
 
 ROW_GROUP = 4096
