@@ -86,10 +86,11 @@ def _of_grid(text: str, grids: Sequence[GridCells]) -> Subject | None:
     ]
     if len(chosen) > 1:
         raise ValueError(_several(text, [cells.dataset for cells, _ in chosen]))
-    for cells, named in chosen:
-        right = {cell.seed: cells.right[cell] for cell in named if cell in cells.right}
-        return Subject(text, {cell.seed: cells.numbers[cell] for cell in named}, right, cells.images)
-    return None
+    if not chosen:
+        return None
+    ((cells, named),) = chosen
+    right = {cell.seed: cells.right[cell] for cell in named if cell in cells.right}
+    return Subject(text, {cell.seed: cells.numbers[cell] for cell in named}, right, cells.images)
 
 
 def _named(cells: GridCells, side: Side, seed: str | None) -> list[Cell]:

@@ -64,15 +64,16 @@ def import_failure(error: ImportError) -> str:
     return missing(package) if absent else f"{package} cannot be imported: {error}"
 
 
-def need(*packages: str) -> None:
+def need(*packages: str, told: str = "") -> None:
     """Refuse to begin without packages that are needed later. Nothing is imported.
 
     Args:
         packages: their top packages.
+        told: how the message begins, such as the option that needs them.
 
     Raises:
         ValueError: names the first that is missing, and the command that installs it.
     """
     for package in packages:
         if find_spec(package) is None:
-            raise ValueError(missing(package))
+            raise ValueError(f"{told}{missing(package)}")

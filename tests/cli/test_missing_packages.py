@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from commands import ROOT, eqssl, reason, without
 
+from eqssl.machine.packages import missing
+
 ESCNN = "escnn is not installed: pip install --no-deps escnn==1.0.11"
 
 
@@ -64,4 +66,5 @@ def test_a_dry_run_and_jobs_in_another_environment_need_no_escnn(project: Path) 
 def test_the_version_of_escnn_is_that_of_the_lock() -> None:
     locked = re.search(r"^escnn==\S+", (ROOT / "requirements-no-deps.lock").read_text(), re.MULTILINE)
     assert locked
+    assert missing("escnn") == ESCNN
     assert ESCNN.endswith(f" {locked[0]}")

@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from eqssl.encoders.base import Encoder
 from eqssl.encoders.release.fold import release
 from eqssl.encoders.release.saving import load_encoder, read_description, save_encoder
 from eqssl.machine.files import atomic, sha256
-from eqssl.machine.packages import missing
+from eqssl.machine.packages import need
 
 ONNX = "encoder.onnx"
 TOLERANCE = 1e-5
@@ -205,6 +204,4 @@ def _check_onnx_packages() -> None:
     Raises:
         ValueError: names the first that is missing.
     """
-    for package in ONNX_PACKAGES:
-        if find_spec(package) is None:
-            raise ValueError(f"--onnx: {missing(package)}")
+    need(*ONNX_PACKAGES, told="--onnx: ")

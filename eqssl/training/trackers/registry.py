@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import NamedTuple, cast
 
 from eqssl.config.errors import unknown
-from eqssl.machine.packages import missing
+from eqssl.machine.packages import need
 from eqssl.training.trackers.base import OpensRun
 
 
@@ -16,11 +15,11 @@ class Kind(NamedTuple):
 
     Attributes:
         implementation: module and class.
-        library: the package that it needs, by the name that is imported.
+        package: the one that it needs, by the name that is imported.
     """
 
     implementation: str
-    library: str
+    package: str
 
     def imported(self) -> OpensRun:
         """The class that implements this kind."""
@@ -49,6 +48,5 @@ def require_tracker(name: str, key: str) -> Kind:
     if name not in TRACKERS:
         raise ValueError(unknown(key, name, TRACKERS))
     kind = TRACKERS[name]
-    if find_spec(kind.library) is None:
-        raise ValueError(f"{key}: given {name}, but {missing(kind.library)}")
+    need(kind.package, told=f"{key}: given {name}, but ")
     return kind

@@ -196,6 +196,11 @@ def test_a_file_among_the_images_is_refused_and_the_images_stay(tmp_path):
     with pytest.raises(ValueError, match=r"--out: given .*some\.npz, allowed"):
         embed(str(path), folder, path)
     assert path.read_bytes() == before
+    table = tmp_path / "some.parquet"
+    table.write_bytes(b"images")
+    with pytest.raises(ValueError, match=r"--out: given .*some\.parquet, which lies in"):
+        embed(str(table), folder, table)
+    assert table.read_bytes() == b"images"
     (tmp_path / "images").mkdir()
     (tmp_path / "images/0.png").write_bytes(saved(noise(1)[0], "PNG"))
     with pytest.raises(ValueError, match=r"--out: given .*f\.parquet, which lies in"):

@@ -141,11 +141,11 @@ def test_the_setting_and_the_registry_name_the_same_trackers():
 
 @pytest.mark.parametrize("kind", TRACKERS)
 def test_a_missing_library_is_one_sentence_with_the_command(kind: str, monkeypatch):
-    monkeypatch.setitem(sys.modules, TRACKERS[kind].library, None)
+    monkeypatch.setitem(sys.modules, TRACKERS[kind].package, None)
     with pytest.raises(ValueError) as error:
         require_tracker(kind, "machine.tracker")
     assert str(error.value) == (
-        f"machine.tracker: given {kind}, but {TRACKERS[kind].library} is not installed: "
+        f"machine.tracker: given {kind}, but {TRACKERS[kind].package} is not installed: "
         "pip install 'eqssl[trackers]'"
     )
 
