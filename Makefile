@@ -14,7 +14,7 @@ run: $(STAMP) ## build what is missing, print the table and where the report is
 	@EQSSL_PARENT=$$PPID exec $(BIN)/python -m eqssl run
 
 test: $(STAMP) ## every fast test
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(STAMP) ## every test
 	$(BIN)/python -m pytest -n 2

@@ -12,9 +12,19 @@ from eqssl.config.params import Params
 
 ROOT = Path(__file__).parent.parent
 pytest_plugins = ["training_fixtures"]
+LONG_FILES = {"workflow", "test_tutorials.py"}
 
 # every test process gets one thread: pytest runs one process per core
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, the files that take minutes come first.
+
+    The last file to begin is then a short one, and no process waits for another at the end.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not LONG_FILES.intersection(item.path.relative_to(ROOT).parts))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -19,3 +19,14 @@ def one_in(share: int, *axes: Iterable[Any]) -> list[Any]:
         marks = [pytest.mark.slow] if sum(places) % share else []
         cases.append(pytest.param(*values, marks=marks))
     return cases
+
+
+def one_pair_in(share: int, pairs: list[tuple[Any, Any]]) -> list[Any]:
+    """The given pairs of a wide product; all but one in `share` are marked slow, as in `one_in`."""
+    first, second = ({pair[axis]: None for pair in pairs} for axis in (0, 1))
+    places = [list(first).index(a) + list(second).index(b) for a, b in pairs]
+    slow = [pytest.mark.slow]
+    return [
+        pytest.param(*pair, marks=slow if place % share else [])
+        for pair, place in zip(pairs, places, strict=True)
+    ]

@@ -35,17 +35,12 @@ def deleted(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
+def fine_tuned(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
     project = copied(tmp_path_factory.mktemp("built") / "project", small_images)
     project.change(grid={"group": ["C4"], "pretext": ["contrastive", "random"]})
     project.change(finetune={"shares": [10, 100], "draws": 1, "epochs": 1, "least_steps": 2})
     project.eqssl("run", "--cores", "4")
     return project
-
-
-@pytest.fixture
-def copy(built: Project, tmp_path: Path) -> Project:
-    return built.duplicate(tmp_path / "project")
 
 
 def one(project: Project, pattern: str) -> Path:
@@ -66,8 +61,9 @@ DAMAGES: list[tuple[str, Damage]] = [
 ]
 
 
-def test_a_run_after_damage_ends_with_the_same_bytes(copy: Project, built: Project) -> None:
-    paths = []
+@pytest.mark.slow
+def test_a_run_after_damage_ends_with_the_same_bytes(fine_tuned: Project, tmp_path: Path) -> None:
+    copy, paths = fine_tuned.duplicate(tmp_path / "project"), []
     for pattern, damage in DAMAGES:
         paths.append(one(copy, pattern))
         damage(paths[-1])
@@ -77,7 +73,7 @@ def test_a_run_after_damage_ends_with_the_same_bytes(copy: Project, built: Proje
     for path in paths:
         name = str(path.relative_to(copy.folder))
         assert any(name in line and "it is made again" in line for line in text.splitlines()), text
-    assert copy.contents() == built.contents()
+    assert copy.contents() == fine_tuned.contents()
     assert NOTHING in copy.eqssl("run", "--cores", "4")
     assert "every file is what its record says" in copy.eqssl("verify")
 
@@ -94,8 +90,11 @@ def test_the_active_cell_alone_asks_for_no_other_cell(copy: Project) -> None:
     other = one(copy, "results/small/C4/random/s0-*/encoder.safetensors")
     other.unlink()
     assert NOTHING in copy.eqssl("run", "--cores", "4", "cell")
-    flip(one(copy, f"{CELL}/encoder.safetensors"))
+    encoder = one(copy, f"{CELL}/encoder.safetensors")
+    content = encoder.read_bytes()
+    flip(encoder)
     assert "it is made again" in copy.eqssl("run", "--cores", "4", "cell")
+    assert encoder.read_bytes() == content
     assert not other.exists()
 
 
@@ -125,7 +124,8 @@ def test_the_active_cell_alone_asks_for_no_other_cell(copy: Project) -> None:
         "metrics/loss.csv",
     ],
 )
-def test_a_run_mends_any_file(copy: Project, built: Project, pattern: str, damage: Damage) -> None:
+def test_a_run_mends_any_file(fine_tuned: Project, tmp_path: Path, pattern: str, damage: Damage) -> None:
+    copy = fine_tuned.duplicate(tmp_path / "project")
     damage(one(copy, pattern))
     copy.eqssl("run", "--cores", "4")
-    assert copy.contents() == built.contents()
+    assert copy.contents() == fine_tuned.contents()

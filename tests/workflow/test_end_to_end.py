@@ -14,28 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
-from project_copy import Project, copied
+from project_copy import Project
 
 OF_THE_MOMENT = ("details", "seconds_pretrain", "made_of", "seal")
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 POINTERS = ("results.dvc", "provenance.dvc", "data/shards.dvc")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
-    """A project in git whose grid of three cells is built. Tests work on copies of it."""
-    project = copied(tmp_path_factory.mktemp("built") / "project", small_images)
-    project.change(grid={"group": ["C4"], "pretext": ["contrastive", "eq_labels_inv_contrastive", "random"]})
-    project.run("git", "init", "-q", "-b", "main")
-    project.commit("start")
-    text = project.eqssl("run", "--cores", "8")
-    assert planned(text) == {"shard": 1, "pretrain": 3, "features": 3, "probe": 3}
-    return project
-
-
-@pytest.fixture
-def copy(built: Project, tmp_path: Path) -> Project:
-    return built.duplicate(tmp_path / "project")
 
 
 def planned(text: str) -> dict[str, int]:
@@ -256,6 +239,7 @@ def test_a_store_that_lost_a_cell_is_refused(copy: Project) -> None:
     assert re.match(r"eqssl: error: results\.dvc: holds \d+ files, but \d+ at the last commit", text)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(copy: Project, tmp_path: Path) -> None:
     copy.change(pretrain={"epochs": 12}, machine={"checkpoint_seconds": 0.05})
     undisturbed = copy.duplicate(tmp_path / "undisturbed")

@@ -13,11 +13,10 @@ RAW = "data/raw/small"
 NOTHING = "Nothing to be done"
 
 
-@pytest.fixture
-def own(tmp_path: Path, small_images: Path) -> Project:
+def repository(folder: Path, images: Path) -> Project:
     """A repository with images at data/raw/small and one quick cell."""
-    project = copied(tmp_path / "project", small_images)
-    shutil.copytree(small_images, project.folder / RAW)
+    project = copied(folder, images)
+    shutil.copytree(images, project.folder / RAW)
     project.change(
         datasets={"small": {"path": RAW}},
         grid={"group": ["C4"], "pretext": ["random"]},
@@ -28,6 +27,19 @@ def own(tmp_path: Path, small_images: Path) -> Project:
     project.run("dvc", "config", "core.analytics", "false")
     project.commit("first")
     return project
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> Project:
+    project = repository(tmp_path_factory.mktemp("finished") / "project", small_images)
+    project.run("snakemake", "--cores", "2", "cell")
+    return project
+
+
+@pytest.fixture
+def own(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the repository whose cell is finished."""
+    return finished.duplicate(tmp_path / "project")
 
 
 def index(project: Project) -> str:
@@ -54,16 +66,15 @@ def test_images_stay_out_of_git_and_their_pointers_do_not(own: Project) -> None:
 
 
 def test_a_run_follows_the_content_of_the_images(own: Project) -> None:
-    own.run("snakemake", "--cores", "2", "cell")
     os.utime(own.folder / RAW / "train.parquet")
     assert NOTHING in own.run("snakemake", "--cores", "2", "cell")
     change_an_image(own, keep_time=True)
     assert "rule shard" in own.run("snakemake", "-n", "cell")
 
 
-def test_images_that_differ_from_their_pointer_stop_the_run(own: Project) -> None:
+def test_a_pointer_reruns_nothing_and_images_that_differ_from_it_stop_the_run(own: Project) -> None:
     own.run("dvc", "add", "-q", RAW)
-    own.run("snakemake", "--cores", "2", "cell")
+    assert NOTHING in own.run("snakemake", "--cores", "2", "cell")
     change_an_image(own)
     text = own.run("snakemake", "--cores", "2", "cell", code=1)
     assert f"{RAW}: differs from {RAW}.dvc: `dvc add {RAW}`" in text
@@ -72,14 +83,7 @@ def test_images_that_differ_from_their_pointer_stop_the_run(own: Project) -> Non
     assert NOTHING in own.run("snakemake", "--cores", "2", "cell")
 
 
-def test_a_pointer_that_is_made_after_a_run_reruns_nothing(own: Project) -> None:
-    own.run("snakemake", "--cores", "2", "cell")
-    own.run("dvc", "add", "-q", RAW)
-    assert NOTHING in own.run("snakemake", "--cores", "2", "cell")
-
-
 def test_shards_do_without_the_images_and_a_clone_says_what_is_missing(own: Project) -> None:
-    own.run("snakemake", "--cores", "2", "cell")
     shutil.rmtree(own.folder / RAW)
     assert NOTHING in own.run("snakemake", "--cores", "2", "cell")
     shutil.rmtree(own.folder / "data/shards")
@@ -87,7 +91,11 @@ def test_shards_do_without_the_images_and_a_clone_says_what_is_missing(own: Proj
     assert f"datasets.small: {RAW} is not there. Files that neither git nor DVC tracks do not travel" in text
 
 
-def test_experiments_of_a_new_clone_can_be_applied_one_after_the_other(own: Project) -> None:
+@pytest.mark.slow
+def test_experiments_of_a_new_clone_can_be_applied_one_after_the_other(
+    tmp_path: Path, small_images: Path
+) -> None:
+    own = repository(tmp_path / "project", small_images)
     own.run("dvc", "add", "-q", RAW)
     own.commit("images")
     for seed in ("1", "2"):
@@ -98,6 +106,7 @@ def test_experiments_of_a_new_clone_can_be_applied_one_after_the_other(own: Proj
     assert index(own)
 
 
+@pytest.mark.slow
 def test_a_source_that_comes_with_a_package_has_no_files_to_compare(own: Project) -> None:
     pytest.importorskip("skimage")
     own.change(dataset="textures", grid={"dataset": ["textures"]})
