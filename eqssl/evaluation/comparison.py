@@ -22,12 +22,15 @@ class Subject(NamedTuple):
         numbers: seed -> the numbers of the cell, by their names in metrics/grid.csv.
         right: seed -> the share of the probes that were right about each test image, by metric.
         images: digest of the keys of the test images; None if they are not known.
+        labels: digest of the data set and of the labels of the test images in their order; None if they
+            are not known.
     """
 
     name: str
     numbers: Mapping[int, Mapping[str, float]]
     right: Mapping[int, Shares]
     images: str | None = None
+    labels: str | None = None
 
 
 class Line(NamedTuple):
@@ -104,7 +107,8 @@ def _common(first: Subject, second: Subject, seeds: list[tuple[int, int]]) -> li
 
 def _same_images(first: Subject, second: Subject) -> bool:
     """Whether the test images may be the same: nothing known says that they are not."""
-    return None in (first.images, second.images) or first.images == second.images
+    pairs = (first.images, second.images), (first.labels, second.labels)
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 def _difference(first: Subject, second: Subject, seeds: list[tuple[int, int]], metric: str) -> Difference:

@@ -128,13 +128,17 @@ def of_experiment(name: str) -> Subject:
         seed = int(values["seed"])
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"experiment {shown(name)}: metrics/cell.json: damaged: {error}") from None
-    return Subject(name, {seed: numbers}, {seed: _shares(files.get("metrics/predictions.csv"), numbers)})
+    shares, labels = _predicted(files.get("metrics/predictions.csv"), numbers)
+    known = None if labels is None else digest_of_keys([str(values.get("dataset")), *labels])
+    return Subject(name, {seed: numbers}, {seed: shares}, labels=known)
 
 
-def _shares(predictions: bytes | None, numbers: dict[str, float]) -> Shares:
-    """Which test images the full probe was right about; empty without predictions of this cell."""
+def _predicted(predictions: bytes | None, numbers: dict[str, float]) -> tuple[Shares, list[str] | None]:
+    """Which test images the full probe was right about, and their labels; neither if not of this cell."""
     if predictions is None or FULL not in numbers:
-        return {}
+        return {}, None
     rows = list(csv.DictReader(io.StringIO(predictions.decode("utf-8", "replace"))))
     right = np.array([row.get("actual") == row.get("predicted") for row in rows], float)
-    return {FULL: right} if len(right) and abs(right.mean() - numbers[FULL]) < 1e-9 else {}
+    if not len(right) or abs(right.mean() - numbers[FULL]) >= 1e-9:
+        return {}, None
+    return {FULL: right}, [str(row.get("actual")) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,32 @@ def test_the_printed_lines_hold_numbers_and_what_they_speak_of():
     assert "75.00  50.00" in text
     assert "+25.00" in text
     assert "says nothing of another" in text
+
+
+def committed(folder, name, dataset, actual, predicted):
+    """A commit with an active cell, named by a tag."""
+    right = sum(a == b for a, b in zip(actual, predicted, strict=True))
+    (folder / "metrics").mkdir(exist_ok=True)
+    cell = {"dataset": dataset, "seed": 0, "acc_stored_100": right / len(actual)}
+    (folder / "metrics/cell.json").write_text(json.dumps(cell))
+    rows = [f"{a},{b}\n" for a, b in zip(actual, predicted, strict=True)]
+    (folder / "metrics/predictions.csv").write_text("actual,predicted\n" + "".join(rows))
+    git = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.org")
+    for command in (("add", "-A"), ("commit", "-qm", name), ("tag", name)):
+        subprocess.run([*git, *command], cwd=folder, check=True)
+
+
+def test_experiments_are_paired_by_image_unless_their_test_images_are_others(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    committed(tmp_path, "first", "d", "0011", "0010")
+    committed(tmp_path, "same_images", "d", "0011", "1010")
+    committed(tmp_path, "other_order", "d", "0101", "0110")
+    committed(tmp_path, "other_data", "e", "0011", "1010")
+    monkeypatch.chdir(tmp_path)
+    first = subject("first", [])
+    paired = compare(first, subject("same_images", [])).lines[0].difference
+    assert paired == paired_difference(np.array([[1, 0, 0, 0.0]]))
+    for other in ("other_order", "other_data"):
+        found = compare(first, subject(other, []))
+        assert found.lines[0].difference.mean == 0.25
+        assert found.note == "One seed, and other test images: no interval is known"
