@@ -16,7 +16,8 @@ from eqssl.report.verdict_text import sentence
 NONE = "-"
 _READING = (
     "Differences in points of accuracy, with 95 % intervals. p is corrected for the number of claims (Holm); "
-    "'all signs' is the exact test over the seeds' signs. docs/claims.md says what is compared."
+    "'all signs' is the exact test over the seeds' signs, and 'seeds' counts those in favour. "
+    "docs/claims.md says what is compared."
 )
 
 
