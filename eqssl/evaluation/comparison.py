@@ -22,15 +22,14 @@ class Subject(NamedTuple):
         numbers: seed -> the numbers of the cell, by their names in metrics/grid.csv.
         right: seed -> the share of the probes that were right about each test image, by metric.
         images: digest of the keys of the test images; None if they are not known.
-        labels: digest of the data set and of the labels of the test images in their order; None if they
-            are not known.
+        labels: the data set, and the labels of the test images in their order; None if they are not known.
     """
 
     name: str
     numbers: Mapping[int, Mapping[str, float]]
     right: Mapping[int, Shares]
     images: str | None = None
-    labels: str | None = None
+    labels: list[str] | None = None
 
 
 class Line(NamedTuple):

@@ -129,7 +129,7 @@ def of_experiment(name: str) -> Subject:
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"experiment {shown(name)}: metrics/cell.json: damaged: {error}") from None
     shares, labels = _predicted(files.get("metrics/predictions.csv"), numbers)
-    known = None if labels is None else digest_of_keys([str(values.get("dataset")), *labels])
+    known = None if labels is None else [str(values.get("dataset")), *labels]
     return Subject(name, {seed: numbers}, {seed: shares}, labels=known)
 
 

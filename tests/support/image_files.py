@@ -7,6 +7,13 @@ import zlib
 import numpy as np
 from PIL import Image
 
+RANDOM = np.random.default_rng(0)
+RGB = RANDOM.integers(0, 256, (13, 17, 3), dtype=np.uint8)
+GRAY = RGB[:, :, :1].copy()
+SMOOTH = np.add.outer(np.arange(24) * 5, np.arange(32) * 3)[:, :, None].astype(np.uint8) + np.array(
+    [0, 10, 20], np.uint8
+)
+
 
 def chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

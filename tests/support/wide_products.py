@@ -13,20 +13,18 @@ def one_in(share: int, *axes: Iterable[Any]) -> list[Any]:
     The fast ones lie on diagonals, so that every value of each axis is among them.
     """
     listed = [list(axis) for axis in axes]
-    cases = []
-    for places in product(*(range(len(axis)) for axis in listed)):
-        values = [axis[place] for axis, place in zip(listed, places, strict=True)]
-        marks = [pytest.mark.slow] if sum(places) % share else []
-        cases.append(pytest.param(*values, marks=marks))
-    return cases
+    return [
+        _case([axis[place] for axis, place in zip(listed, places, strict=True)], sum(places), share)
+        for places in product(*(range(len(axis)) for axis in listed))
+    ]
 
 
 def one_pair_in(share: int, pairs: list[tuple[Any, Any]]) -> list[Any]:
     """The given pairs of a wide product; all but one in `share` are marked slow, as in `one_in`."""
-    first, second = ({pair[axis]: None for pair in pairs} for axis in (0, 1))
-    places = [list(first).index(a) + list(second).index(b) for a, b in pairs]
-    slow = [pytest.mark.slow]
-    return [
-        pytest.param(*pair, marks=slow if place % share else [])
-        for pair, place in zip(pairs, places, strict=True)
-    ]
+    first, second = (list({pair[axis]: None for pair in pairs}) for axis in (0, 1))
+    return [_case(pair, first.index(pair[0]) + second.index(pair[1]), share) for pair in pairs]
+
+
+def _case(values: Iterable[Any], diagonal: int, share: int) -> Any:
+    """A case, which is fast on every diagonal that `share` divides."""
+    return pytest.param(*values, marks=[pytest.mark.slow] if diagonal % share else [])

@@ -5,17 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
-from image_files import chunk, oriented, png_of, saved, tiff_of
+from image_files import GRAY, RANDOM, RGB, SMOOTH, chunk, oriented, png_of, saved, tiff_of
 from PIL import Image
 
 from eqssl.data.images import decode
-
-RANDOM = np.random.default_rng(0)
-RGB = RANDOM.integers(0, 256, (13, 17, 3), dtype=np.uint8)
-GRAY = RGB[:, :, :1].copy()
-SMOOTH = np.add.outer(np.arange(24) * 5, np.arange(32) * 3)[:, :, None].astype(np.uint8) + np.array(
-    [0, 10, 20], np.uint8
-)
 
 
 def the_same(found, pixels, alpha=None):

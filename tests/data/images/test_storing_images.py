@@ -2,16 +2,9 @@
 
 import numpy as np
 import pytest
-from image_files import saved
+from image_files import GRAY, RANDOM, RGB, SMOOTH, saved
 
 from eqssl.data.images import decode_image, encode_image, encode_png
-
-RANDOM = np.random.default_rng(0)
-RGB = RANDOM.integers(0, 256, (13, 17, 3), dtype=np.uint8)
-GRAY = RGB[:, :, :1].copy()
-SMOOTH = np.add.outer(np.arange(24) * 5, np.arange(32) * 3)[:, :, None].astype(np.uint8) + np.array(
-    [0, 10, 20], np.uint8
-)
 
 
 def test_stored_images_are_read_back_as_they_are():
